@@ -1,0 +1,4 @@
+"""Facts and coverage in, a determination with reasons out; every fen by stories/FORMAT.md.
+
+It moves no money and writes no letters. Read `steps.py` from top to bottom: it calls one file per kind of rule.
+"""

@@ -1,0 +1,66 @@
+"""The share that is paid, rounded once for a benefit and policy year (FORMAT.md §5.6.3)."""
+
+from collections.abc import Collection, Sequence
+
+from safeweave.adjudication.bills import Charges
+from safeweave.adjudication.determination import Cut
+from safeweave.adjudication.hospital import is_in_network
+from safeweave.adjudication.occurrence import Occurrence
+from safeweave.coverage.product import BenefitTerms, Ratio, Situation
+from safeweave.money import WHOLE, Fen, half_up
+
+
+def paid_shares(
+    charges: Charges,
+    places: Sequence[int],
+    amounts: list[int],
+    occurrence: Occurrence,
+    terms: BenefitTerms,
+    lifted: Collection[str],
+    cuts: Sequence[list[Cut]],
+) -> list[int]:
+    """The part of each amount that the ratio pays; the rest becomes a copayment cut. Without a ratio, all of it."""
+    ratio = terms.ratio
+    if ratio is None:
+        return amounts
+    conditions = _conditions(charges, occurrence, terms, ratio, lifted)
+    exact = []  # in ten-thousandths of a fen
+    for place, amount in zip(places, amounts, strict=True):
+        if amount:
+            situation, in_network = conditions[charges.bill_of[place]]
+            exact.append(amount * ratio.rate(situation, charges.lines[place].catalogue_class, in_network))
+        else:
+            exact.append(0)
+    paid = rounded_together(exact)
+    for place, amount, part in zip(places, amounts, paid, strict=True):
+        if amount != part:
+            cuts[place].append(Cut("copayment", Fen(amount - part), ratio.clause))
+    return paid
+
+
+def rounded_together(exact: Sequence[int]) -> list[int]:
+    """Amounts in ten-thousandths of a fen as whole fen that add up to their sum rounded half-up.
+
+    The fen that the floors lack go to the largest fractional parts, ties to the earlier.
+    """
+    paid = [amount // WHOLE for amount in exact]
+    missing = half_up(sum(exact), WHOLE) - sum(paid)
+    if missing:
+        for place in sorted(range(len(exact)), key=lambda place: -(exact[place] % WHOLE))[:missing]:
+            paid[place] += 1
+    return paid
+
+
+def _conditions(
+    charges: Charges, occurrence: Occurrence, terms: BenefitTerms, ratio: Ratio, lifted: Collection[str]
+) -> list[tuple[Situation, bool]]:
+    """For each bill how 医保 took part in it, and whether its hospital is in the network."""
+    claim, enrolled = occurrence.claim, occurrence.cover.enrolled
+    conditions: list[tuple[Situation, bool]] = []
+    for bill, settled in zip(charges.bills, charges.settled, strict=True):
+        situation: Situation = "enrolled_not_used" if enrolled else "not_enrolled"
+        if bill.social == "settled" and (settled > 0 or ratio.zero_settlement == "settled"):
+            situation = "settled"
+        hospital = bill.hospital or claim.hospital
+        conditions.append((situation, is_in_network(terms.hospital, claim, hospital, lifted)))
+    return conditions

@@ -1,0 +1,218 @@
+"""Decides the claims of cases that are ready, and lets a person decide what the machine may not."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from safeweave import cases, coverage
+from safeweave.adjudication import store
+from safeweave.adjudication.determination import Determination
+from safeweave.adjudication.engine import ENGINE_VERSION
+from safeweave.adjudication.history import settled
+from safeweave.adjudication.steps import decide
+from safeweave.adjudication.store import MACHINE, Decided, PolicyOf, Standing, released
+from safeweave.adjudication.turns import in_turn
+from safeweave.cases.claim import claim_of
+from safeweave.clock import shanghai_day
+from safeweave.coverage import InsuredPolicy
+from safeweave.coverage.product import Product, parse_product
+from safeweave.coverage.usage import Usage
+from safeweave.database import Transaction
+from safeweave.errors import Conflict, NotAllowed, NotFound
+from safeweave.events import CaseReady, CaseReferred, DeterminationMade, Event
+from safeweave.facts import Claim, Cover, Hospital, Overlay
+from safeweave.ids import CaseId, DeterminationId, derived
+from safeweave.money import ZERO, Fen
+
+BACK_TEST = "book"  # the bank of policies that only re-play a data set: decided as on the day of the bill
+
+
+class Adjudicator:
+    """The products on sale and once on sale, the overlays in force, and the handlers that decide by them."""
+
+    def __init__(self, product_files: Iterable[tuple[str, str]], overlays: Sequence[Overlay] = ()) -> None:
+        """`product_files` are (file name, text); raises Malformed if one of them is."""
+        self.products: dict[str, Product] = {}
+        self._texts: dict[str, str] = {}
+        self._kept: set[str] = set()
+        self.overlays = tuple(overlays)
+        for file, text in product_files:
+            product = parse_product(text, file)
+            self.products[product.id] = product
+            self._texts[product.digest] = text
+
+    def determine(self, ready: Sequence[CaseReady], tx: Transaction, now: datetime) -> list[Event]:
+        """Decide each ready case for every policy that may cover it."""
+        found = cases.cases_by_id(tx, [event.case for event in ready])
+        policies = coverage.policies_of(tx, list({case.person for case in found.values()}))
+        hospitals = cases.hospitals(tx, {case.stay.hospital for case in found.values()}, shanghai_day(now))
+        facts: dict[str, Hospital] = {code: hospital.facts for code, hospital in hospitals.items()}
+        keys = [(p.policy, p.person) for case in found.values() for p in policies.get(case.person, ())]
+        desk = _Desk(self, tx, list(dict.fromkeys(keys)))
+        told: list[Event] = []
+        for case in found.values():
+            claim = claim_of(case.stay, "", shanghai_day(now), facts)
+            event_day = claim.admitted_on or claim.visited_on
+            covering = [p for p in policies.get(case.person, ()) if event_day is None or p.may_cover(event_day)]
+            unsold = [p for p in covering if p.product not in self.products]
+            covering = [p for p in covering if p.product in self.products]
+            if unsold or not covering:
+                told.append(CaseReferred(case.id, ("product_unknown",) if unsold else ("policy_unknown",)))
+            if covering:
+                told += desk.decide_case(case.id, claim, covering, now)
+        desk.save(now)
+        return told
+
+    def decide_by_person(
+        self, tx: Transaction, case: CaseId, by: str, note: str, refuse: bool, now: datetime
+    ) -> list[Event]:
+        """A person's word on what the machine referred: pay what the rules yield, or refuse.
+
+        Releasing adjudicates again, with today's usage. Raises NotFound if nothing of the case waits for a person,
+        NotAllowed without a name and a reason, Conflict if there is nothing the rules could compute.
+        """
+        if not by.strip() or not note.strip():
+            raise NotAllowed("a person's decision needs the person's name and the reason in words")
+        waiting = store.waiting_for_a_person(tx, case)
+        if not waiting:
+            raise NotFound(f"nothing of case {case} waits for a person's decision")
+        file = cases.cases_by_id(tx, [case])[case]
+        policies = {p.policy: p for p in coverage.policies_of(tx, [file.person]).get(file.person, ())}
+        desk = _Desk(self, tx, [(d.policy, d.person) for d in waiting])
+        told: list[Event] = []
+        for earlier in waiting:
+            told.append(desk.decide_again(earlier, policies[earlier.policy], by, note, refuse, now))
+        desk.save(now)
+        return told
+
+    def keep_products(self, tx: Transaction, used: Iterable[Product], now: datetime) -> None:
+        """Keep the files of products that decided, once each."""
+        new = {product.digest: product for product in used if product.digest not in self._kept}
+        store.keep_products(tx, [(d, p.id, self._texts[d]) for d, p in new.items()], now)
+        self._kept |= set(new)
+
+
+class _Desk:
+    """The standing of every policy a batch touches, kept current from one decision to the next."""
+
+    def __init__(self, adjudicator: Adjudicator, tx: Transaction, keys: Sequence[PolicyOf]) -> None:
+        self.adjudicator, self.tx = adjudicator, tx
+        self.standings: dict[PolicyOf, Standing] = store.standings(tx, keys)
+        self.usages: dict[PolicyOf, Usage] = coverage.usage_of(tx, keys)
+        self.made: list[tuple[Decided, bool]] = []  # with whether a person is to decide
+        self.superseded: list[DeterminationId] = []
+        self.answered: list[DeterminationId] = []
+        self.used: dict[str, Product] = {}
+
+    def decide_case(self, case: CaseId, claim: Claim, covering: Sequence[InsuredPolicy], now: datetime) -> list[Event]:
+        """Decide one case for all its policies, in the order kindest to the insured."""
+        by_key: Mapping[PolicyOf, InsuredPolicy] = {(p.policy, p.person): p for p in covering}
+
+        def one(key: PolicyOf, seen: Claim) -> Determination:
+            return self._decided(by_key[key], self._own(by_key[key], case, seen))
+
+        told: list[Event] = []
+        for key, seen, determination in in_turn(list(by_key), claim, one):
+            policy = by_key[key]
+            self._answer_earlier(key, case)
+            told.append(self._record(case, policy, self._own(policy, case, seen), determination, now))
+        return told
+
+    def decide_again(
+        self, earlier: Decided, policy: InsuredPolicy, by: str, note: str, refuse: bool, now: datetime
+    ) -> Event:
+        """A person's decision in place of the machine's referral."""
+        key = (earlier.policy, earlier.person)
+        claim = self._own(policy, earlier.case, earlier.claim)
+        determination = self._decided(policy, claim)
+        if not refuse and not (determination.benefits or determination.decision == "pay"):
+            raise Conflict(
+                f"the rules cannot compute case {earlier.case} ({', '.join(determination.refer)});"
+                " repair the facts first, then decide"
+            )
+        self._answer_earlier(key, earlier.case)
+        return self._record(earlier.case, policy, claim, determination, now, by, note, "refuse" if refuse else "pay")
+
+    def save(self, now: datetime) -> None:
+        """Write what was decided, and the usage it adds and gives back."""
+        paid = [decided for decided, _ in self.made if decided.decision == "pay"]
+        gone = set(self.superseded)
+        in_force = {d.id: settled(d.claim, released(d)) for d in paid if d.id not in gone}
+        store.add(self.tx, [(decided, in_force.get(decided.id), waiting) for decided, waiting in self.made])
+        store.retire(self.tx, self.superseded, self.answered)
+        coverage.add_usage(self.tx, [((d.policy, d.person), d.id, released(d).uses) for d in paid])
+        coverage.reverse_usage(self.tx, self.superseded)
+        self.adjudicator.keep_products(self.tx, self.used.values(), now)
+
+    def _own(self, policy: InsuredPolicy, case: CaseId, claim: Claim) -> Claim:
+        """The claim under this policy's own number, replacing what was paid for the same case before."""
+        key = (policy.policy, policy.person)
+        standing = self.standings[key]
+        before = next((d for d, c in standing.case_of.items() if c == case), None)
+        claimed_on: date = claim.claimed_on
+        if policy.bank == BACK_TEST:
+            claimed_on = max((bill.on for bill in claim.bills), default=claimed_on)
+        identity = derived("det", *key, standing.next_sequence)
+        return msgspec.structs.replace(claim, id=identity, supersedes=before, claimed_on=claimed_on)
+
+    def _decided(self, policy: InsuredPolicy, claim: Claim) -> Determination:
+        product = self.adjudicator.products[policy.product]
+        key = (policy.policy, policy.person)
+        history = store.history_from(self.standings[key].in_force, self.usages[key])
+        return decide(product, policy.cover, history, claim, self.adjudicator.overlays)
+
+    def _answer_earlier(self, key: PolicyOf, case: CaseId) -> None:
+        standing = self.standings[key]
+        answered = [d for d, c in standing.waiting.items() if c == case]
+        self.answered += answered
+        for determination in answered:
+            del standing.waiting[determination]
+
+    def _record(
+        self, case: CaseId, policy: InsuredPolicy, claim: Claim, result: Determination, now: datetime,
+        by: str = MACHINE, note: str = "", decision: str = "",
+    ) -> Event:  # fmt: skip
+        key = (policy.policy, policy.person)
+        product = self.adjudicator.products[policy.product]
+        self.used[product.digest] = product
+        standing, usage_before = self.standings[key], self.usages[key]
+        decision = decision or result.decision
+        payable = ZERO if decision == "refuse" else result.payable
+        replaced = DeterminationId(claim.supersedes) if claim.supersedes and decision == "pay" else None
+        decided = Decided(
+            DeterminationId(claim.id), case, policy.policy, policy.person, standing.next_sequence, product.id,
+            product.digest, ENGINE_VERSION, claim, policy.cover, self.adjudicator.overlays, usage_before, result,
+            decision, by, note, payable, replaced, now,
+        )  # fmt: skip
+        self.tx.memo[decided.id] = decided
+        waiting = decision in ("refer", "refuse-proposed")
+        self.made.append((decided, waiting))
+        adjustment: Fen | None = None
+        if decision == "pay":
+            released = released(decided)
+            history = store.history_from(standing.in_force, usage_before)
+            if replaced:
+                adjustment = Fen(payable - standing.in_force[replaced].payable)
+                self.superseded.append(replaced)
+            after = history.after(claim, released)
+            case_of = {d: standing.case_of.get(d, case) for d in after.in_force}
+            standing = msgspec.structs.replace(standing, in_force=after.in_force, case_of=case_of)
+            self.usages[key] = after.usage
+        elif waiting:
+            standing.waiting[decided.id] = case
+        self.standings[key] = msgspec.structs.replace(standing, next_sequence=standing.next_sequence + 1)
+        return DeterminationMade(
+            case, decided.id, policy.policy, policy.person, decision, payable,  # type: ignore[arg-type]
+            result.benefits[0].payee if result.benefits else "insured", replaced, adjustment, policy.bank,
+        )  # fmt: skip
+
+
+def product_files(folder: Path | None) -> list[tuple[str, str]]:
+    """The (name, text) of every product file in a folder; None: the samples that come with safeweave."""
+    source = folder if folder is not None else files("safeweave.coverage") / "products"
+    found = sorted((entry for entry in source.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
+    return [(entry.name, entry.read_text(encoding="utf-8")) for entry in found]
+

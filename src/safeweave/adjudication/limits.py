@@ -1,0 +1,52 @@
+"""The most that is paid: by charge category, claim, year and lifetime (FORMAT.md §5.7)."""
+
+from collections.abc import Iterable, Sequence
+
+from safeweave.adjudication.determination import Cut
+from safeweave.adjudication.tally import Tally, scope_of
+from safeweave.coverage.product import Limit
+from safeweave.money import Fen, share
+
+
+def remaining_of(limit: Limit, year: str, tally: Tally) -> int:
+    """What a limit still lets through, in fen; never below 0."""
+    return max(0, limit.amount - tally.used("limit", scope_of(limit.basis, year), limit.id))
+
+
+def left_after_limits(
+    limits: Sequence[Limit],
+    amounts: list[int],
+    categories: Sequence[str],
+    year: str,
+    tally: Tally,
+    cuts: Sequence[list[Cut]],
+) -> list[int]:
+    """The amounts after every limit cut what exceeds it; each then counts what is finally paid in its lines.
+
+    `limits` stand in their order of work; `categories` and `cuts` go with `amounts`.
+    """
+    for limit in limits:
+        counted = _counted(limit, amounts, categories)
+        excess = sum(counted) - remaining_of(limit, year, tally)
+        if excess > 0:
+            parts = share(excess, counted)
+            for part, cut in zip(parts, cuts, strict=True):
+                if part:
+                    cut.append(Cut(limit.reason, Fen(part), limit.clause))
+            amounts = [amount - part for amount, part in zip(amounts, parts, strict=True)]
+    for limit in limits:
+        tally.add("limit", scope_of(limit.basis, year), limit.id, sum(_counted(limit, amounts, categories)))
+    return amounts
+
+
+def left_of_fixed(limits: Iterable[Limit], amount: int, year: str, tally: Tally, cuts: list[Cut]) -> int:
+    """The same for a fixed amount, which has no category: limits with categories pass it by."""
+    general = [limit for limit in limits if not limit.categories]
+    return left_after_limits(general, [amount], [""], year, tally, [cuts])[0]
+
+
+def _counted(limit: Limit, amounts: list[int], categories: Sequence[str]) -> list[int]:
+    """The amounts that count towards a limit, 0 in place of the others."""
+    if not limit.categories:
+        return amounts
+    return [amount if category in limit.categories else 0 for amount, category in zip(amounts, categories, strict=True)]

@@ -1,0 +1,199 @@
+"""Determinations as rows: everything a decision read and said, so that it can be replayed and proven unchanged."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from safeweave.adjudication.determination import Determination
+from safeweave.adjudication.history import History, Settled
+from safeweave.coverage.usage import Usage
+from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.facts import Claim, Cover, Fact, Overlay
+from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId
+from safeweave.money import Fen
+
+MACHINE = "machine"
+
+PolicyOf = tuple[PolicyId, PersonId]
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_claims = msgspec.json.Decoder(Claim)
+_covers = msgspec.json.Decoder(Cover)
+_overlays = msgspec.json.Decoder(tuple[Overlay, ...])
+_usages = msgspec.json.Decoder(Usage)
+_results = msgspec.json.Decoder(Determination)
+_settled = msgspec.json.Decoder(Settled)
+
+_COLUMNS = (
+    "id", "case_id", "policy", "person", "sequence", "product", "product_digest", "engine", "claim", "cover", "overlays",
+    "usage_before", "result", "decision", "decided_by", "note", "payable", "supersedes", "made_at", "facts_digest", "digest",
+)  # fmt: skip
+
+
+class Decided(Fact):
+    """One stored determination."""
+
+    id: DeterminationId
+    case: CaseId
+    policy: PolicyId
+    person: PersonId
+    sequence: int
+    product: str
+    product_digest: str
+    engine: str
+    claim: Claim
+    cover: Cover
+    overlays: tuple[Overlay, ...]
+    usage_before: Usage
+    result: Determination
+    decision: str
+    decided_by: str
+    note: str
+    payable: Fen
+    supersedes: DeterminationId | None
+    made_at: datetime
+    facts_digest: str = ""
+    digest: str = ""
+
+
+def digest_of(*texts: str) -> str:
+    """The SHA-256 of these texts, each closed off from the next."""
+    return hashlib.sha256("\x1e".join(texts).encode()).hexdigest()
+
+
+def row_of(decided: Decided) -> tuple[object, ...]:
+    """The row of a determination, with its digests computed over the very texts that are stored."""
+    claim, cover, overlays, usage, result = (
+        _encoder.encode(part).decode()
+        for part in (decided.claim, decided.cover, decided.overlays, decided.usage_before, decided.result)
+    )
+    facts_digest = digest_of(claim, cover, overlays, usage)
+    plain: list[object] = [
+        decided.id, decided.case, decided.policy, decided.person, decided.sequence, decided.product,
+        decided.product_digest, decided.engine, claim, cover, overlays, usage, result, decided.decision,
+        decided.decided_by, decided.note, int(decided.payable), decided.supersedes, at_text(decided.made_at), facts_digest,
+    ]  # fmt: skip
+    return (*plain, digest_of(*("" if value is None else str(value) for value in plain)))
+
+
+def decided_from(row: Row) -> Decided:
+    """The determination a row of `_COLUMNS` holds."""
+    v = dict(zip(_COLUMNS, row, strict=True))
+    return Decided(
+        v["id"], v["case_id"], v["policy"], v["person"], v["sequence"], v["product"], v["product_digest"], v["engine"],
+        _claims.decode(v["claim"]), _covers.decode(v["cover"]), _overlays.decode(v["overlays"]),
+        _usages.decode(v["usage_before"]), _results.decode(v["result"]), v["decision"], v["decided_by"], v["note"],
+        v["payable"], v["supersedes"], at_of(v["made_at"]), v["facts_digest"], v["digest"],
+    )  # fmt: skip
+
+
+def released(decided: Decided) -> Determination:
+    """The determination as it takes effect: what a person released counts like what the machine paid."""
+    if decided.decision in (decided.result.decision, "refuse"):
+        return decided.result
+    return msgspec.structs.replace(decided.result, decision=decided.decision)  # type: ignore[arg-type]
+
+
+def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -> None:
+    """Store determinations: (decided, what it leaves behind if it is in force, whether a person is to decide)."""
+    tx.run_many(
+        f"insert into determination ({', '.join(_COLUMNS)}, settled, in_force, waiting)"
+        f" values ({marks(_COLUMNS)}, ?, ?, ?)",
+        [
+            (*row_of(decided), _encoder.encode(left).decode() if left else None, int(left is not None), int(waiting))
+            for decided, left, waiting in made
+        ],
+    )
+
+
+def retire(tx: Transaction, superseded: Sequence[DeterminationId], answered: Sequence[DeterminationId]) -> None:
+    """Take determinations out of force, and others off a person's desk, because newer ones took their place."""
+    tx.run_many("update determination set in_force = 0, settled = null where id = ?", [(d,) for d in superseded])
+    tx.run_many("update determination set waiting = 0 where id = ?", [(d,) for d in answered])
+
+
+class Standing(Fact):
+    """How one person stands under one policy before the next decision."""
+
+    in_force: dict[str, Settled]
+    case_of: dict[str, CaseId]  # of the determinations in force, by id
+    waiting: dict[DeterminationId, CaseId]  # determinations that wait for a person
+    next_sequence: int
+
+
+def standings(tx: Transaction, keys: Sequence[PolicyOf]) -> dict[PolicyOf, Standing]:
+    """How each of these stands, in one statement."""
+    found = {key: Standing({}, {}, {}, 1) for key in keys}
+    for start in range(0, len(keys), 5000):
+        part = keys[start : start + 5000]
+        pairs = ", ".join(["(?, ?)"] * len(part))
+        for policy, person, determination, case, sequence, settled, in_force, waiting in tx.rows(
+            "select policy, person, id, case_id, sequence, settled, in_force, waiting from determination"
+            f" where (policy, person) in (values {pairs}) order by policy, person, sequence",
+            [value for key in part for value in key],
+        ):
+            standing = found[policy, person]
+            if in_force:
+                standing.in_force[determination] = _settled.decode(settled)
+                standing.case_of[determination] = case
+            if waiting:
+                standing.waiting[determination] = case
+            found[policy, person] = msgspec.structs.replace(standing, next_sequence=sequence + 1)
+    return found
+
+
+_SELECT = f"select {', '.join(_COLUMNS)} from determination"
+
+
+def of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Decided]:
+    """Every determination of these cases, in the order they were made."""
+    if not cases:
+        return []
+    rows = tx.rows(f"{_SELECT} where case_id in ({marks(cases)}) order by made_at, policy, sequence", cases)
+    return [decided_from(row) for row in rows]
+
+
+def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[DeterminationId, Decided]:
+    """These determinations; those just made in this transaction are not asked for again."""
+    found = {i: tx.memo[i] for i in ids if i in tx.memo}
+    missing = [i for i in ids if i not in found]
+    if missing:
+        rows = tx.rows(f"{_SELECT} where id in ({marks(missing)})", missing)
+        found |= {row[0]: decided_from(row) for row in rows}
+    return found
+
+
+def raw_rows(tx: Transaction, policy: PolicyId, person: PersonId, up_to: int) -> list[Row]:
+    """The stored texts of a person's determinations under a policy up to that sequence number, for replay."""
+    return tx.rows(f"{_SELECT} where policy = ? and person = ? and sequence <= ? order by sequence", (policy, person, up_to))
+
+
+def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
+    """The determinations of a case that a person is to decide."""
+    return [decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and waiting = 1 order by made_at", (case,))]
+
+
+def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
+    """The determinations of a case that stand paid."""
+    return [decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and in_force = 1 order by made_at", (case,))]
+
+
+def keep_products(tx: Transaction, products: Sequence[tuple[str, str, str]], now: datetime) -> None:
+    """Keep the product files that decided: (digest, product, text)."""
+    tx.run_many(
+        "insert into product_version (digest, product, body, first_used_at) values (?, ?, ?, ?) on conflict do nothing",
+        [(digest, product, text, at_text(now)) for digest, product, text in products],
+    )
+
+
+def kept_product(tx: Transaction, digest: str) -> str | None:
+    """The text of the product file with that digest."""
+    row = tx.row("select body from product_version where digest = ?", (digest,))
+    return row[0] if row else None
+
+
+def history_from(in_force: dict[str, Settled], usage: Usage) -> History:
+    """The history the adjudicator reads."""
+    return History(usage, in_force)

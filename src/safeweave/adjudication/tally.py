@@ -1,0 +1,34 @@
+"""What was used before a claim and what the claim has used so far, side by side (FORMAT.md §5.6, §5.7)."""
+
+from safeweave.coverage.usage import LIFETIME, Usage, usage_of
+
+CLAIM = "claim"  # the scope of what only counts within one claim; it never reaches the usage
+
+
+class Tally:
+    """Counts one claim's uses without touching the usage it starts from."""
+
+    __slots__ = ("_before", "_now")
+
+    def __init__(self, before: Usage) -> None:
+        self._before = before
+        self._now: dict[tuple[str, str, str], int] = {}
+
+    def used(self, table: str, scope: str, id: str) -> int:
+        """What a scope has used of a deductible, limit, benefit's days or grade, this claim included."""
+        now = self._now.get((table, scope, id), 0)
+        return now if scope == CLAIM else now + self._before.of(table, scope, id)
+
+    def add(self, table: str, scope: str, id: str, amount: int) -> None:
+        """Counts a use of this claim."""
+        key = (table, scope, id)
+        self._now[key] = self._now.get(key, 0) + amount
+
+    def uses(self) -> Usage:
+        """What this claim adds to the usage if it is paid."""
+        return usage_of((table, scope, id, n) for (table, scope, id), n in self._now.items() if scope != CLAIM)
+
+
+def scope_of(basis: str, year: str) -> str:
+    """The scope in which a `claim`, `year` or `lifetime` figure counts, for a policy year's first day."""
+    return year if basis == "year" else LIFETIME if basis == "lifetime" else CLAIM

@@ -1,0 +1,14 @@
+"""The file of one illness, from first word to closed: what the hospital told, folded, and the stage it is in.
+
+Leaves deciding to `adjudication` and paying to `payments`. Read `lifecycle.py` first, then `stay.py`.
+"""
+
+from safeweave.cases.case import Case
+from safeweave.cases.clocks import ring as ring_clocks
+from safeweave.cases.handlers import close_cases, hear, note_determinations, note_payouts, note_returns, refer_case
+from safeweave.cases.store import cases_by_id, hospitals
+
+__all__ = [
+    "Case", "cases_by_id", "close_cases", "hear", "hospitals", "note_determinations", "note_payouts", "note_returns",
+    "refer_case", "ring_clocks",
+]  # fmt: skip

@@ -1,0 +1,70 @@
+"""The file of one illness: who, where, in which stage, and the stay as it stands."""
+
+from datetime import datetime
+
+from safeweave.cases.lifecycle import Happening, Stage, stage_after
+from safeweave.cases.stay import Stay
+from safeweave.cases.claim import waits_for
+from safeweave.facts import Fact
+from safeweave.ids import CaseId, PersonId
+
+
+class Case(Fact):
+    """One case; `version` grows with every change, so that two writers cannot both win."""
+
+    id: CaseId
+    person: PersonId
+    sender: str
+    visit: str
+    stage: Stage
+    stay: Stay
+    opened_at: datetime
+    # When the message came that completed what a determination needs: where "bill settled" starts to count.
+    completed_at: datetime | None = None
+    version: int = 1
+
+
+def happenings(before: Stay | None, after: Stay) -> list[Happening]:
+    """What has happened between two folds of one stay, in the order the life cycle takes it."""
+    old = before or Stay()
+    found: list[Happening] = []
+    if after.kind == "inpatient" and after.admitted_at and (old.admitted_at is None or (old.cancelled and not after.cancelled)):
+        found.append("admission_reported")
+    elif before is None:
+        found.append("visit_reported")
+    if after.cancelled:
+        return found if old.cancelled else [*found, "admission_cancelled"]
+    if old.discharged_at and not after.discharged_at:
+        found.append("discharge_cancelled")
+    if {charge.id for charge in after.charges} - {charge.id for charge in old.charges}:
+        found.append("charges_posted")
+    if after.discharged_at and (not old.discharged_at or after.disposition != old.disposition):
+        found.append(_ENDINGS.get(after.disposition, "patient_discharged"))
+    live_before, live_after = old.live_bills, after.live_bills
+    if any(seen.bill.key not in {now.bill.key for now in live_after} for seen in live_before):
+        found.append("bill_reversed")
+    complete = live_after and not waits_for(after)
+    if complete and (waits_for(old) or not live_before or _papers(old) != _papers(after)):
+        found.append("bill_verified")
+    return found
+
+
+_ENDINGS: dict[str, Happening] = {"2": "patient_transferred", "3": "patient_transferred", "5": "patient_died"}
+
+
+def _papers(stay: Stay) -> tuple[object, ...]:
+    """What a determination depends on; a change of it decides anew."""
+    return (
+        [seen for seen in stay.live_bills], stay.settlements, stay.diagnoses, stay.admitted_at, stay.discharged_at,
+        stay.visited_at, stay.wards, stay.leaves, stay.disposition, stay.icu_days, stay.accident_on, stay.emergency,
+        stay.treatment, stay.hospital,
+    )  # fmt: skip
+
+
+def moved(stage: Stage | None, found: list[Happening]) -> list[tuple[Happening, Stage | None]]:
+    """Each happening with the stage it leads to."""
+    steps = []
+    for happening in found:
+        stage = stage_after(stage, happening)
+        steps.append((happening, stage))
+    return steps

@@ -1,0 +1,279 @@
+"""Keeps cases true to what hospitals tell and to what was decided and paid."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import msgspec
+
+from safeweave import coverage, outbox, people
+from safeweave.cases import clocks, store
+from safeweave.cases.case import Case, happenings, moved
+from safeweave.cases.lifecycle import Happening, stage_after
+from safeweave.cases.stay import Stay, folded, happened
+from safeweave.clock import shanghai_day
+from safeweave.database import Transaction
+from safeweave.events import (
+    BillIssued,
+    BillReversed,
+    CaseMoved,
+    CaseOpened,
+    CaseReady,
+    CaseReferred,
+    CaseSettled,
+    DeterminationMade,
+    Event,
+    HospitalEvent,
+    PayoutConfirmed,
+    PayoutReturned,
+    SettlementCancelled,
+    SettlementReported,
+    VisitTold,
+)
+from safeweave.ids import CaseId, PersonId, derived
+from safeweave.people import Found
+
+AliasKey = tuple[str, str, str]  # sender, kind, value
+
+
+def aliases_of(event: HospitalEvent) -> list[tuple[str, str]]:
+    """The (kind, value) names under which papers of one visit can be found."""
+    match event:
+        case BillIssued():
+            return [("bill", event.bill.key)]
+        case BillReversed():
+            return [("bill", str(event.bill))]
+        case SettlementReported():
+            names = [("settlement", event.settlement)]
+            if event.bill:
+                names.append(("bill", str(event.bill)))
+            if event.medical_visit:
+                names.append(("medical_visit", event.medical_visit))
+            return names
+        case SettlementCancelled():
+            return [("settlement", event.settlement)]
+    return []
+
+
+def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event]:
+    """Bring the cases of these visits up to date with everything their hospitals have told."""
+    keys = list(dict.fromkeys((event.sender, event.visit) for event in told))
+    logs = _logs(tx, keys)
+    keys = [key for key in logs if key[1]]
+    stays = {key: folded(happened(logs[key])) for key in keys}
+    known = store.visits(tx, keys)
+    persons = _persons(tx, known, stays)
+    policies = coverage.policies_of(tx, list({person for person, _ in persons.values() if person}))
+
+    visits, cases, steps, out = [], [], [], list[Event]()
+    for key in keys:
+        row, stay = known.get(key), stays[key]
+        person, waiting = persons[key]
+        case = row.case if row else None
+        if case is None and person and not any(policy.may_cover(_first_day(stay, now)) for policy in policies.get(person, ())):
+            waiting = "policy_unknown"
+        if case is None and waiting is None and not (stay.kind or stay.live_bills):
+            waiting = "admission_unknown"
+        if waiting is None:
+            assert person is not None
+            before = case
+            case, found = _updated(case, key, person, stay, now)
+            if case is not before:
+                cases.append(case)
+            steps += [(case.id, happening, stage, "") for happening, stage in found]
+            out += _tell(before, case, [happening for happening, _ in found])
+        first_told_at = row.first_told_at if row else now
+        after = store.VisitRow(key[0], key[1], person, case, waiting if case is None else None, first_told_at)
+        if row is None or (row.person, row.case and row.case.id, row.waiting) != (person, case and case.id, after.waiting):
+            visits.append(after)
+
+    store.save_aliases(tx, {
+        (key[0], kind, value, key[1]) for key in keys for _, event in logs[key]
+        if isinstance(event, HospitalEvent) for kind, value in aliases_of(event)
+    })  # fmt: skip
+    store.save_visits(tx, visits, now)
+    store.save_cases(tx, cases)
+    store.add_steps(tx, steps, now)
+    return out
+
+
+def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKey, list[tuple[int, Event]]]:
+    """Everything told of these visits, and of those that papers naming no visit turn out to belong to."""
+    senders = list(dict.fromkeys(sender for sender, _ in keys))
+    wanted = {outbox.visit_subject(*key): key for key in keys} | {
+        outbox.visit_subject(sender, ""): (sender, "") for sender in senders
+    }
+    logs = {wanted[subject]: log for subject, log in outbox.of_subjects(tx, list(wanted)).items()}
+    unplaced = [
+        (sender, number, event)
+        for sender in senders
+        for number, event in logs.pop((sender, ""), [])
+        if isinstance(event, HospitalEvent)
+    ]
+    if not unplaced:
+        return logs
+    here = {
+        (key[0], kind, value): key[1]
+        for key, log in logs.items() for _, event in log if isinstance(event, HospitalEvent)
+        for kind, value in aliases_of(event)
+    }  # fmt: skip
+    asked = {(sender, kind, value) for sender, _, event in unplaced for kind, value in aliases_of(event)}
+    leads = store.aliases(tx, sorted(asked - set(here))) | here
+    placed: dict[store.VisitKey, list[int]] = {}
+    for sender, number, event in unplaced:
+        visit = next((leads[sender, k, v] for k, v in aliases_of(event) if (sender, k, v) in leads), None)
+        if visit:
+            placed.setdefault((sender, visit), []).append(number)
+    for key, numbers in placed.items():
+        outbox.move(tx, numbers, outbox.visit_subject(*key))
+    if placed:
+        moved_to = {outbox.visit_subject(*key): key for key in placed}
+        logs |= {moved_to[subject]: log for subject, log in outbox.of_subjects(tx, list(moved_to)).items()}
+    return logs
+
+
+def _persons(
+    tx: Transaction, known: dict[store.VisitKey, store.VisitRow], stays: dict[store.VisitKey, Stay]
+) -> dict[store.VisitKey, tuple[PersonId | None, str | None]]:
+    """For each visit the insured person it is about, or why there is none."""
+    sought = [key for key in stays if not (key in known and known[key].person)]
+    seen = [(key, stays[key].person) for key in sought]
+    named = [(key, person) for key, person in seen if person is not None]
+    found: dict[store.VisitKey, Found] = dict(
+        zip((key for key, _ in named), people.find_people(tx, [person for _, person in named]), strict=True)
+    )
+    answers: dict[store.VisitKey, tuple[PersonId | None, str | None]] = {}
+    for key in stays:
+        if key not in sought:
+            answers[key] = (known[key].person, None)
+        elif key not in found:
+            answers[key] = (None, "admission_unknown")
+        elif found[key].person is None:
+            answers[key] = (None, "person_unknown")
+        elif found[key].doubts:
+            answers[key] = (None, "person_doubtful")
+        else:
+            answers[key] = (found[key].person, None)
+    return answers
+
+
+def _first_day(stay: Stay, now: datetime) -> date:
+    begun_at = stay.admitted_at or stay.visited_at or stay.discharged_at
+    return shanghai_day(begun_at or (stay.bills[0].issued_at if stay.bills else None) or now)
+
+
+def _updated(
+    case: Case | None, key: store.VisitKey, person: PersonId, stay: Stay, now: datetime
+) -> tuple[Case, list[tuple[Happening, object]]]:
+    before = case.stay if case else None
+    if before == stay and case is not None:
+        return case, []
+    found = moved(case.stage if case else None, happenings(before, stay))
+    stage = next((stage for _, stage in reversed(found) if stage), case.stage if case else "reported")
+    completed = now if any(happening == "bill_verified" for happening, _ in found) else (case.completed_at if case else None)
+    if case is None:
+        case_id = CaseId(derived("case", *key))
+        return Case(case_id, person, *key, stage, stay, now, completed), found  # type: ignore[return-value]
+    return (
+        msgspec.structs.replace(case, stage=stage, stay=stay, completed_at=completed, version=case.version + 1),
+        found,  # type: ignore[return-value]
+    )
+
+
+def _tell(before: Case | None, case: Case, found: Sequence[Happening]) -> list[Event]:
+    told: list[Event] = []
+    if before is None:
+        told.append(CaseOpened(case.id))
+    elif before.stage != case.stage and case.stage in ("reopened", "withdrawn"):
+        told.append(CaseMoved(case.id, before.stage, case.stage))
+    if "bill_verified" in found and case.stage == "verified":
+        told.append(CaseReady(case.id))
+    return told
+
+
+# ---------------------------------------------------------------- what was decided and paid
+
+
+def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now: datetime) -> list[Event]:
+    """Move each case on by what was decided for all its policies, and start the clocks that follow."""
+    by_case: dict[CaseId, list[DeterminationMade]] = {}
+    for event in made:
+        by_case.setdefault(event.case, []).append(event)
+    happenings_of: dict[CaseId, Happening] = {}
+    out: list[Event] = []
+    for case, decided in by_case.items():
+        open_for_a_person = [event for event in decided if event.decision in ("refer", "refuse-proposed")]
+        if open_for_a_person:
+            happenings_of[case] = "case_referred"
+        elif all(event.decision == "refuse" for event in decided):
+            happenings_of[case] = "case_refused"
+        else:
+            happenings_of[case] = "case_determined"
+    _move(tx, happenings_of, now)
+    started = []
+    for case, happening in happenings_of.items():
+        if happening == "case_referred":
+            started += [(case, "decision", None), (case, "advance", None)]
+        elif happening == "case_refused":
+            started.append((case, "refusal_notice", None))
+        elif _moves_money(by_case[case]):
+            started.append((case, "payment", None))
+    clocks.stop(tx, [c for c, h in happenings_of.items() if h != "case_referred"], ("decision", "advance"), now)
+    clocks.start(tx, started, now)
+    nothing_due = {
+        case: "everything_settled" for case, happening in happenings_of.items()
+        if happening == "case_determined" and not _moves_money(by_case[case])
+    }  # fmt: skip
+    _move(tx, nothing_due, now)  # type: ignore[arg-type]
+    return out
+
+
+def _moves_money(decided: Sequence[DeterminationMade]) -> bool:
+    return any(
+        event.decision == "pay" and (event.payable if event.adjustment is None else event.adjustment) != 0
+        for event in decided
+    )
+
+
+def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:
+    """Put cases before a person that no determination could be made for."""
+    _move(tx, {event.case: "case_referred" for event in events}, now)
+    clocks.start(tx, [(event.case, "decision", None) for event in events], now)
+    return []
+
+
+def note_payouts(confirmed: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -> list[Event]:
+    """A payout arrived: its case is paid."""
+    _move(tx, dict.fromkeys((event.case for event in confirmed), "payout_confirmed"), now)
+    return []
+
+
+def close_cases(settled: Sequence[CaseSettled], tx: Transaction, now: datetime) -> list[Event]:
+    """Close the cases whose money has all arrived, unless a person still looks at a part of them."""
+    cases = list(dict.fromkeys(event.case for event in settled))
+    clocks.stop(tx, cases, ("payment",), now)
+    _move(tx, dict.fromkeys(cases, "everything_settled"), now)
+    return []
+
+
+def note_returns(returned: Sequence[PayoutReturned], tx: Transaction, now: datetime) -> list[Event]:
+    """A payment came back: it is open again, the decision is not."""
+    cases = list(dict.fromkeys(event.case for event in returned))
+    _move(tx, dict.fromkeys(cases, "payout_returned"), now)
+    clocks.start(tx, [(case, "payment", None) for case in cases], now)
+    return []
+
+
+def _move(tx: Transaction, happening_of: dict[CaseId, Happening], now: datetime) -> None:
+    if not happening_of:
+        return
+    cases = store.cases_by_id(tx, happening_of)
+    changed, steps = [], []
+    for case_id, happening in happening_of.items():
+        case = cases[case_id]
+        stage = stage_after(case.stage, happening)
+        assert stage is not None
+        steps.append((case_id, happening, stage, ""))
+        if stage != case.stage:
+            changed.append(msgspec.structs.replace(case, stage=stage, version=case.version + 1))
+    store.save_stages(tx, changed)
+    store.add_steps(tx, steps, now)

@@ -1,0 +1,91 @@
+"""The life of a case in one table: which happening moves which stage where.
+
+`docs/concepts/case.md` draws its picture from this table. What stands in no row changes no stage; it is noted in the
+history of the case all the same.
+"""
+
+from typing import Literal, get_args
+
+Stage = Literal[
+    "reported",  # 报案: heard of, not yet known to be in hospital
+    "admitted",  # 已入院
+    "charged",  # 住院费用产生中: interim charges were posted
+    "discharged",  # 已出院，待票据
+    "transferred",  # 已转院，待票据
+    "died",  # 身故，待票据
+    "verified",  # 票据已核验: everything a determination needs is here
+    "referred",  # 转人工
+    "determined",  # 已核定
+    "paid",  # 已赔付
+    "closed",  # 已结案
+    "reopened",  # 重开: discharge cancelled or bill reversed after the decision
+    "withdrawn",  # 已撤销: the admission was cancelled
+    "refused",  # 人工拒赔
+]
+Happening = Literal[
+    "visit_reported",
+    "admission_reported",
+    "charges_posted",
+    "patient_discharged",
+    "patient_transferred",
+    "patient_died",
+    "bill_verified",
+    "bill_reversed",
+    "admission_cancelled",
+    "discharge_cancelled",
+    "case_referred",
+    "case_determined",
+    "case_refused",
+    "payout_confirmed",
+    "payout_returned",
+    "everything_settled",
+]
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
+HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
+
+_IN_HOSPITAL: tuple[Stage, ...] = ("reported", "admitted", "charged", "reopened")
+_AWAITING_BILL: tuple[Stage, ...] = ("discharged", "transferred", "died")
+_BEFORE_DECISION: tuple[Stage, ...] = (*_IN_HOSPITAL, *_AWAITING_BILL, "verified", "referred")
+_DECIDED: tuple[Stage, ...] = ("determined", "paid", "closed", "refused")
+
+# (stages, happening, next stage)
+TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
+    ((None,), "visit_reported", "reported"),
+    ((None, "reported", "withdrawn"), "admission_reported", "admitted"),
+    (("admitted",), "charges_posted", "charged"),
+    ((*_IN_HOSPITAL,), "patient_discharged", "discharged"),
+    ((*_IN_HOSPITAL, "discharged"), "patient_transferred", "transferred"),
+    ((*_IN_HOSPITAL, "discharged", "transferred"), "patient_died", "died"),
+    (("reported", *_AWAITING_BILL, "referred", *_DECIDED, "reopened"), "bill_verified", "verified"),
+    ((*_BEFORE_DECISION, *_DECIDED), "admission_cancelled", "withdrawn"),
+    ((*_AWAITING_BILL, "verified", "referred"), "discharge_cancelled", "admitted"),
+    ((*_DECIDED,), "discharge_cancelled", "reopened"),
+    (("verified", "referred"), "bill_reversed", "discharged"),
+    ((*_DECIDED,), "bill_reversed", "reopened"),
+    (("verified", "referred", *_AWAITING_BILL, "reopened"), "case_referred", "referred"),
+    (("verified", "referred"), "case_determined", "determined"),
+    (("verified", "referred"), "case_refused", "refused"),
+    (("determined",), "payout_confirmed", "paid"),
+    (("paid", "closed"), "payout_returned", "determined"),
+    (("determined", "paid"), "everything_settled", "closed"),
+)
+_NEXT: dict[tuple[Stage | None, Happening], Stage] = {
+    (stage, happening): after for stages, happening, after in TABLE for stage in stages
+}
+
+
+def stage_after(stage: Stage | None, happening: Happening) -> Stage | None:
+    """The stage once this has happened; the same stage if it moves nothing."""
+    return _NEXT.get((stage, happening), stage)
+
+
+def picture() -> str:
+    """The table as a Mermaid state diagram."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for stages, happening, after in TABLE:
+        for stage in stages:
+            arrows.setdefault((stage or "[*]", after), []).append(happening)
+    lines = ["stateDiagram-v2"]
+    lines += [f"    {before} --> {after}: {', '.join(why)}" for (before, after), why in arrows.items()]
+    return "\n".join([*lines, "    closed --> [*]", "    withdrawn --> [*]", ""])

@@ -1,0 +1,67 @@
+create table if not exists hospital (
+    code text not null,             -- 医保定点机构代码
+    from_day text not null,         -- these attributes hold from this day on
+    name text not null,
+    name_en text not null,
+    level integer,
+    public integer,
+    region text,
+    primary key (code, from_day)
+);
+
+create table if not exists visit (
+    sender text not null,
+    visit text not null,
+    person text,
+    case_id text,
+    waiting text,                   -- why there is no case: a reason code; shown in the inbox
+    first_told_at text not null,
+    primary key (sender, visit)
+);
+create index if not exists visit_waiting on visit (waiting) where waiting is not null;
+
+create table if not exists visit_alias (
+    sender text not null,
+    kind text not null,             -- bill, settlement, medical_visit
+    value text not null,
+    visit text not null,
+    primary key (sender, kind, value)
+);
+
+create table if not exists claim_case (
+    id text primary key,
+    person text not null,
+    sender text not null,
+    visit text not null,
+    stage text not null,
+    stay text not null,             -- the folded stay as JSON
+    opened_at text not null,
+    completed_at text,
+    version integer not null
+);
+create index if not exists claim_case_by_person on claim_case (person);
+create index if not exists claim_case_by_stage on claim_case (stage);
+
+create table if not exists case_step (
+    id integer primary key,
+    case_id text not null,
+    at text not null,
+    happening text not null,
+    stage text not null,
+    note text not null default ''
+);
+create index if not exists case_step_by_case on case_step (case_id);
+
+create table if not exists clock (
+    case_id text not null,
+    kind text not null,             -- decision, payment, refusal_notice, advance
+    started_at text not null,
+    due_on text not null,
+    paused_at text,
+    paused_days integer not null default 0,
+    stopped_at text,
+    next_mark_at text,              -- when the next alarm rings; null: none left
+    marked integer not null default 0,
+    primary key (case_id, kind, started_at)
+);
+create index if not exists clock_next on clock (next_mark_at) where stopped_at is null and paused_at is null;

@@ -1,0 +1,1 @@
+"""What each command does: it asks the packages below and shows; `main.py` holds the table of commands."""

@@ -1,0 +1,236 @@
+"""One policy: the insured, the product, the days of cover, and who is paid. All pure.
+
+Days of cover are built from dated changes that are only ever added to. A policy year that begins the day after the one
+before ended is a continuous renewal and keeps `since`; after a gap, waiting periods begin anew. A lapse ends the year
+early; a reinstatement opens the rest of that year as a year of its own from its first day, with a new `since`
+(保险法 36, 37: cover comes back from that day on). A reinstatement without a gap undoes the lapse. A void policy
+(cooling-off, rescission) never covered anything.
+"""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Literal
+
+from safeweave.errors import Malformed
+from safeweave.facts import Cover, Fact, Period, Sex
+from safeweave.ids import PersonId, PolicyId
+
+ChangeKind = Literal["period", "lapse", "reinstatement", "cancellation", "void"]
+Role = Literal["insured", "guardian", "estate", "beneficiary"]
+ROLES: tuple[Role, ...] = ("insured", "guardian", "estate", "beneficiary")
+
+DAYS_AFTER_DUE = 60  # 保险法 36
+DAYS_AFTER_DEMAND = 30
+
+ONE_DAY = timedelta(days=1)
+
+
+class Change(Fact, frozen=True):
+    """One dated addition to the days of cover.
+
+    `first_day` is the first day with cover (period, reinstatement) or without it (lapse, cancellation); for "void" the
+    day it was declared. `since` of a period is given where earlier years are not on file. No `person` means everybody
+    insured under the policy.
+    """
+
+    kind: ChangeKind
+    first_day: date
+    last_day: date | None = None
+    since: date | None = None
+    reason: str = ""
+    person: PersonId | None = None
+
+
+class Insured(Fact, frozen=True):
+    """What is on file of one insured person under one policy, apart from the days."""
+
+    person: PersonId
+    enrolled: bool  # in 医保
+    relation: str = "self"  # to the holder: self, spouse, child, parent, employee, other
+    beneficiary: str | None = None
+    roster_first_day: date | None = None
+    roster_last_day: date | None = None
+
+
+class Payee(Fact, frozen=True):
+    """Who receives what the policy pays. `role` is insured, guardian, estate or beneficiary (FORMAT.md §5.11)."""
+
+    role: str
+    name: str
+    account: str
+    bank_code: str  # CNAPS, 12 digits; "" if the bank needs none
+
+
+class Policy(Fact, frozen=True):
+    """A contract as it stands: its head, its insured persons and every change so far, oldest first."""
+
+    id: PolicyId
+    number: str
+    product: str
+    holder: PersonId | None
+    bank: str
+    insureds: tuple[Insured, ...]
+    changes: tuple[Change, ...]
+
+    def periods_for(self, person: PersonId) -> tuple[Period, ...]:
+        """The policy years of one insured person."""
+        return periods_of(change for change in self.changes if change.person in (None, person))
+
+    def status_on(self, day: date) -> str:
+        """in_force, void, cancelled, lapsed, ended or not_begun: how the policy stands on a day for somebody."""
+        periods = [period for insured in self.insureds for period in self.periods_for(insured.person)]
+        if any(period.first_day <= day <= period.last_day for period in periods):
+            return "in_force"
+        for change in reversed(self.changes):
+            if change.first_day <= day and change.kind in _ENDINGS:
+                return _ENDINGS[change.kind]
+            if change.kind in ("period", "reinstatement"):
+                break
+        return "not_begun" if any(period.first_day > day for period in periods) else "ended"
+
+
+_ENDINGS: dict[str, str] = {"void": "void", "cancellation": "cancelled", "lapse": "lapsed"}
+
+
+class InsuredPolicy(Fact, frozen=True):
+    """What one person was promised under one policy, as adjudication and payments read it."""
+
+    policy: PolicyId
+    person: PersonId
+    product: str
+    cover: Cover
+    payees: tuple[Payee, ...] = ()
+    bank: str = "sandbox"  # which adapter pays: see payments.bank
+    number: str = ""
+
+    def payee(self, role: str) -> Payee | None:
+        """The payee on file for a role, if there is one."""
+        return next((payee for payee in self.payees if payee.role == role), None)
+
+
+def periods_of(changes: Iterable[Change]) -> tuple[Period, ...]:
+    """The policy years that the changes, in the order they were recorded, leave; by first day.
+
+    A period with the first day of an earlier one replaces it.
+    """
+    spans: dict[date, tuple[date, date | None]] = {}  # first day -> last day, since if stated
+    lost: list[tuple[date, date, date | None]] = []  # what lapses took away and a reinstatement may open again
+    for change in changes:
+        match change.kind:
+            case "period":
+                assert change.last_day is not None, "a period has a last day"
+                spans[change.first_day] = (change.last_day, change.since)
+            case "lapse" | "cancellation":
+                spans, taken = _cut(spans, change.first_day)
+                lost = [*lost, *taken] if change.kind == "lapse" else []
+            case "reinstatement":
+                spans = _reopened(spans, lost, change)
+                lost = [each for each in lost if each[0] < change.first_day and each[1] < change.first_day]
+            case "void":
+                spans, lost = {}, []
+    periods: list[Period] = []
+    for first_day, (last_day, since) in sorted(spans.items()):
+        if since is None:
+            continuous = bool(periods) and periods[-1].last_day + ONE_DAY == first_day
+            since = periods[-1].since if continuous else first_day
+        periods.append(Period(first_day, last_day, since))
+    return tuple(periods)
+
+
+def _cut(
+    spans: dict[date, tuple[date, date | None]], day: date
+) -> tuple[dict[date, tuple[date, date | None]], list[tuple[date, date, date | None]]]:
+    """The spans without `day` and what follows, and the pieces cut away."""
+    kept, taken = {}, []
+    for first_day, (last_day, since) in spans.items():
+        if first_day < day:
+            kept[first_day] = (min(last_day, day - ONE_DAY), since)
+        if last_day >= day:
+            taken.append((max(first_day, day), last_day, since))
+    return kept, taken
+
+
+def _reopened(
+    spans: dict[date, tuple[date, date | None]], lost: list[tuple[date, date, date | None]], change: Change
+) -> dict[date, tuple[date, date | None]]:
+    opened = dict(spans)
+    if not lost and change.last_day is not None:
+        opened[change.first_day] = (change.last_day, change.since)
+    gap = all(piece_first < change.first_day for piece_first, _, _ in lost[:1])
+    for piece_first, piece_last, since in sorted(lost, key=lambda piece: piece[0]):
+        last_day = piece_last if change.last_day is None else min(piece_last, change.last_day)
+        first_day = max(piece_first, change.first_day)
+        if last_day < first_day:
+            continue
+        before = next((day for day, (end, _) in opened.items() if end + ONE_DAY == first_day == piece_first), None)
+        if before is not None and not gap and since == opened[before][1] and _one_year(before, last_day):
+            opened[before] = (last_day, since)
+        else:
+            opened[first_day] = (last_day, None if gap else since)
+    return opened
+
+
+def _one_year(first_day: date, last_day: date) -> bool:
+    return (last_day - first_day).days < 366
+
+
+def first_day_without_cover(due_on: date, demanded_on: date | None = None) -> date:
+    """The day an instalment policy is suspended: day 61 after the premium was due, or day 31 after it was demanded,
+    whichever is earlier; the day itself is not counted (保险法 36, 民法典 201). Events before it are covered.
+    """
+    days = [due_on + timedelta(days=DAYS_AFTER_DUE + 1)]
+    if demanded_on is not None:
+        days.append(demanded_on + timedelta(days=DAYS_AFTER_DEMAND + 1))
+    return min(days)
+
+
+def check_change(known: Iterable[Change], change: Change) -> None:
+    """Raises Malformed, saying what to write instead, if a change cannot follow those on record."""
+    known = [each for each in known if change.person is None or each.person in (None, change.person)]
+    periods = periods_of(known)
+    first, last = change.first_day, change.last_day
+    if last is not None and last < first:
+        raise Malformed(f"the last day {last} is before the first day {first}; swap or correct them", field="last_day")
+    if change.kind == "period":
+        if last is None:
+            raise Malformed("a policy year needs its last day; write it", field="last_day")
+        if change.since is not None and change.since > first:
+            raise Malformed(
+                f"unbroken cover since {change.since} cannot begin after the year's first day {first}", field="since"
+            )
+        for period in periods:
+            if period.first_day != first and period.first_day <= last and first <= period.last_day:
+                raise Malformed(
+                    f"the year {first} to {last} overlaps {period.first_day} to {period.last_day}, which is on record; "
+                    f"begin on {period.last_day + ONE_DAY} or correct the first day",
+                    field="first_day",
+                )
+        return
+    latest = next((each for each in reversed(known) if each.kind in _ENDINGS), None)
+    if latest is not None and latest.kind == "void":
+        raise Malformed("the policy is void; it cannot be changed any more", field="kind")
+    if change.kind == "reinstatement":
+        if latest is not None and latest.kind == "cancellation" and last is None:
+            raise Malformed("the policy was cancelled, not lapsed; take out a new policy year instead", field="kind")
+        if latest is None and last is None:
+            raise Malformed("no lapse is on record, so nothing comes back; record the lapse first", field="kind")
+        if any(period.first_day <= first <= period.last_day for period in periods):
+            raise Malformed(f"the policy is in force on {first}; it needs no reinstatement", field="first_day")
+        if periods_of([*known, change]) == periods:
+            raise Malformed(f"no year that lapsed lasts to {first}; renew the policy instead", field="first_day")
+    elif change.kind in ("lapse", "cancellation") and not any(period.last_day >= first for period in periods):
+        raise Malformed(f"there is no cover on or after {first} to end; compare the day", field="first_day")
+
+
+def cover_of(insured: Insured, changes: Iterable[Change], birth: date, sex: Sex, guardian: bool) -> Cover:
+    """What the adjudicator knows of one insured under one policy (FORMAT.md §3 `policy`)."""
+    return Cover(
+        birth,
+        sex,
+        insured.enrolled,
+        periods_of(change for change in changes if change.person in (None, insured.person)),
+        guardian,
+        insured.beneficiary,
+        insured.roster_first_day,
+        insured.roster_last_day,
+    )

@@ -1,0 +1,461 @@
+"""Policies, payees and usage, as functions over a transaction; everything written is an addition with its instant."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, TypeVar
+
+from safeweave import ids, people
+from safeweave.coverage.policy import (
+    Change,
+    Insured,
+    InsuredPolicy,
+    Payee,
+    Policy,
+    check_change,
+    cover_of,
+    first_day_without_cover,
+)
+from safeweave.coverage.usage import NO_USAGE, TABLES, Usage
+from safeweave.coverage.usage import usage_of as summed
+from safeweave.database import Transaction, at_text, marks
+from safeweave.errors import Conflict, Malformed, NotFound
+from safeweave.facts import Fact
+from safeweave.ids import DeterminationId, PersonId, PolicyId
+
+T = TypeVar("T")
+
+InsuredKey = tuple[PolicyId, PersonId]
+PayeeKey = tuple[PolicyId, PersonId, str]
+
+
+def policy_id(number: str) -> PolicyId:
+    """The id that always belongs to a policy number."""
+    return PolicyId(ids.derived("policy", number))
+
+
+# ---------------------------------------------------------------- reading
+
+
+def policies_of(
+    tx: Transaction, person_ids: Collection[PersonId], on: date | None = None
+) -> dict[PersonId, list[InsuredPolicy]]:
+    """What each person was promised, by policy number; three statements whatever the batch.
+
+    Every policy is listed, in force or not: which of its years holds an event is for adjudication to say. `on` is the
+    day on which a minor's guardian must be on file (the claim's `claimed_on`); without it only guardianships without an
+    end count. A person without policies has an empty list; `InsuredPolicy.person` is the present id of a merged person.
+    """
+    persons = people.guarded(tx, person_ids, on)
+    found: dict[PersonId, list[InsuredPolicy]] = {person: [] for person in person_ids}
+    present = sorted({person for person, *_ in persons.values()})
+    if not present:
+        return found
+    heads: dict[InsuredKey, tuple[str, str, str]] = {}
+    insureds: dict[InsuredKey, Insured] = {}
+    for row in tx.rows(
+        f"""
+        select p.id, p.number, p.product, p.bank, i.person, i.relation, i.enrolled, i.beneficiary,
+               i.roster_first_day, i.roster_last_day
+          from insured_change i join policy p on p.id = i.policy where i.person in ({marks(present)}) order by i.seq
+        """,
+        present,
+    ):
+        heads[row[0], row[4]] = (row[1], row[2], row[3])
+        insureds[row[0], row[4]] = _insured(row[4:])
+    if not insureds:
+        return found
+    changes, payees = _changes_and_payees(tx, {policy for policy, _ in insureds}, present)
+    by_person: dict[PersonId, list[tuple[PolicyId, Insured]]] = {}
+    for (policy, person), insured in insureds.items():
+        by_person.setdefault(person, []).append((policy, insured))
+    for asked, (person, birth, sex, guardian) in persons.items():
+        found[asked] = sorted(
+            (
+                InsuredPolicy(
+                    policy,
+                    person,
+                    heads[policy, person][1],
+                    cover_of(insured, changes.get(policy, ()), birth, sex, guardian),
+                    tuple(payees.get((policy, person), {}).values()),
+                    heads[policy, person][2],
+                    heads[policy, person][0],
+                )
+                for policy, insured in by_person.get(person, ())
+            ),
+            key=lambda each: each.number,
+        )
+    return found
+
+
+def _changes_and_payees(
+    tx: Transaction, policies: Collection[PolicyId], persons: Collection[PersonId]
+) -> tuple[dict[PolicyId, list[Change]], dict[InsuredKey, dict[str, Payee]]]:
+    """Every change of the policies in order, and the latest payee for each role; one statement."""
+    within, among = sorted(policies), sorted(persons)
+    changes: dict[PolicyId, list[Change]] = {}
+    payees: dict[InsuredKey, dict[str, Payee]] = {}
+    for what, _, policy, person, *rest in tx.rows(
+        f"""
+        select 'change', seq, policy, person, kind, first_day, last_day, since, reason
+          from policy_change where policy in ({marks(within)}) and (person is null or person in ({marks(among)}))
+        union all
+        select 'payee', seq, policy, person, role, name, account, bank_code, ''
+          from payee_change where policy in ({marks(within)}) and person in ({marks(among)})
+        order by 1, 2
+        """,
+        [*within, *among, *within, *among],
+    ):
+        if what == "change":
+            changes.setdefault(policy, []).append(_change(person, *rest))
+        else:
+            payees.setdefault((policy, person), {})[rest[0]] = Payee(*rest[:4])
+    return changes, payees
+
+
+def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
+    """The payee on file for each (policy, insured person, role), in one statement; a key without one is left out."""
+    if not keys:
+        return {}
+    wanted = sorted(set(keys))
+    return {
+        (policy, person, role): Payee(role, name, account, bank_code)
+        for policy, person, role, name, account, bank_code in tx.rows(
+            f"""
+            select policy, person, role, name, account, bank_code from payee_change
+             where (policy, person, role) in (values {", ".join(["(?, ?, ?)"] * len(wanted))}) order by seq
+            """,
+            [part for key in wanted for part in key],
+        )
+    }
+
+
+def policies_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, Policy]:
+    """The policies with all their insured persons and changes; an unknown number is left out. Three statements."""
+    wanted = sorted(set(numbers))
+    if not wanted:
+        return {}
+    heads = {
+        row[0]: row[1:]
+        for row in tx.rows(
+            f"select id, number, product, holder, bank from policy where number in ({marks(wanted)})", wanted
+        )
+    }
+    within = sorted(heads)
+    insureds: dict[PolicyId, dict[PersonId, Insured]] = {}
+    changes: dict[PolicyId, list[Change]] = {}
+    if within:
+        for policy, *row in tx.rows(
+            "select policy, person, relation, enrolled, beneficiary, roster_first_day, roster_last_day "
+            f"from insured_change where policy in ({marks(within)}) order by seq",
+            within,
+        ):
+            insureds.setdefault(policy, {})[row[0]] = _insured(row)
+        for policy, *row in tx.rows(
+            "select policy, person, kind, first_day, last_day, since, reason "
+            f"from policy_change where policy in ({marks(within)}) order by seq",
+            within,
+        ):
+            changes.setdefault(policy, []).append(_change(*row))
+    return {
+        number: Policy(
+            id, number, product, holder, bank, tuple(insureds.get(id, {}).values()), tuple(changes.get(id, ()))
+        )
+        for id, (number, product, holder, bank) in heads.items()
+    }
+
+
+def policy_history(tx: Transaction, policy: PolicyId) -> list[tuple[str, str, str | None, str]]:
+    """What was ever recorded of a policy, oldest first: instant, kind of addition, person, what it says."""
+    return tx.rows(
+        """
+        select added_at, kind, person, first_day || coalesce(' .. ' || last_day, '') || case reason when '' then ''
+               else ' ' || reason end, seq from policy_change where policy = ?
+        union all
+        select added_at, 'insured', person, relation, seq from insured_change where policy = ?
+        union all
+        select added_at, 'payee', person, role, seq from payee_change where policy = ?
+        order by 1, 5
+        """,
+        (policy, policy, policy),
+    )
+
+
+def all_payees(tx: Transaction, policies: Collection[PolicyId]) -> dict[InsuredKey, tuple[Payee, ...]]:
+    """The latest payees of everybody insured under the policies."""
+    within = sorted(policies)
+    found: dict[InsuredKey, dict[str, Payee]] = {}
+    if within:
+        for policy, person, *rest in tx.rows(
+            "select policy, person, role, name, account, bank_code from payee_change "
+            f"where policy in ({marks(within)}) order by seq",
+            within,
+        ):
+            found.setdefault((policy, person), {})[rest[0]] = Payee(*rest)
+    return {key: tuple(payees.values()) for key, payees in found.items()}
+
+
+def policy_numbers(tx: Transaction, after: str = "", limit: int = 1000) -> list[str]:
+    """The next policy numbers after one, in order: how everything is walked without loading it at once."""
+    return [
+        row[0] for row in tx.rows("select number from policy where number > ? order by number limit ?", (after, limit))
+    ]
+
+
+def _insured(row: Sequence[Any]) -> Insured:
+    person, relation, enrolled, beneficiary, roster_first, roster_last = row
+    return Insured(person, bool(enrolled), relation, beneficiary, _day_of(roster_first), _day_of(roster_last))
+
+
+def _change(
+    person: PersonId | None, kind: Any, first_day: str, last_day: str | None, since: str | None, reason: str
+) -> Change:
+    return Change(kind, date.fromisoformat(first_day), _day_of(last_day), _day_of(since), reason, person)
+
+
+# ---------------------------------------------------------------- writing
+
+
+class Head(Fact, frozen=True):
+    """A policy's head as a file states it."""
+
+    number: str
+    product: str
+    holder: PersonId | None = None
+    bank: str = "sandbox"
+
+
+def add_policies(tx: Transaction, heads: Sequence[Head], now: datetime) -> int:
+    """Add the policies that are new; how many were. The known ones must agree: see `differing_heads`."""
+    return tx.run_many(
+        "insert into policy (id, number, product, holder, bank, added_at) values (?, ?, ?, ?, ?, ?) "
+        "on conflict (number) do nothing",
+        [(policy_id(head.number), head.number, head.product, head.holder, head.bank, at_text(now)) for head in heads],
+    )
+
+
+def add_changes(tx: Transaction, changes: Iterable[tuple[PolicyId, Change]], now: datetime) -> int:
+    """Add dated changes as they are, in order (check them with `policy.check_change` first); how many."""
+    at = at_text(now)
+    return tx.run_many(
+        "insert into policy_change (policy, person, kind, first_day, last_day, since, reason, added_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (policy, c.person, c.kind, _text(c.first_day), _text(c.last_day), _text(c.since), c.reason, at)
+            for policy, c in changes
+        ],
+    )
+
+
+def add_insureds(tx: Transaction, insureds: Iterable[tuple[PolicyId, Insured]], now: datetime) -> int:
+    """Add what is now on file of insured persons, and lead their policy numbers to them; how many."""
+    at = at_text(now)
+    return tx.run_many(
+        "insert into insured_change (policy, person, relation, enrolled, beneficiary, roster_first_day, "
+        "roster_last_day, added_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                policy,
+                i.person,
+                i.relation,
+                int(i.enrolled),
+                i.beneficiary,
+                _text(i.roster_first_day),
+                _text(i.roster_last_day),
+                at,
+            )
+            for policy, i in insureds
+        ],
+    )
+
+
+def add_payees(tx: Transaction, payees: Iterable[tuple[PolicyId, PersonId, Payee]], now: datetime) -> int:
+    """Add payees; the latest for a role counts. How many."""
+    at = at_text(now)
+    return tx.run_many(
+        "insert into payee_change (policy, person, role, name, account, bank_code, added_at) "
+        "values (?, ?, ?, ?, ?, ?, ?)",
+        [(policy, person, p.role, p.name, p.account, p.bank_code, at) for policy, person, p in payees],
+    )
+
+
+def renew(
+    tx: Transaction, number: str, first_day: date, last_day: date, now: datetime, *, person: PersonId | None = None
+) -> Change:
+    """Add a policy year, for everybody insured or for one; without a gap it keeps `since`."""
+    return _add(tx, number, Change("period", first_day, last_day, person=person), now)
+
+
+def lapse(
+    tx: Transaction,
+    number: str,
+    now: datetime,
+    *,
+    from_day: date | None = None,
+    due_on: date | None = None,
+    demanded_on: date | None = None,
+    reason: str = "",
+) -> Change:
+    """End the cover on `from_day`, or on the day that follows from an unpaid premium (保险法 36).
+
+    Raises Malformed if no day is given, or if `from_day` is earlier than the law allows for that premium.
+    """
+    earliest = None if due_on is None else first_day_without_cover(due_on, demanded_on)
+    first_day = from_day or earliest
+    if first_day is None:
+        raise Malformed("no day of lapse is given; write the day, or the day the premium was due", field="from_day")
+    if earliest is not None and first_day < earliest:
+        raise Malformed(
+            f"cover cannot end on {first_day}: the premium due on {due_on} keeps it until the day before {earliest} "
+            "(保险法 36)",
+            field="from_day",
+        )
+    return _add(tx, number, Change("lapse", first_day, reason=reason), now)
+
+
+def reinstate(
+    tx: Transaction, number: str, first_day: date, now: datetime, *, last_day: date | None = None, reason: str = ""
+) -> Change:
+    """Open the cover that lapsed again from `first_day`, to the end of its year or to `last_day`."""
+    return _add(tx, number, Change("reinstatement", first_day, last_day, reason=reason), now)
+
+
+def cancel(
+    tx: Transaction, number: str, first_day: date, now: datetime, *, void: bool = False, reason: str = ""
+) -> Change:
+    """End the policy: from `first_day` on, or (`void`: cooling-off, rescission) as if it had never been."""
+    return _add(tx, number, Change("void" if void else "cancellation", first_day, reason=reason), now)
+
+
+def _add(tx: Transaction, number: str, change: Change, now: datetime) -> Change:
+    policy = policies_by_number(tx, [number]).get(number)
+    if policy is None:
+        raise NotFound(f"there is no policy {number}; import it first, or compare the number")
+    everybody: list[PersonId | None] = [insured.person for insured in policy.insureds] or [None]
+    for person in everybody if change.person is None else [change.person]:
+        check_change((c for c in policy.changes if c.person in (None, person)), change)
+    add_changes(tx, [(policy.id, change)], now)
+    return change
+
+
+def merge_persons(tx: Transaction, survivor: PersonId, retired: PersonId, now: datetime) -> PersonId:
+    """Make two persons one (`people.merge_persons`, with its errors) and give the survivor the other's policies.
+
+    What the retired person was promised, is paid and has used is added under the surviving id; the old rows stay. A
+    policy that insures both keeps the survivor's own terms, with the usage of both.
+    """
+    kept = people.merge_persons(tx, survivor, retired, now)
+    at = at_text(now)
+    other = "(select policy from insured_change where person = ?)"
+    tx.run(
+        "insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses) "
+        "select policy, ?, case when determination like 'opening%' then determination || '.' || person "
+        "else determination end, scope, kind, id, amount, reverses from usage_addition where person = ? "
+        "on conflict do nothing",
+        (kept, retired),
+    )
+    tx.run(
+        "insert into policy_change (policy, person, kind, first_day, last_day, since, reason, added_at) "
+        "select policy, ?, kind, first_day, last_day, since, reason, ? from policy_change "
+        f"where person = ? and policy not in {other} order by seq",
+        (kept, at, retired, kept),
+    )
+    tx.run(
+        "insert into payee_change (policy, person, role, name, account, bank_code, added_at) "
+        "select policy, ?, role, name, account, bank_code, ? from payee_change "
+        f"where person = ? and policy not in {other} order by seq",
+        (kept, at, retired, kept),
+    )
+    tx.run(
+        "insert into insured_change (policy, person, relation, enrolled, beneficiary, roster_first_day, "
+        "roster_last_day, added_at) "
+        "select policy, ?, relation, enrolled, beneficiary, roster_first_day, roster_last_day, ? "
+        f"from insured_change where person = ? and policy not in {other} order by seq",
+        (kept, at, retired, kept),
+    )
+    return kept
+
+
+# ---------------------------------------------------------------- usage
+
+UsageKind = Literal["deductible", "limit", "days", "count"]
+OPENING = DeterminationId("opening")
+
+
+class UsageRow(Fact, frozen=True):
+    """What one determination used of one deductible, limit, benefit's days or grade; fen or a number."""
+
+    policy: PolicyId
+    person: PersonId
+    determination: DeterminationId
+    scope: str
+    kind: str
+    id: str
+    amount: int
+
+
+def usage_rows(policy: PolicyId, person: PersonId, determination: DeterminationId, used: Usage) -> list[UsageRow]:
+    """The rows that keep what a determination used."""
+    return [
+        UsageRow(policy, person, determination, scope, kind, id, amount)
+        for scope, each in used.rows()
+        for kind in TABLES
+        for id, amount in getattr(each, kind).items()
+    ]
+
+
+def add_usage(tx: Transaction, rows: Iterable[UsageRow]) -> int:
+    """Add what determinations used; how many rows. Raises Conflict if a determination's usage is there already."""
+    rows = list(rows)
+    added = tx.run_many(
+        "insert into usage_addition (policy, person, determination, scope, kind, id, amount) "
+        "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+        [(r.policy, r.person, r.determination, r.scope, r.kind, r.id, r.amount) for r in rows],
+    )
+    if added != len(rows):
+        raise Conflict("a determination's usage was added before; nothing may be counted twice")
+    return added
+
+
+def usage_of(tx: Transaction, keys: Sequence[InsuredKey]) -> dict[InsuredKey, Usage]:
+    """What each (policy, insured person) has used so far, reversals included; one statement. Every key is answered."""
+    found: dict[InsuredKey, list[tuple[str, str, str, int]]] = {}
+    if keys:
+        wanted = sorted(set(keys))
+        for policy, person, kind, scope, id, amount in tx.rows(
+            f"""
+            select policy, person, kind, scope, id, sum(amount) from usage_addition
+             where (policy, person) in (values {", ".join(["(?, ?)"] * len(wanted))})
+             group by policy, person, kind, scope, id
+            """,
+            [part for key in wanted for part in key],
+        ):
+            found.setdefault((policy, person), []).append((kind, scope, id, amount))
+    return {key: summed(found[key]) if key in found else NO_USAGE for key in keys}
+
+
+def reverse_usage(tx: Transaction, determinations: Collection[DeterminationId], by: DeterminationId) -> int:
+    """Take back exactly what the determinations used, in the name of `by`; how many rows. Twice changes nothing."""
+    undone = sorted(set(determinations))
+    if not undone:
+        return 0
+    return tx.run(
+        f"""
+        insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses)
+        select policy, person, ?, scope, kind, id, -sum(amount), undone
+          from (select policy, person, scope, kind, id, amount, determination as undone from usage_addition
+                 where determination in ({marks(undone)}) and reverses = ''
+                union all
+                select policy, person, scope, kind, id, amount, reverses from usage_addition
+                 where reverses in ({marks(undone)}) and reverses <> '') as made
+         group by policy, person, scope, kind, id, undone having sum(amount) <> 0
+        """,
+        [by, *undone, *undone],
+    )
+
+
+def _text(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _day_of(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

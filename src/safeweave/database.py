@@ -1,0 +1,142 @@
+"""Transactions over the embedded store, and how days and instants are written in it.
+
+SQLite in WAL mode with full fsync: one writer, many readers. Stores speak plain SQL that PostgreSQL understands too,
+with `?` for parameters; only this module knows which engine answers.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+Row = tuple[Any, ...]
+
+# Every package that remembers keeps its tables beside its store, in `tables.sql`.
+PACKAGES_WITH_TABLES = ("safeweave", "safeweave.people", "safeweave.coverage", "safeweave.exchange", "safeweave.cases",
+                        "safeweave.adjudication", "safeweave.payments", "safeweave.telling")  # fmt: skip
+
+
+def at_text(at: datetime) -> str:
+    """An aware instant as sortable UTC text, such as 2026-03-06T07:21:05.123456Z."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def at_of(text: str) -> datetime:
+    """The aware instant that `at_text` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def marks(values: Sequence[object]) -> str:
+    """The `?, ?, ?` for `in (...)` over these values."""
+    return ", ".join("?" * len(values))
+
+
+class Transaction:
+    """One open transaction; gone with its `with` block."""
+
+    def __init__(self, connection: sqlite3.Connection, database: "Database") -> None:
+        self._connection = connection
+        self._database = database
+        self.memo: dict[Any, Any] = {}  # what stores have read or written in this transaction, by id
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        """All rows of a query."""
+        self._database.statements += 1
+        return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[object] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        self._database.statements += 1
+        found: Row | None = self._connection.execute(sql, values).fetchone()
+        return found
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> int:
+        """How many rows the statement changed."""
+        self._database.statements += 1
+        return self._connection.execute(sql, values).rowcount
+
+    def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> int:
+        """How many rows changed when the statement ran for each; nothing is sent for no rows."""
+        rows = list(rows)
+        if not rows:
+            return 0
+        self._database.statements += 1
+        return self._connection.executemany(sql, rows).rowcount
+
+
+class Database:
+    """The store of one node; safe to use from several threads, each with a connection of its own."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        self.statements = 0  # SQL statements sent so far, for the bench
+        self._local = threading.local()
+        self._writing = threading.Lock()
+        self._connections: list[sqlite3.Connection] = []
+        if self.path == ":memory:":
+            raise ValueError("use a file: every thread has a connection of its own, and memory is not shared")
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        with self.transaction() as tx:
+            for package in PACKAGES_WITH_TABLES:
+                tables = files(package).joinpath("tables.sql")
+                if tables.is_file():
+                    for statement in _statements(tables.read_text(encoding="utf-8")):
+                        tx.run(statement)
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self.path, isolation_level=None, timeout=60, check_same_thread=False)
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+            connection.execute("pragma foreign_keys = on")
+            connection.execute("pragma cache_size = -32000")
+            self._local.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A writing transaction: committed at the end of the block, rolled back if it raises."""
+        connection = self._connection()
+        with self._writing:  # threads queue here fairly instead of spinning on SQLite's lock
+            connection.execute("begin immediate")
+            try:
+                yield Transaction(connection, self)
+            except BaseException:
+                connection.execute("rollback")
+                raise
+            connection.execute("commit")
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A consistent view for reading only."""
+        connection = self._connection()
+        connection.execute("begin")
+        try:
+            yield Transaction(connection, self)
+        finally:
+            connection.execute("rollback")
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._local = threading.local()
+
+
+def _statements(script: str) -> list[str]:
+    statements, pending = [], ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            statements.append(pending.strip())
+            pending = ""
+    return [statement for statement in statements if statement]
+
+

@@ -1,0 +1,217 @@
+"""What an amount, a time and a code are, whatever the format they arrive in.
+
+Everything raises `Malformed` with the field it was given for what cannot be such a value.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+from safeweave.clock import SHANGHAI
+from safeweave.errors import Malformed
+from safeweave.events import Diagnosis
+from safeweave.exchange.formats.reading import Sender
+from safeweave.money import Fen
+
+CATEGORIES = {  # charge classes of the medical bill and their 医保 codes
+    "床位费": "01",
+    "诊察费": "02",
+    "检查费": "03",
+    "化验费": "04",
+    "治疗费": "05",
+    "手术费": "06",
+    "护理费": "07",
+    "卫生材料费": "08",
+    "西药费": "09",
+    "中药饮片": "10",
+    "中药饮片费": "10",
+    "中成药费": "11",
+    "一般诊疗费": "12",
+    "挂号费": "13",
+    "其他": "14",
+    "其他费": "14",
+}
+CATEGORY_CODES = frozenset(CATEGORIES.values())
+BED = "01"
+CLASSES = ("甲", "乙", "丙")
+DISPOSITIONS = ("1", "2", "3", "4", "5", "9")  # 医保 dscg_way
+
+_EXACT = Context(prec=80)
+_MOST_DIGITS = 40
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,20})?|[+-]?\.[0-9]{1,20}")
+_ICD = re.compile(r"[A-Z][0-9]{2}(?:\.[0-9A-Z]{1,3}(?:x[0-9]{3})?)?")
+_INSTITUTION = re.compile(r"H[0-9]{11}")
+_ISO = re.compile(
+    r"([0-9]{4})(?:-?([0-9]{2})(?:-?([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(\.[0-9]{1,12})?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?)?)?)?"
+)
+_HL7 = re.compile(
+    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(\.[0-9]{1,12})?)?)?)?)?)?([+-][0-9]{4})?"
+)
+_ICD_10_OIDS = ("urn:oid:2.16.156.10011.2.3.3.11", "urn:oid:2.16.840.1.113883.6.3", "urn:oid:2.16.840.1.113883.6.90")
+
+
+# ---------------------------------------------------------------- amounts
+
+
+def decimal_in(text: str, field: str, line: int = 0) -> Decimal:
+    """The number a text such as "-450.00" says."""
+    if not _DECIMAL.fullmatch(text):
+        raise Malformed(f'"{text[:40]}" is not a number; write digits, such as 1234.50', field=field, line=line)
+    return Decimal(text)
+
+
+def fen_in(value: Decimal, field: str, line: int = 0, *, rounded: bool = False) -> Fen:
+    """The fen of an amount in yuan; `rounded` takes longer decimals half up, else they are malformed."""
+    if not value.is_finite():
+        raise Malformed(f"{value} is not an amount; write yuan with two decimals", field=field, line=line)
+    if not value:
+        return Fen(0)
+    if value.adjusted() > 11 or len(value.as_tuple().digits) > _MOST_DIGITS:
+        raise Malformed("the amount is too long; at most 12 digits before the point are money", field=field, line=line)
+    if value.adjusted() < -_MOST_DIGITS:
+        cents, whole = Decimal("0.1"), Decimal(0)
+    else:
+        cents = value.scaleb(2, _EXACT)
+        whole = cents.to_integral_value(ROUND_HALF_UP, _EXACT)
+    if whole != cents and not rounded:
+        raise Malformed(f"{value} has parts of a fen; write two decimals", field=field, line=line)
+    return Fen(int(whole))
+
+
+def fen_in_text(text: str, field: str, line: int = 0) -> Fen:
+    """The fen a text such as "7600.00" says."""
+    return fen_in(decimal_in(text, field, line), field, line)
+
+
+def check_currency(currency: str, sender: Sender, field: str) -> None:
+    """Malformed if an amount names another currency than the sender's; "" names none."""
+    if currency and currency != sender.currency:
+        raise Malformed(
+            f"the amount is in {currency[:10]}, this sender's are in {sender.currency}; send it in {sender.currency}",
+            field=field,
+        )
+
+
+def whole_in(value: Decimal) -> int | None:
+    """The whole number that a quantity is, None if it is none of a sensible size."""
+    if not value.is_finite() or value.adjusted() > 8 or value != value.to_integral_value():
+        return None
+    return int(value)
+
+
+# ---------------------------------------------------------------- times
+
+
+def _moment(match: re.Match[str], text: str, field: str, line: int) -> tuple[datetime, bool]:
+    """The instant in UTC, and whether the text gave a clock time."""
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    zone = SHANGHAI if offset is None else UTC
+    try:
+        if offset not in (None, "Z"):
+            hours, minutes = int(offset[1:3]), int(offset[-2:])
+            if minutes > 59:
+                raise ValueError
+            delta = timedelta(hours=hours, minutes=minutes)
+            zone = timezone(-delta if offset[0] == "-" else delta)  # type: ignore[assignment]
+        microsecond = int(fraction[1:7].ljust(6, "0")) if fraction else 0
+        at = datetime(
+            int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0), microsecond, zone
+        )
+    except ValueError:
+        raise Malformed(f'"{text[:40]}" is not in the calendar or on the clock; correct it', field=field, line=line) from None
+    if not 1800 <= at.year <= 2999:
+        raise Malformed(f'"{text[:40]}" is not a year from 1800 to 2999; correct it', field=field, line=line)
+    return at.astimezone(UTC), hour is not None
+
+
+def instant_in(text: str, field: str, line: int = 0) -> datetime:
+    """The instant that an ISO or 医保 text says, in UTC; a missing part is the first possible, a missing offset Shanghai's."""
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise Malformed(f'"{text[:40]}" is not a time; write it as 2026-03-06T15:20:41+08:00', field=field, line=line)
+    return _moment(match, text, field, line)[0]
+
+
+def hl7_instant_in(text: str, field: str, line: int = 0) -> datetime:
+    """The instant that an HL7 time says, in UTC (HL7 v2.5.1 §2.A.77)."""
+    match = _HL7.fullmatch(text)
+    if match is None:
+        raise Malformed(f'"{text[:40]}" is not a time; write it as 20260306152041+0800', field=field, line=line)
+    return _moment(match, text, field, line)[0]
+
+
+def day_in(text: str, field: str, line: int = 0) -> date:
+    """The day that a text says: as written when it is a day, the Shanghai day when it is an instant with an offset."""
+    match = _ISO.fullmatch(text) or _HL7.fullmatch(text)
+    if match is None:
+        raise Malformed(f'"{text[:40]}" is not a day; write it as 2026-03-06', field=field, line=line)
+    at, clocked = _moment(match, text, field, line)
+    if clocked and match[8]:
+        return at.astimezone(SHANGHAI).date()
+    return date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+
+
+def birthday_in(text: str, field: str, line: int = 0) -> date | None:
+    """The birthday as written, None if the text does not say the day. The offset of a birth time moves no birthday."""
+    match = _ISO.fullmatch(text) or _HL7.fullmatch(text)
+    if match is None:
+        raise Malformed(f'"{text[:40]}" is not a day of birth; write it as 1949-12-31', field=field, line=line)
+    _moment(match, text, field, line)
+    return date(int(match[1]), int(match[2]), int(match[3])) if match[3] else None
+
+
+# ---------------------------------------------------------------- codes
+
+
+def other_hospital(code: str, sender: Sender) -> str:
+    """The institution code a message names, if it is not the sender's own; "" for what is no such code."""
+    return code if _INSTITUTION.fullmatch(code) and code != sender.hospital else ""
+
+
+def is_icd_10(system: str) -> bool:
+    """Whether a code system's name, URI or HL7 table says ICD-10."""
+    plain = system.upper().replace("-", "").replace("_", "").replace(" ", "")
+    return plain.startswith("I10") or "ICD10" in plain or system in _ICD_10_OIDS
+
+
+def diagnoses_for(found: list[Diagnosis], sender: Sender, notes: dict[str, int]) -> tuple[Diagnosis, ...]:
+    """The diagnoses as the adjudicator can read them, the main one first.
+
+    With a `diagnosis_default` only ICD-10 codes stay, and the default stands where none is left.
+    """
+    if sender.diagnosis_default is not None:
+        kept = [d for d in found if is_icd_10(d.system) or (not d.system and _ICD.fullmatch(d.code))]
+        if len(kept) < len(found):
+            note(notes, f"diagnoses that are not in ICD-10 ({sender.diagnosis_default} if none is)", len(found) - len(kept))
+        found = kept or [Diagnosis(code=sender.diagnosis_default, main=True, system="sender default")]
+    main = next((d for d in found if d.main), found[0] if found else None)
+    rest = [d for d in found if d is not main]
+    if main is None:
+        return ()
+    return (Diagnosis(main.code, main.name, main.role, True, main.system),) + tuple(
+        Diagnosis(d.code, d.name, d.role, False, d.system) if d.main else d for d in rest
+    )
+
+
+def category_of(code: str, name: str, sender: Sender, notes: dict[str, int]) -> str:
+    """The charge class of a line: its code, else the class its name says, else the sender's default, else as told."""
+    if code in CATEGORY_CODES:
+        return code
+    if name in CATEGORIES:
+        return CATEGORIES[name]
+    if sender.category_default is not None:
+        return sender.category_default
+    if code or name:
+        note(notes, f'charge class "{(code or name)[:40]}" is not known')
+    return code or name
+
+
+def note(notes: dict[str, int], what: str, times: int = 1) -> None:
+    """Count one thing that was kept but not understood."""
+    notes[what] = notes.get(what, 0) + times
+
+
+def noted(notes: dict[str, int]) -> tuple[str, ...]:
+    """The notes as sentences, each once with its count."""
+    return tuple(what if times == 1 else f"{what} ({times} times)" for what, times in notes.items())

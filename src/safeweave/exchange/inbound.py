@@ -1,0 +1,250 @@
+"""Takes what hospitals send: each message wholly or not at all, once, and the original of what cannot be read is kept."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from safeweave import outbox, worker
+from safeweave.database import Transaction, at_of, at_text, marks
+from safeweave.errors import Malformed, NotFound
+from safeweave.events import Event, HospitalEvent, MessageNoted, VisitTold
+from safeweave.exchange.formats import Limits, Reading, Sender, read
+from safeweave.exchange.senders import UNKNOWN
+from safeweave.facts import Fact
+
+CLOCK_SKEW = timedelta(minutes=5)  # a sender's clock may run ahead by this much
+
+
+class Fault(Fact):
+    """A located error."""
+
+    what: str
+    line: int = 0
+    field: str = ""
+
+
+class Receipt(Fact):
+    """What became of a message.
+
+    `status`: taken, duplicate (seen before; `answer` is the one given then), conflict (its id was used before for other
+    content) or refused; the last two are kept for repair under `number`.
+    """
+
+    status: str
+    number: int = 0
+    control_id: str = ""
+    format: str = ""
+    kind: str = ""
+    events: int = 0
+    fault: Fault | None = None
+    answer: bytes | None = None
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """One message as it came, with what could be read of it."""
+
+    raw: bytes
+    sender: Sender
+    reading: Reading | None
+    fault: Fault | None = None
+
+
+class InboxEntry(Fact):
+    """A message kept for repair."""
+
+    number: int
+    sender: str
+    control_id: str
+    format: str
+    kind: str
+    status: str
+    received_at: datetime
+    fault: Fault | None
+    size_bytes: int
+
+
+_faults = msgspec.json.Decoder(Fault)
+
+
+def open_message(raw: bytes, sender: Sender, limits: Limits, content_type: str | None = None) -> Arrived:
+    """The message with its reading, or with the fault that prevents one; touches no database."""
+    try:
+        return Arrived(raw, sender, read(raw, sender, limits, content_type))
+    except Malformed as malformed:
+        return Arrived(raw, sender, None, Fault(malformed.what, malformed.line, malformed.field))
+
+
+Answer = Callable[[Arrived, Receipt], bytes]
+
+
+def take(tx: Transaction, arrived: Sequence[Arrived], now: datetime, answer: Answer | None = None) -> list[Receipt]:
+    """Receipts for these messages, in their order; what they tell is in the outbox when the transaction commits.
+
+    `answer` writes what the sender is answered; it is kept, so that a duplicate is answered the same.
+    """
+    readings = [_timely(message, now) for message in arrived]
+    before = _seen(tx, [(m.sender.id, m.reading.control_id) for m in readings if m.reading])
+    last = tx.row("select coalesce(max(id), 0) from message")
+    number = last[0] if last else 0
+    receipts: list[Receipt] = []
+    rows: list[tuple[object, ...]] = []
+    told: list[Event] = []
+    visits: dict[VisitTold, None] = {}
+    sequences: dict[str, list[int]] = {}
+
+    for message in readings:
+        digest = hashlib.sha256(message.raw).hexdigest()
+        sender, reading, fault = message.sender.id, message.reading, message.fault
+        if reading is not None and (sender, reading.control_id) in before:
+            known_number, known_digest, answered = before[sender, reading.control_id]
+            if known_digest == digest:
+                receipts.append(
+                    Receipt("duplicate", known_number, reading.control_id, reading.format, reading.kind, answer=answered)
+                )
+                continue
+            fault = Fault(
+                f'the id "{reading.control_id}" was used before for a message with other content (number {known_number});'
+                " send the correction under an id of its own",
+                field="MSH-10" if reading.format == "hl7v2" else "id",
+            )
+        number += 1
+        status = "taken" if fault is None else ("conflict" if reading is not None and message.fault is None else "refused")
+        count = 0
+        if reading is not None and fault is None:
+            events = [_received(event, message.sender, reading) for event in reading.events]
+            moving = [event for event in events if not isinstance(event, MessageNoted)]
+            told += events
+            visits |= dict.fromkeys(VisitTold(sender, event.visit) for event in moving)
+            count = len(events)
+            if reading.sequence is not None:
+                sequences.setdefault(sender, []).append(reading.sequence)
+        receipt = Receipt(status, number, reading.control_id if reading else "", reading.format if reading else "",
+                          reading.kind if reading else "", count, fault)  # fmt: skip
+        answered = answer(message, receipt) if answer else None
+        if reading is not None and status == "taken":
+            before[sender, reading.control_id] = (number, digest, answered)
+        receipts.append(msgspec.structs.replace(receipt, answer=answered))
+        rows.append(
+            (number, sender, reading.control_id if reading else digest, digest, reading.format if reading else "",
+             reading.kind if reading else "", status, reading.sent_at and at_text(reading.sent_at) if reading else None,
+             reading.sequence if reading else None, at_text(now), count,
+             msgspec.json.encode(fault).decode() if fault else None, answered, zlib.compress(message.raw, 1))
+        )  # fmt: skip
+
+    tx.run_many(
+        "insert into message (id, sender, control_id, digest, format, kind, status, sent_at, sequence, received_at, events,"
+        " error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+    outbox.append(tx, told, now)
+    worker.tell(tx, list(visits), now)
+    _note_gaps(tx, sequences, now)
+    return receipts
+
+
+def _timely(message: Arrived, now: datetime) -> Arrived:
+    if message.reading is None:
+        return message
+    ahead = next((e for e in message.reading.events if e.occurred_at > now + CLOCK_SKEW), None)
+    if ahead is None:
+        return message
+    fault = Fault(
+        f"it tells of {type(ahead).__name__} at {at_text(ahead.occurred_at)}, which lies in the future;"
+        " check the sender's clock and time zone and send it again",
+        field="occurred_at",
+    )
+    return Arrived(message.raw, message.sender, message.reading, fault)
+
+
+def _seen(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, str, bytes | None]]:
+    found: dict[tuple[str, str], tuple[int, str, bytes | None]] = {}
+    for start in range(0, len(keys), 5000):
+        part = keys[start : start + 5000]
+        pairs = ", ".join(["(?, ?)"] * len(part))
+        for sender, control_id, number, digest, answer in tx.rows(
+            "select sender, control_id, id, digest, answer from message"
+            f" where status = 'taken' and (sender, control_id) in (values {pairs})",
+            [value for key in part for value in key],
+        ):
+            found[sender, control_id] = (number, digest, answer)
+    return found
+
+
+def _received(event: HospitalEvent, sender: Sender, reading: Reading) -> HospitalEvent:
+    return msgspec.structs.replace(
+        event, sender=sender.id, told_at=reading.sent_at, hospital=event.hospital or sender.hospital
+    )
+
+
+def _note_gaps(tx: Transaction, sequences: dict[str, list[int]], now: datetime) -> None:
+    """A sequence number that was skipped is a message we never saw: it is noted, and struck off when it comes."""
+    if not sequences:
+        return
+    senders = list(sequences)
+    highest = dict(
+        tx.rows(f"select sender, sequence from highest_sequence where sender in ({marks(senders)})", senders)
+    )
+    missing, closed, new = [], [], []
+    for sender, numbers in sequences.items():
+        top = highest.get(sender)
+        for number in numbers:
+            if top is not None and number > top + 1:
+                missing += [(sender, n, at_text(now)) for n in range(top + 1, min(number, top + 1001))]
+            elif top is not None and number <= top:
+                closed.append((sender, number))
+            top = number if top is None else max(top, number)
+        new.append((sender, top))
+    tx.run_many("insert into gap (sender, sequence, noticed_at) values (?, ?, ?) on conflict do nothing", missing)
+    tx.run_many("delete from gap where sender = ? and sequence = ?", closed)
+    tx.run_many(
+        "insert into highest_sequence (sender, sequence) values (?, ?)"
+        " on conflict (sender) do update set sequence = excluded.sequence",
+        new,
+    )
+
+
+# ---------------------------------------------------------------- the repair list
+
+
+def inbox(tx: Transaction) -> list[InboxEntry]:
+    """Messages that wait for repair, the latest first."""
+    return [
+        InboxEntry(number, sender, control_id, format_, kind, status, at_of(received),
+                   _faults.decode(error) if error else None, size)
+        for number, sender, control_id, format_, kind, status, received, error, size in tx.rows(
+            "select id, sender, control_id, format, kind, status, received_at, error, length(original) from message"
+            " where status in ('refused', 'conflict') order by id desc"
+        )
+    ]  # fmt: skip
+
+
+def gaps(tx: Transaction) -> list[tuple[str, int, datetime]]:
+    """Sequence numbers that never came: (sender, number, noticed at)."""
+    return [(s, n, at_of(at)) for s, n, at in tx.rows("select sender, sequence, noticed_at from gap order by 1, 2")]
+
+
+def original(tx: Transaction, number: int) -> tuple[str, bytes]:
+    """The sender and the bytes of a kept message; NotFound if there is none."""
+    row = tx.row("select sender, original from message where id = ?", (number,))
+    if row is None:
+        raise NotFound(f"there is no message {number}; `safeweave inbox` lists those that wait for repair")
+    return row[0], zlib.decompress(row[1])
+
+
+def repair(tx: Transaction, number: int, raw: bytes, sender: Sender, limits: Limits, now: datetime) -> Receipt:
+    """Take a kept message again, as it was or with mended content; it leaves the repair list if it can be taken."""
+    original(tx, number)
+    receipt = take(tx, [open_message(raw, sender, limits)], now)[0]
+    if receipt.status in ("taken", "duplicate"):
+        tx.run("update message set status = 'repaired' where id = ? and status in ('refused', 'conflict')", (number,))
+    elif receipt.number != number:
+        tx.run("delete from message where id = ?", (receipt.number,))  # the same fault need not be listed twice
+    return receipt
+
+
+def unknown_sender() -> Sender:
+    """The sender under which messages of strangers are kept."""
+    return Sender(id=UNKNOWN, hospital="")

@@ -1,0 +1,45 @@
+"""What follows what: the whole system on one page. No stage calls the next one; only this table knows the order."""
+
+from safeweave import cases, exchange, payments, telling
+from safeweave.adjudication import Adjudicator
+from safeweave.events import (
+    CaseMoved,
+    CaseOpened,
+    CaseReady,
+    CaseReferred,
+    CaseSettled,
+    ClockDue,
+    DeterminationMade,
+    MessageTold,
+    PayoutConfirmed,
+    PayoutOrdered,
+    PayoutRefused,
+    PayoutReturned,
+    PayoutUnconfirmed,
+    RecoveryOpened,
+    VisitTold,
+)
+from safeweave.payments import BankDesk
+from safeweave.telling import Post
+from safeweave.worker import Follows, Outside
+
+
+def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
+    """For each event, what is done about it, in this order."""
+    return {
+        VisitTold: (cases.hear,),
+        CaseOpened: (post.tell,),
+        CaseMoved: (post.tell,),
+        CaseReady: (adjudicator.determine,),
+        DeterminationMade: (payments.order_payouts, cases.note_determinations, post.tell),
+        CaseReferred: (cases.refer_case, post.tell),
+        RecoveryOpened: (post.tell,),
+        PayoutOrdered: (bank.address, Outside("bank", bank.load, bank.send)),
+        PayoutUnconfirmed: (payments.note_unconfirmed, Outside("bank", bank.load, bank.ask)),
+        PayoutConfirmed: (payments.confirm, cases.note_payouts, post.tell),
+        PayoutRefused: (payments.refuse, post.tell),
+        PayoutReturned: (payments.return_payment, cases.note_returns, post.tell),
+        CaseSettled: (cases.close_cases,),
+        ClockDue: (post.warn,),
+        MessageTold: (post.deliver,),
+    }

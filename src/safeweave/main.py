@@ -1,0 +1,162 @@
+"""The command line. Each command is one row of the table below; what it does stands in `commands/`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safeweave import __version__
+from safeweave.errors import Malformed, SafeweaveError
+from safeweave.settings import Settings, from_environment
+from safeweave.words import knows, say
+
+Option = tuple[tuple[str, ...], dict[str, Any]]  # add_argument's own arguments
+
+
+def option(*names: str, **details: Any) -> Option:
+    """One argument of a command; its help is the catalogue's `cli.<command>.<name>`."""
+    return names, details
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its words, the function that runs it (`module:function`) and its arguments."""
+
+    name: str
+    run: str
+    options: tuple[Option, ...] = ()
+
+
+JSON = option("--json", action="store_true")
+CASE = option("case")
+
+COMMANDS: tuple[Command, ...] = (
+    Command("demo", "demo:demo", (
+        option("--headless", action="store_true"), JSON, option("--seed", type=int, default=7),
+        option("--seconds", type=int, default=60), option("--hospitals", type=int, default=5),
+        option("--rate", type=float, default=6.0), option("--keep", action="store_true"),
+    )),
+    Command("serve", "serve:serve"),
+    Command("feed", "feed:feed", (option("path", nargs="+", type=Path), option("--sender"), JSON)),
+    Command("stories", "deciding:stories", (option("path", nargs="+"), option("--products"), JSON)),
+    Command("adjudicate", "deciding:adjudicate", (option("--products", required=True),)),
+    Command("products check", "deciding:check_products", (option("folder"),)),
+    Command("case list", "case:list_cases", (option("--stage", action="append", default=[]), JSON)),
+    Command("case show", "case:show", (CASE, JSON)),
+    Command("case decide", "case:decide", (
+        CASE, option("--approve", dest="verdict", action="store_const", const="approve"),
+        option("--refuse", dest="verdict", action="store_const", const="refuse"),
+        option("--by", required=True), option("--reason", required=True),
+    )),
+    Command("case ask", "case:ask", (CASE, option("--by", required=True), option("--for", dest="wanted", required=True))),
+    Command("case supplied", "case:supplied", (CASE,)),
+    Command("replay", "case:replay", (option("case", nargs="?"), option("--all", dest="every", action="store_true"), JSON)),
+    Command("letter", "case:letter", (
+        CASE, option("--format", choices=("text", "html", "pdf"), default="text"),
+        option("--to", choices=("zh", "en"), dest="reader"), option("--output", type=Path),
+    )),
+    Command("clocks", "case:clocks", (option("--days", type=int), JSON)),
+    Command("inbox list", "inbox:list_inbox", (JSON,)),
+    Command("inbox show", "inbox:show", (option("number", type=int),)),
+    Command("inbox retry", "inbox:retry", (
+        option("number", type=int), option("--file", type=Path), option("--sender"),
+    )),
+    Command("inbox rerun", "inbox:rerun", (option("task", type=int, nargs="+"),)),
+    Command("policies import", "policies:import_", (option("path", nargs="+", type=Path), option("--strict", action="store_true"))),
+    Command("policies list", "policies:list_", (JSON,)),
+    Command("policies show", "policies:show", (option("number"), JSON)),
+    Command("policies export", "policies:export", (option("--output", type=Path),)),
+    Command("policies renew", "policies:renew", (option("number"), option("--first-day", required=True), option("--last-day", required=True))),
+    Command("policies lapse", "policies:lapse", (option("number"), option("--on", required=True))),
+    Command("policies reinstate", "policies:reinstate", (option("number"), option("--on", required=True))),
+    Command("hospitals import", "hospitals:import_", (option("path", type=Path),)),
+    Command("hospitals list", "hospitals:list_", (JSON,)),
+    Command("senders add", "hospitals:add_sender", (
+        option("id"), option("--hospital", default=""), option("--facility", default=""), option("--application", default=""),
+    )),
+    Command("senders list", "hospitals:list_senders", (JSON,)),
+    Command("payouts", "money:payouts", (JSON,)),
+    Command("pay-again", "money:pay_again", (option("payout"),)),
+    Command("journal", "money:journal", (JSON,)),
+    Command("reconcile", "money:reconcile", (JSON,)),
+    Command("messages", "messages:list_", (option("--person"), JSON)),
+    Command("bench", "bench:bench", (JSON, option("--quick", action="store_true"), option("--data", type=Path))),
+)  # fmt: skip
+
+
+def parser(language: str) -> argparse.ArgumentParser:
+    """The argument parser, its help in that language."""
+    lang: Any = language
+    top = argparse.ArgumentParser(
+        "safeweave", description=say("cli.about", lang), epilog=say("cli.start", lang),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"safeweave {__version__}")
+    top.add_argument("--home", type=Path, help=say("cli.home", lang))
+    top.add_argument("--language", choices=("zh", "en"), help=say("cli.language", lang))
+    groups = {"": top.add_subparsers(dest="command", metavar=say("cli.command", lang), required=True)}
+    for command in COMMANDS:
+        group, _, name = command.name.rpartition(" ")
+        if group not in groups:
+            about = say(f"cli.{group}.about", lang)
+            groups[group] = groups[""].add_parser(group, help=about, description=about).add_subparsers(
+                dest="action", metavar=say("cli.command", lang), required=True
+            )
+        key = f"cli.{command.name.replace(' ', '.')}"
+        about = say(f"{key}.about", lang)
+        added = groups[group].add_parser(name, help=about, description=about)
+        for names, details in command.options:
+            plain = names[-1].lstrip("-").replace("-", "_")
+            word = f"{key}.{plain}" if knows(f"{key}.{plain}") else f"cli.option.{plain}"
+            added.add_argument(*names, help=say(word, lang), **details)
+        added.set_defaults(run=command.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 it did not go well, 2 asked wrongly."""
+    try:
+        settings = from_environment(os.environ)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    language = _language(given) or settings.language
+    asked = parser(language).parse_args(given)
+    settings = replace(settings, language=language, home=asked.home or settings.home)  # type: ignore[arg-type]
+    module, _, function = asked.run.partition(":")
+    run = getattr(importlib.import_module(f"safeweave.commands.{module}"), function)
+    try:
+        return int(run(settings, asked))
+    except Malformed as malformed:
+        print(malformed, file=sys.stderr)
+        return 2
+    except SafeweaveError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _language(arguments: Sequence[str]) -> str | None:
+    """The language asked for, looked up early so that --help already speaks it."""
+    for position, argument in enumerate(arguments):
+        value = argument.partition("=")[2] if argument.startswith("--language=") else None
+        if argument == "--language" and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        if value in ("zh", "en"):
+            return value
+    return None
+
+
+__all__ = ["COMMANDS", "Settings", "main", "parser"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""One insurer node, built from its parts: store, flow, worker, doors."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import uvicorn
+
+from safeweave import cases, clock, coverage, worker
+from safeweave.adjudication import Adjudicator, product_files, read_overlays
+from safeweave.clock import Clock
+from safeweave.database import Database
+from safeweave.exchange import mllp
+from safeweave.exchange.formats import Limits
+from safeweave.flow import flow
+from safeweave.payments import Bank, BankDesk
+from safeweave.payments.banks.book import BookBank
+from safeweave.payments.banks.sandbox import SandboxBank
+from safeweave.settings import Settings
+from safeweave.telling import Post
+from safeweave.web import doors
+from safeweave.worker import Worker
+
+NOTICES_EVERY = timedelta(seconds=2)
+
+
+@dataclass
+class Node:
+    """The parts of a node that commands work with."""
+
+    settings: Settings
+    database: Database
+    adjudicator: Adjudicator
+    desk: BankDesk
+    post: Post
+    worker: Worker
+    limits: Limits
+    clock: Clock
+
+    def read_notices(self) -> int:
+        """How many things the banks told us since the last time (returned payments, confirmations)."""
+        with self.database.reading() as tx:
+            cursors = self.desk.notice_cursors(tx)
+        notices = self.desk.fetch(cursors)
+        if not notices:
+            return 0
+        now = self.clock()
+        with self.database.transaction() as tx:
+            worker.tell(tx, self.desk.take(notices, tx, now), now)
+        self.worker.signal()
+        return len(notices)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.database.close()
+
+
+def open_node(settings: Settings, now: Clock = clock.now) -> Node:
+    """The node of these settings; its store is made if it is not there. Malformed if a product file is."""
+    database = Database(settings.database)
+    overlays = read_overlays(settings.overlays) if settings.overlays else ()
+    adjudicator = Adjudicator(product_files(settings.products), overlays)
+    banks: dict[str, Bank] = {"book": BookBank(database)}
+    if settings.bank_url:
+        banks["sandbox"] = SandboxBank(settings.bank_url)
+    desk = BankDesk(banks, coverage.payees)
+    post = Post.from_settings(settings)
+    follows = flow(adjudicator, desk, post)
+    limits = Limits(max_bytes=settings.max_message_bytes)
+    running = Worker(database, follows, now, timers=(cases.ring_clocks, desk.release_waiting), batch=settings.batch)
+    return Node(settings, database, adjudicator, desk, post, running, limits, now)
+
+
+def serve(node: Node, ready: Callable[[], None] = lambda: None, stopping: threading.Event | None = None) -> None:
+    """Open the doors and work until interrupted, or until `stopping` is set."""
+    asyncio.run(_serve(node, ready, stopping or threading.Event()))
+
+
+async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Event) -> None:
+    settings, signal = node.settings, node.worker.signal
+    app = doors.http_door(node.database, node.limits, node.clock, signal)
+    config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
+    http = uvicorn.Server(config)
+    answer = doors.hl7_answer(node.database, node.limits, node.clock, signal)
+    hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits)
+    node.worker.start()
+    serving = asyncio.create_task(http.serve())
+    notices = asyncio.create_task(_watch_notices(node))
+    try:
+        while not http.started and not serving.done():
+            await asyncio.sleep(0.01)
+        ready()
+        while not serving.done() and not stopping.is_set():
+            await asyncio.sleep(0.1)
+    finally:
+        http.should_exit = True
+        hl7.close()
+        notices.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await notices
+        await serving
+        await asyncio.to_thread(node.worker.stop)
+
+
+async def _watch_notices(node: Node) -> None:
+    while True:
+        await asyncio.sleep(NOTICES_EVERY.total_seconds())
+        await asyncio.to_thread(node.read_notices)

@@ -1,0 +1,145 @@
+"""The log of events and the work still to be done about them, written in the same transaction as what caused them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from safeweave import events
+from safeweave.database import Transaction, at_text, marks
+from safeweave.events import Event, HospitalEvent
+
+KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind not in (Event, HospitalEvent)
+}
+_encode = msgspec.json.Encoder().encode
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
+_SUBJECT_FIELDS = ("case", "payout", "message")
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One event somebody still has to act on."""
+
+    id: int
+    event_id: int
+    event: Event
+    handler: str
+    tries: int
+
+
+def subject_of(event: Event) -> str:
+    """Whose story an event belongs to: the visit for what hospitals say, else the case, payout or message."""
+    if isinstance(event, HospitalEvent):
+        return visit_subject(event.sender, event.visit)
+    return next((getattr(event, field) for field in _SUBJECT_FIELDS if hasattr(event, field)), "")
+
+
+def visit_subject(sender: str, visit: str) -> str:
+    """The subject under which everything told of one visit stands."""
+    return f"{sender}/{visit}"
+
+
+def append(tx: Transaction, told: Sequence[Event], now: datetime) -> list[int]:
+    """The log numbers of these events, in the order given."""
+    if not told:
+        return []
+    last = tx.row("select coalesce(max(id), 0) from event")
+    first = (last[0] if last else 0) + 1
+    numbers = list(range(first, first + len(told)))
+    at = at_text(now)
+    tx.run_many(
+        "insert into event (id, kind, subject, told_at, payload) values (?, ?, ?, ?, ?)",
+        [
+            (number, type(event).__name__, subject_of(event), at, _encode(event).decode())
+            for number, event in zip(numbers, told, strict=True)
+        ],
+    )
+    return numbers
+
+
+def event_from(kind: str, payload: str) -> Event:
+    """The event a row holds."""
+    event: Event = _decoders[kind].decode(payload)
+    return event
+
+
+def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[tuple[int, Event]]]:
+    """Everything told of each subject, with log numbers, in order of arrival."""
+    found: dict[str, list[tuple[int, Event]]] = {subject: [] for subject in subjects}
+    wanted = list(found)
+    for start in range(0, len(wanted), 5000):
+        part = wanted[start : start + 5000]
+        for number, kind, subject, payload in tx.rows(
+            f"select id, kind, subject, payload from event where subject in ({marks(part)}) order by id", part
+        ):
+            found[subject].append((number, event_from(kind, payload)))
+    return found
+
+
+def move(tx: Transaction, numbers: Iterable[int], subject: str) -> None:
+    """Put events that named no visit under the visit they turned out to belong to."""
+    tx.run_many("update event set subject = ? where id = ?", [(subject, number) for number in numbers])
+
+
+def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, int, str, datetime]]) -> None:
+    """Work to do: (lane, event number, handler, due at)."""
+    tx.run_many(
+        "insert into task (lane, event, handler, due_at) values (?, ?, ?, ?)",
+        [(lane, event, handler, at_text(due_at)) for lane, event, handler, due_at in tasks],
+    )
+
+
+def due(tx: Transaction, lane: str, now: datetime, limit: int) -> list[Task]:
+    """The next tasks of a lane whose time has come, oldest first."""
+    rows = tx.rows(
+        "select t.id, e.id, e.kind, e.payload, t.handler, t.tries from task t join event e on e.id = t.event"
+        " where t.lane = ? and t.due_at <= ? and t.parked is null order by t.due_at, t.id limit ?",
+        (lane, at_text(now), limit),
+    )
+    return [Task(i, number, event_from(kind, payload), handler, tries) for i, number, kind, payload, handler, tries in rows]
+
+
+def done(tx: Transaction, tasks: Sequence[Task]) -> None:
+    """Strike these tasks off."""
+    tx.run_many("delete from task where id = ?", [(task.id,) for task in tasks])
+
+
+def again(tx: Transaction, tasks: Sequence[Task], due_at: datetime) -> None:
+    """Try these tasks again later."""
+    tx.run_many("update task set tries = tries + 1, due_at = ? where id = ?", [(at_text(due_at), t.id) for t in tasks])
+
+
+def park(tx: Transaction, task: Task, error: str) -> None:
+    """Set aside a task that cannot be done, with the reason; `unpark` gives it another try."""
+    tx.run("update task set parked = ?, tries = tries + 1 where id = ?", (error, task.id))
+
+
+def parked(tx: Transaction) -> list[tuple[int, str, str, str]]:
+    """Tasks set aside: (task, event kind, subject, reason)."""
+    return tx.rows(
+        "select t.id, e.kind, e.subject, t.parked from task t join event e on e.id = t.event"
+        " where t.parked is not null order by t.id"
+    )
+
+
+def unpark(tx: Transaction, tasks: Sequence[int], now: datetime) -> int:
+    """How many of these parked tasks were given another try."""
+    return tx.run(
+        f"update task set parked = null, due_at = ? where parked is not null and id in ({marks(tasks)})",
+        (at_text(now), *tasks),
+    )
+
+
+def next_due(tx: Transaction, lane: str) -> str | None:
+    """When the next task of a lane is due, as text, if any."""
+    row = tx.row("select min(due_at) from task where lane = ? and parked is null", (lane,))
+    return row[0] if row else None
+
+
+def waiting(tx: Transaction) -> int:
+    """How many tasks are neither done nor parked, whenever they are due."""
+    row = tx.row("select count(*) from task where parked is null")
+    return int(row[0]) if row else 0
+

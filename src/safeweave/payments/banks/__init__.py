@@ -1,0 +1,1 @@
+"""One file per bank: how each keeps the port of `payments.bank`."""

@@ -1,0 +1,179 @@
+"""What payments does when something happens: load, decide, remember, tell. `desk.py` speaks to the banks."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from safeweave.database import Transaction
+from safeweave.errors import Conflict, InvariantBroken, NotFound
+from safeweave.events import (
+    DeterminationMade,
+    Event,
+    PayoutConfirmed,
+    PayoutOrdered,
+    PayoutRefused,
+    PayoutReturned,
+    PayoutUnconfirmed,
+    RecoveryOpened,
+)
+from safeweave.facts import Fact
+from safeweave.ids import PayoutId
+from safeweave.money import Fen
+from safeweave.payments import journal, store
+from safeweave.payments.payout import (
+    FAILED,
+    Happened,
+    Payout,
+    Recovery,
+    amount_to_move,
+    payout_again,
+    payout_for,
+    recovery_for,
+    state_after,
+)
+
+
+class Receipt(Fact):
+    """Money that came in: the bank's own `reference` of the line, and the recovery it belongs to ("" if not known)."""
+
+    reference: str
+    recovery: str
+    amount: Fen
+
+
+def order_payouts(events: Sequence[DeterminationMade], tx: Transaction, now: datetime) -> list[Event]:
+    """Order what these determinations pay and open what they take back; one that moves nothing is told nothing.
+
+    A determination told twice orders once. Tells PayoutOrdered and RecoveryOpened.
+    """
+    payouts: dict[str, Payout] = {}
+    recoveries: dict[str, Recovery] = {}
+    for event in events:
+        amount = amount_to_move(event)
+        if amount > 0:
+            payout = payout_for(event, now)
+            payouts.setdefault(payout.id, payout)
+        elif amount < 0:
+            recovery = recovery_for(event, now)
+            recoveries.setdefault(recovery.id, recovery)
+    if not payouts and not recoveries:
+        return []
+
+    known = store.known_ids(tx, list(payouts), list(recoveries))
+    ordered = [payout for id, payout in payouts.items() if id not in known]
+    opened = [recovery for id, recovery in recoveries.items() if id not in known]
+
+    store.add_payouts(tx, ordered)
+    store.add_recoveries(tx, opened)
+    journal.book(
+        tx,
+        [journal.booking_for("claim_ordered", p.amount, p.id) for p in ordered]
+        + [journal.booking_for("recovery_opened", r.amount, r.id) for r in opened],
+        now,
+    )
+    return [
+        *(PayoutOrdered(p.id, p.case, p.amount) for p in ordered),
+        *(RecoveryOpened(r.case, r.determination, r.amount) for r in opened),
+    ]
+
+
+def confirm(events: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -> list[Event]:
+    """Book that these payouts left the bank. Raises InvariantBroken if the bank paid another amount than ordered."""
+    _move(tx, now, [(event.payout, "confirmed", event.amount, "", event.paid_at) for event in events])
+    return []
+
+
+def refuse(events: Sequence[PayoutRefused], tx: Transaction, now: datetime) -> list[Event]:
+    """Keep why the bank will not pay; the claim stays payable until a person has it paid again."""
+    _move(tx, now, [(event.payout, "refused", None, event.reason, now) for event in events])
+    return []
+
+
+def return_payment(events: Sequence[PayoutReturned], tx: Transaction, now: datetime) -> list[Event]:
+    """Book that the payee's bank sent these back; the payment is open again, the decision is not."""
+    _move(tx, now, [(event.payout, "returned", event.amount, event.reason, now) for event in events])
+    return []
+
+
+def note_unconfirmed(events: Sequence[PayoutUnconfirmed], tx: Transaction, now: datetime) -> list[Event]:
+    """Book these payouts as in transit and count the question that is asked next, so that each waits longer."""
+    _move(tx, now, [(event.payout, "unconfirmed", None, "", None) for event in events])
+    return []
+
+
+_Word = tuple[PayoutId, Happened, Fen | None, str, datetime | None]  # payout, what happened, amount, reason, when
+
+
+def _move(tx: Transaction, now: datetime, words: Sequence[_Word]) -> None:
+    before = store.payouts(tx, [payout for payout, *_ in words])
+    after = dict(before)
+    bookings: list[journal.Booking] = []
+    for id, happened, amount, reason, at in words:
+        payout = after.get(id)
+        if payout is None:
+            raise NotFound(f"payout {id} is not here, and the bank says it was {happened}")
+        if amount is not None and amount != payout.amount:
+            raise InvariantBroken(f"payout {id} is {payout.amount} fen, and the bank says {amount} fen were {happened}")
+        state, booked = state_after(payout, happened)
+        bookings.extend(booked)
+        asks_again = state == "unconfirmed"
+        if state != payout.state or asks_again:
+            after[id] = msgspec.structs.replace(
+                payout, state=state, reason=reason, asked=payout.asked + asks_again, settled_at=at
+            )
+    store.move(tx, [payout for id, payout in after.items() if payout is not before[id]])
+    journal.book(tx, bookings, now)
+
+
+def pay_again(tx: Transaction, payout: PayoutId, now: datetime) -> list[Event]:
+    """Order a new payment of what a refused or returned payout could not pay, to the account coverage then knows.
+
+    The new payment has a key of its own; the claim was booked before and is not booked again. Tells PayoutOrdered.
+    Raises NotFound, or Conflict if the payout has not failed or was paid again already.
+    """
+    failed = store.payouts(tx, [payout]).get(payout)
+    if failed is None:
+        raise NotFound(f"payout {payout} is not here")
+    if failed.state not in FAILED:
+        raise Conflict(f"payout {payout} is {failed.state}; only a refused or returned one is paid again")
+    if failed.replaced_by is not None:
+        raise Conflict(f"payout {payout} was paid again as {failed.replaced_by}")
+    again = payout_again(failed, now)
+    store.add_payouts(tx, [again])
+    store.move(tx, [msgspec.structs.replace(failed, replaced_by=again.id)])
+    return [PayoutOrdered(again.id, again.case, again.amount)]
+
+
+def receive_recoveries(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> None:
+    """Book money that came in. It settles the recovery it names, as far as that is open; what is more, or names none
+    of ours, is kept as unallocated until a person knows whose it is. A reference told twice is booked once.
+    """
+    if not receipts:
+        return
+    known = store.recoveries(tx, [receipt.recovery for receipt in receipts])
+    settled = {f"{what}:{receipt.reference}" for receipt in receipts for what in _RECEIVED}
+    seen = store.booked(tx, sorted(settled))
+    received: dict[str, Fen] = {}
+    bookings: list[journal.Booking] = []
+    for receipt in receipts:
+        if receipt.amount <= 0:
+            raise InvariantBroken(f"receipt {receipt.reference} is {receipt.amount} fen; a receipt is above zero")
+        keys = {f"{what}:{receipt.reference}" for what in _RECEIVED}
+        if keys & seen:
+            continue
+        seen |= keys
+        recovery = known.get(receipt.recovery)
+        still_open = 0 if recovery is None else recovery.amount - recovery.received - received.get(recovery.id, 0)
+        due = Fen(min(receipt.amount, still_open))
+        if recovery is not None and due:
+            received[recovery.id] = Fen(received.get(recovery.id, 0) + due)
+            bookings.append(journal.booking_for("recovery_received", due, receipt.reference))
+        if receipt.amount > due:
+            over = Fen(receipt.amount - due)
+            bookings.append(journal.booking_for("receipt_unallocated", over, receipt.reference))
+    store.receive(tx, received)
+    journal.book(tx, bookings, now)
+
+
+_RECEIVED: tuple[journal.What, ...] = ("recovery_received", "receipt_unallocated")

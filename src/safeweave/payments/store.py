@@ -1,0 +1,200 @@
+"""Payouts, recoveries and bank notices over a transaction, a set at a time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.ids import CaseId, PayoutId
+from safeweave.money import Fen
+from safeweave.payments.bank import Notice
+from safeweave.payments.payout import FAILED, OPEN, Payout, Recovery, State
+
+_PAYOUT = (
+    "id, case_id, determination, policy, person, role, amount_fen, bank, state, ordered_at, reason, attempt,"
+    " replaced_by, name, account, bank_code, purpose, asked, settled_at"
+)
+_RECOVERY = "id, case_id, determination, policy, person, amount_fen, opened_at, received_fen"
+
+
+def _payout(row: Row) -> Payout:
+    return Payout(*row[:9], at_of(row[9]), *row[10:18], at_of(row[18]) if row[18] else None)
+
+
+def _recovery(row: Row) -> Recovery:
+    return Recovery(*row[:6], at_of(row[6]), row[7])
+
+
+def add_payouts(tx: Transaction, payouts: Iterable[Payout]) -> None:
+    """Remember new payouts; an id that is there already stays as it is."""
+    tx.run_many(
+        f"insert into payout ({_PAYOUT}) values ({marks(range(19))}) on conflict (id) do nothing",
+        (
+            (
+                p.id, p.case, p.determination, p.policy, p.person, p.role, p.amount, p.bank, p.state,
+                at_text(p.ordered_at), p.reason, p.attempt, p.replaced_by, p.name, p.account, p.bank_code, p.purpose, p.asked,
+                at_text(p.settled_at) if p.settled_at else None,
+            )
+            for p in payouts
+        ),
+    )  # fmt: skip
+
+
+def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> None:
+    """Remember new recoveries; an id that is there already stays as it is."""
+    tx.run_many(
+        f"insert into recovery ({_RECOVERY}) values ({marks(range(8))}) on conflict (id) do nothing",
+        (
+            (r.id, r.case, r.determination, r.policy, r.person, r.amount, at_text(r.opened_at), r.received)
+            for r in recoveries
+        ),
+    )
+
+
+def known_ids(tx: Transaction, payouts: Sequence[str], recoveries: Sequence[str]) -> set[str]:
+    """Which of these payouts and recoveries are here already."""
+    return {
+        row[0]
+        for row in tx.rows(
+            f"select id from payout where id in ({marks(payouts)})"
+            f" union all select id from recovery where id in ({marks(recoveries)})",
+            [*payouts, *recoveries],
+        )
+    }
+
+
+def payouts(tx: Transaction, ids: Sequence[str]) -> dict[PayoutId, Payout]:
+    """The payouts with these ids; what is not here is left out."""
+    wanted = sorted(set(ids))
+    found = tx.rows(f"select {_PAYOUT} from payout where id in ({marks(wanted)})", wanted)
+    return {row[0]: _payout(row) for row in found}
+
+
+def payouts_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Payout]:
+    """All payouts of these cases, oldest first."""
+    rows = tx.rows(
+        f"select {_PAYOUT} from payout where case_id in ({marks(cases)}) order by ordered_at, determination, attempt",
+        cases,
+    )
+    return [_payout(row) for row in rows]
+
+
+def recoveries_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Recovery]:
+    """All recoveries of these cases, oldest first."""
+    rows = tx.rows(f"select {_RECOVERY} from recovery where case_id in ({marks(cases)}) order by opened_at, id", cases)
+    return [_recovery(row) for row in rows]
+
+
+def recoveries(tx: Transaction, ids: Sequence[str]) -> dict[str, Recovery]:
+    """The recoveries with these ids; what is not here is left out."""
+    wanted = sorted(set(ids))
+    found = tx.rows(f"select {_RECOVERY} from recovery where id in ({marks(wanted)})", wanted)
+    return {row[0]: _recovery(row) for row in found}
+
+
+def unsettled(tx: Transaction, limit: int) -> list[Payout]:
+    """Payouts that still need something, oldest first: waiting, on their way, or failed and not paid again."""
+    states = (*OPEN, *FAILED)
+    rows = tx.rows(
+        f"select {_PAYOUT} from payout where state in ({marks(states)}) and replaced_by is null"
+        " order by ordered_at, id limit ?",
+        (*states, limit),
+    )
+    return [_payout(row) for row in rows]
+
+
+def waiting(tx: Transaction) -> list[Payout]:
+    """Payouts without an account to send to, oldest first."""
+    rows = tx.rows(f"select {_PAYOUT} from payout where state = 'waiting' order by ordered_at, id")
+    return [_payout(row) for row in rows]
+
+
+def totals(tx: Transaction) -> dict[State, tuple[int, Fen]]:
+    """How many payouts stand in each state and their sum in fen; failed ones that were paid again are left out."""
+    rows = tx.rows("select state, count(*), sum(amount_fen) from payout where replaced_by is null group by state")
+    return {state: (count, Fen(amount)) for state, count, amount in rows}
+
+
+def open_recoveries(tx: Transaction) -> list[Recovery]:
+    """Recoveries of which something is still to come back, oldest first."""
+    rows = tx.rows(f"select {_RECOVERY} from recovery where received_fen < amount_fen order by opened_at, id")
+    return [_recovery(row) for row in rows]
+
+
+def pin(tx: Transaction, payouts: Iterable[Payout]) -> None:
+    """Keep what will be sent, or why nothing can be. What was pinned before never changes."""
+    tx.run_many(
+        "update payout set state = ?, reason = ?, name = ?, account = ?, bank_code = ?, purpose = ?"
+        " where id = ? and account = ''",
+        ((p.state, p.reason, p.name, p.account, p.bank_code, p.purpose, p.id) for p in payouts),
+    )
+
+
+def move(tx: Transaction, payouts: Iterable[Payout]) -> None:
+    """Keep the state these payouts have reached."""
+    tx.run_many(
+        "update payout set state = ?, reason = ?, asked = ?, settled_at = ?, replaced_by = ? where id = ?",
+        (
+            (p.state, p.reason, p.asked, at_text(p.settled_at) if p.settled_at else None, p.replaced_by, p.id)
+            for p in payouts
+        ),
+    )
+
+
+def receive(tx: Transaction, received: Mapping[str, Fen]) -> None:
+    """Add what came back to these recoveries."""
+    tx.run_many(
+        "update recovery set received_fen = received_fen + ? where id = ?",
+        ((amount, recovery) for recovery, amount in received.items()),
+    )
+
+
+def booked(tx: Transaction, bookings: Sequence[str]) -> set[str]:
+    """Which of these bookings stand in the journal."""
+    return {
+        row[0]
+        for row in tx.rows(f"select distinct booking from journal_entry where booking in ({marks(bookings)})", bookings)
+    }
+
+
+def bank_entries(tx: Transaction) -> list[tuple[str, str, Fen]]:
+    """Every journal entry on the bank account: (ref, booking, fen), in the order they were booked."""
+    return [
+        (ref, booking, Fen(fen))
+        for ref, booking, fen in tx.rows(
+            "select ref, booking, fen from journal_entry where account = 'bank' order by booked_at, booking"
+        )
+    ]
+
+
+def notice_cursors(tx: Transaction) -> dict[str, int]:
+    """How far each bank's notices were read."""
+    return dict(tx.rows("select bank, seq from bank_notice_cursor"))
+
+
+def new_notices(tx: Transaction, notices: Sequence[tuple[str, Notice]], now: datetime) -> list[tuple[str, Notice]]:
+    """Those of these (bank, notice) that were not told before, once each; all are remembered, and how far was read."""
+    if not notices:
+        return []
+    ids = sorted({notice.id for _, notice in notices})
+    seen = {(bank, id) for bank, id in tx.rows(f"select bank, id from bank_notice where id in ({marks(ids)})", ids)}
+    fresh: dict[tuple[str, str], tuple[str, Notice]] = {}
+    cursors: dict[str, int] = {}
+    for bank, notice in notices:
+        cursors[bank] = max(cursors.get(bank, 0), notice.seq)
+        if (bank, notice.id) not in seen:
+            fresh.setdefault((bank, notice.id), (bank, notice))
+    known = payouts(tx, [notice.key for _, notice in fresh.values()]) if fresh else {}
+    tx.run_many(
+        "insert into bank_notice (bank, id, key, kind, amount_fen, at, reason, known, taken_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (bank, n.id, n.key, n.kind, n.amount, at_text(n.at), n.reason, int(n.key in known), at_text(now))
+            for bank, n in fresh.values()
+        ),
+    )
+    tx.run_many(
+        "insert into bank_notice_cursor (bank, seq) values (?, ?) on conflict (bank) do update set seq = excluded.seq"
+        " where excluded.seq > bank_notice_cursor.seq",
+        cursors.items(),
+    )
+    return list(fresh.values())

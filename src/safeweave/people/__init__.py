@@ -1,0 +1,39 @@
+"""Who someone is: identity documents and names, the register of persons, guardians, and finding whom a hospital saw.
+
+It leaves what a person was promised to `coverage`. Read `identity.py` first (pure), then `person.py` and `store.py`.
+"""
+
+from safeweave.people.person import Found, Guardianship, Held, Particulars, Person, age_on
+from safeweave.people.store import (
+    add_guardianships,
+    correct_person,
+    find_people,
+    guarded,
+    merge_persons,
+    people_by_id,
+    person_history,
+    remember_medical_record,
+    remember_policies,
+    report_death,
+    save_people,
+)
+
+__all__ = [
+    "Found",
+    "Guardianship",
+    "Held",
+    "Particulars",
+    "Person",
+    "add_guardianships",
+    "age_on",
+    "correct_person",
+    "find_people",
+    "guarded",
+    "merge_persons",
+    "people_by_id",
+    "person_history",
+    "remember_medical_record",
+    "remember_policies",
+    "report_death",
+    "save_people",
+]

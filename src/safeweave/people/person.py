@@ -1,0 +1,256 @@
+"""A person of the register, how a file describes one, and whether a hospital's description is that person. All pure."""
+
+from collections.abc import Collection, Sequence
+from datetime import date
+from typing import Literal
+
+from safeweave.errors import Malformed
+from safeweave.events import PersonSeen
+from safeweave.facts import Fact, Sex
+from safeweave.ids import PersonId
+from safeweave.people.identity import (
+    CITIZEN_KINDS,
+    PERSONAL_KINDS,
+    Document,
+    check,
+    is_citizen,
+    kind_of,
+    matches_masked,
+    name_key,
+    normalised,
+)
+
+OF_AGE = 18  # 民法典 17
+
+
+class Held(Fact, frozen=True):
+    """An identity document somebody holds or held; `number` is normalised."""
+
+    kind: str
+    number: str
+    country: str = ""
+    last_day: date | None = None
+
+
+class Name(Fact, frozen=True):
+    """A name as written; `last_day` is None for the present one."""
+
+    name: str
+    last_day: date | None = None
+
+
+class Guardianship(Fact, frozen=True):
+    """Somebody may act for a ward in these days (both included); `proof` says what shows it.
+
+    Without `last_day` it lasts until the ward is of age.
+    """
+
+    ward: PersonId
+    guardian: PersonId
+    proof: str
+    first_day: date
+    last_day: date | None = None
+
+    def holds_on(self, day: date) -> bool:
+        """Whether the guardian may act on that day."""
+        return self.first_day <= day and (self.last_day is None or day <= self.last_day)
+
+
+class Particulars(Fact, frozen=True):
+    """A person as an insurer's file describes them; documents are checked and normalised. What is empty is not known.
+
+    `former_names` (曾用名) allow a known person to appear under a new name; without them a new name is refused.
+    """
+
+    name: str
+    documents: tuple[Held, ...]
+    birth: date | None = None
+    sex: Sex | None = None
+    died_on: date | None = None
+    language: Literal["zh", "en", ""] = ""
+    phone: str = ""
+    email: str = ""
+    wechat: str = ""
+    former_names: tuple[Name, ...] = ()
+
+
+class Person(Fact, frozen=True):
+    """A person, or an organisation that holds policies (then without birth and sex)."""
+
+    id: PersonId
+    names: tuple[Name, ...]
+    documents: tuple[Held, ...]
+    birth: date | None = None
+    sex: Sex | None = None
+    died_on: date | None = None
+    language: Literal["zh", "en"] = "zh"
+    phone: str = ""
+    email: str = ""
+    wechat: str = ""
+    former_ids: tuple[PersonId, ...] = ()
+    guardianships: tuple[Guardianship, ...] = ()  # those in which this person is the ward
+
+    @property
+    def name(self) -> str:
+        """The present name, as written."""
+        return next((held.name for held in self.names if held.last_day is None), self.names[-1].name)
+
+    @property
+    def document(self) -> Held:
+        """The document to show: the first that has not ended."""
+        return next((held for held in self.documents if held.last_day is None), self.documents[-1])
+
+    def guardian_on(self, day: date) -> PersonId | None:
+        """Who may act for this person on that day, if anybody is on file."""
+        return next((link.guardian for link in self.guardianships if link.holds_on(day)), None)
+
+
+class Found(Fact, frozen=True):
+    """Who a hospital's description is.
+
+    `person` is set only when a person need not look. `doubtful` says that somebody of the register is probably or
+    possibly meant (`candidates`) and why it is not sure (`reasons`); neither means: nobody of ours.
+    """
+
+    person: PersonId | None = None
+    doubtful: bool = False
+    reasons: tuple[str, ...] = ()  # keys of words/people.toml, below "found"
+    candidates: tuple[PersonId, ...] = ()
+
+
+NOBODY = Found()
+
+
+def age_on(birth: date, day: date) -> int:
+    """Full years on that day; who is born on 29 February has a birthday on 1 March in common years (FORMAT.md §1)."""
+    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+
+
+class Candidate(Fact, frozen=True):
+    """What is compared of a person of the register."""
+
+    id: PersonId
+    birth: date | None
+    sex: Sex | None
+    name_keys: frozenset[str]
+    documents: tuple[Held, ...]
+
+
+class Leads(Fact, frozen=True):
+    """Which persons each part of one description leads to."""
+
+    by_document: frozenset[PersonId]
+    by_policy: frozenset[PersonId]
+    by_record: frozenset[PersonId]
+    by_name_and_birth: frozenset[PersonId]
+
+
+def documents_seen(seen: PersonSeen) -> tuple[list[Document], list[str], list[str]]:
+    """The usable identity documents of a description, the masked numbers, and the reasons others are not usable."""
+    documents, hidden, reasons = [], [], []
+    for identifier in seen.identifiers:
+        try:
+            kind = kind_of(identifier.kind)
+        except Malformed:
+            continue  # a medical-record, policy or local number
+        if kind not in PERSONAL_KINDS:
+            continue
+        if "*" in identifier.number or "＊" in identifier.number:
+            hidden.append(identifier.number)
+            continue
+        try:
+            documents.append(check(kind, identifier.number, identifier.issuer if kind == "passport" else ""))
+        except Malformed:
+            reasons.append("document_malformed")
+    return documents, hidden, reasons
+
+
+def who(seen: PersonSeen, leads: Leads, known: dict[PersonId, Candidate]) -> Found:
+    """Who is meant: by identity document first, then by policy number with name and birth, then by the number of the
+    hospital's own records. Name and birth alone never suffice, and nothing that disagrees is overlooked.
+    """
+    documents, hidden, reasons = documents_seen(seen)
+    if len(leads.by_document) > 1:
+        return _doubt([*reasons, "documents_of_two_persons"], leads.by_document)
+    for person in leads.by_document:
+        conflicts = _conflicts(seen, known[person])
+        if leads.by_record - {person}:
+            conflicts.append("record_of_another_person")
+        if not seen.name and seen.birth is None:
+            conflicts.append("nothing_to_confirm")
+        elif not _country_known(documents, known[person]) and (not seen.name or seen.birth is None):
+            conflicts.append("passport_without_country")
+        return _doubt(conflicts, {person}) if conflicts else Found(person)
+
+    for lead, alone in ((leads.by_policy, "policy_of_another_person"), (leads.by_record, "record_of_two_persons")):
+        agreeing = {person for person in lead if not _conflicts(seen, known[person])}
+        if lead is leads.by_policy:
+            agreeing = {person for person in agreeing if seen.name and seen.birth is not None}
+        if len(agreeing) == 1:
+            (person,) = agreeing
+            differing = _document_conflicts(documents, hidden, known[person])
+            return _doubt([*reasons, *differing], agreeing) if differing else Found(person, reasons=tuple(reasons))
+        if lead:
+            single = [_conflicts(seen, known[person]) for person in lead] if len(lead) == 1 else []
+            return _doubt([*reasons, *(single[0] if single and single[0] else [alone])], agreeing or lead)
+
+    possible = []
+    for person in sorted(leads.by_name_and_birth):
+        candidate = known[person]
+        if "sex_differs" in _conflicts(seen, candidate):
+            continue
+        if any(_only_birth_hidden(shown, held, candidate) for shown in hidden for held in candidate.documents):
+            possible.append((person, "whole_number"))
+        elif hidden and not documents:
+            continue
+        elif difference := _document_conflicts(documents, hidden, candidate):
+            if difference == ["document_nearly_the_same"]:
+                possible.append((person, "document_nearly_the_same"))
+        else:
+            possible.append((person, "name_and_birth_only"))
+    if len(possible) == 1 and possible[0][1] == "whole_number":
+        return Found(possible[0][0], reasons=tuple(reasons))
+    if possible:
+        why = {"several_persons" if reason == "whole_number" else reason for _, reason in possible}
+        return _doubt([*reasons, *sorted(why)], {person for person, _ in possible})
+    return Found(reasons=tuple(reasons)) if reasons else NOBODY
+
+
+def _doubt(reasons: Sequence[str], candidates: Collection[PersonId]) -> Found:
+    return Found(None, True, tuple(dict.fromkeys(reasons)), tuple(sorted(candidates)))
+
+
+def _conflicts(seen: PersonSeen, candidate: Candidate) -> list[str]:
+    conflicts = []
+    if seen.name and name_key(seen.name) not in candidate.name_keys:
+        conflicts.append("name_differs")
+    if seen.birth is not None and candidate.birth is not None and seen.birth != candidate.birth:
+        conflicts.append("birth_differs")
+    if seen.sex is not None and candidate.sex is not None and seen.sex != candidate.sex:
+        conflicts.append("sex_differs")
+    return conflicts
+
+
+def _only_birth_hidden(shown: str, held: Held, candidate: Candidate) -> bool:
+    """Whether the masked number hides nothing but the birth date, which agrees: then the whole number does."""
+    plain = normalised(shown)
+    if len(plain) != 18 or candidate.birth is None or "*" in plain[:6] + plain[14:]:
+        return False
+    return matches_masked(held.number, shown) and held.number[6:14] == candidate.birth.strftime("%Y%m%d")
+
+
+def _country_known(documents: Sequence[Document], candidate: Candidate) -> bool:
+    held = {(each.kind, each.number) for each in candidate.documents}
+    return any(each.country for each in documents if (each.kind, each.number) in held or each.kind in CITIZEN_KINDS)
+
+
+def _document_conflicts(documents: Sequence[Document], hidden: Sequence[str], candidate: Candidate) -> list[str]:
+    """Why documents that lead nowhere speak against the candidate: a different number of a kind held only once."""
+    held = [each.number for each in candidate.documents if is_citizen(each.kind, each.number)]
+    given = [each.number for each in documents if is_citizen(each.kind, each.number)]
+    if hidden and held and not any(matches_masked(number, shown) for number in held for shown in hidden):
+        return ["document_differs"]
+    if not held or not given or set(held) & set(given):
+        return []
+    nearly = any(sum(a != b for a, b in zip(x, y, strict=True)) <= 3 for x in held for y in given)
+    return ["document_nearly_the_same" if nearly else "document_differs"]

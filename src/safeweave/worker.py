@@ -1,0 +1,231 @@
+"""Takes events from the outbox and runs what follows, a batch at a time.
+
+One run is one transaction: what the handlers wrote, the events they told and the note that they ran stand or fall
+together, so running twice changes nothing. What needs no outside answer runs in the same transaction as what caused
+it. A batch that fails is split until the one event that cannot be handled stands alone; that one is parked with its
+error. Calls to the outside are jobs of their own lane; no answer means the same job again, later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from safeweave import outbox
+from safeweave.clock import Clock
+from safeweave.database import Database, Transaction
+from safeweave.errors import Unavailable
+from safeweave.events import Event
+from safeweave.outbox import Task
+
+log = logging.getLogger("safeweave.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """An event to be told at a later time: how retries are kept, as rows and never as sleeping tasks."""
+
+    event: Event
+    due_at: datetime
+
+
+Told = Sequence[Event | Later]
+Handler = Callable[[Sequence[Any], Transaction, datetime], Told]  # (events, tx, now) -> what it tells
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A handler that talks to the outside, in three steps so that no transaction waits for it.
+
+    `load(events, tx)` gives one request per event (or None: nothing to do any more); `call(requests, now)` gives the
+    events told by the answers, and raises `errors.Unavailable` to be called again later with the same requests.
+    """
+
+    lane: str
+    load: Callable[[Sequence[Any], Transaction], Sequence[Any]]
+    call: Callable[[Sequence[Any], datetime], Told]
+
+
+Follows = Mapping[type[Event], Sequence[Handler | Outside]]
+Timer = Callable[[Transaction, datetime], Sequence[Event]]  # what has become due by itself
+
+
+def tell(tx: Transaction, told: Sequence[Event], now: datetime) -> None:
+    """Write events from outside any handler (a door, a command, a clock) with the work that follows them."""
+    numbers = outbox.append(tx, told, now)
+    outbox.add_tasks(tx, [("", number, "", now) for number in numbers])
+
+
+@dataclass
+class Worker:
+    """Runs one node's flow over its database.
+
+    `lanes` are served by threads of their own when `start`ed; `drain` does everything due in the calling thread, for
+    commands, tests and simulations.
+    """
+
+    database: Database
+    follows: Follows
+    clock: Clock
+    timers: Sequence[Timer] = ()
+    batch: int = 500
+    first_retry_seconds: float = 0.5
+    longest_retry_seconds: float = 300.0
+    poll_seconds: float = 1.0
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _lane_wake: dict[str, threading.Event] = field(default_factory=dict)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outside: dict[str, Outside] = {}
+        for kind, handlers in self.follows.items():
+            for position, handler in enumerate(handlers):
+                if isinstance(handler, Outside):
+                    self.outside[f"{kind.__name__}/{position}"] = handler
+        self.lanes = sorted({handler.lane for handler in self.outside.values()})
+        self._lane_wake = {lane: threading.Event() for lane in self.lanes}
+
+    # ------------------------------------------------------------ inside
+
+    def work(self) -> int:
+        """How many due events were handled in one batch (0: nothing is due)."""
+        now = self.clock()
+        with self.database.reading() as tx:
+            tasks = outbox.due(tx, "", now, self.batch)
+        if not tasks:
+            return self._tick(now)
+        self._run(tasks, now)
+        return len(tasks)
+
+    def _tick(self, now: datetime) -> int:
+        if not self.timers:
+            return 0
+        with self.database.transaction() as tx:
+            told = [event for timer in self.timers for event in timer(tx, now)]
+            tell(tx, told, now)
+        return len(told)
+
+    def _run(self, tasks: Sequence[Task], now: datetime) -> None:
+        try:
+            with self.database.transaction() as tx:
+                self._follow(tx, [(task.event_id, task.event) for task in tasks], now)
+                outbox.done(tx, tasks)
+        except Exception as error:
+            if len(tasks) > 1:  # split until the culprit stands alone
+                middle = len(tasks) // 2
+                self._run(tasks[:middle], now)
+                self._run(tasks[middle:], now)
+                return
+            task = tasks[0]
+            log.exception("parked task %d (%s)", task.id, type(task.event).__name__)
+            with self.database.transaction() as tx:
+                outbox.park(tx, task, f"{type(error).__name__}: {error}")
+        for wake in self._lane_wake.values():
+            wake.set()
+
+    def _follow(self, tx: Transaction, numbered: Iterable[tuple[int, Event]], now: datetime) -> None:
+        """Run everything that follows these events and, in turn, what is told meanwhile."""
+        pending = list(numbered)
+        while pending:
+            kind = type(pending[0][1])
+            batch = [pair for pair in pending if type(pair[1]) is kind]
+            pending = [pair for pair in pending if type(pair[1]) is not kind]
+            for position, handler in enumerate(self.follows.get(kind, ())):
+                if isinstance(handler, Outside):
+                    name = f"{kind.__name__}/{position}"
+                    outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch])
+                    continue
+                told = handler([event for _, event in batch], tx, now)
+                pending += self._append(tx, told, now)
+
+    def _append(self, tx: Transaction, told: Told, now: datetime) -> list[tuple[int, Event]]:
+        at_once = [event for event in told if isinstance(event, Event)]
+        later = [item for item in told if isinstance(item, Later)]
+        numbers = outbox.append(tx, [*at_once, *(item.event for item in later)], now)
+        waiting = zip(numbers[len(at_once) :], later, strict=True)
+        outbox.add_tasks(tx, [("", number, "", item.due_at) for number, item in waiting])
+        return list(zip(numbers, at_once, strict=False))
+
+    # ------------------------------------------------------------ outside
+
+    def call_out(self, lane: str) -> int:
+        """How many due calls of a lane were made in one round (0: nothing is due, or the outside is silent)."""
+        now = self.clock()
+        with self.database.reading() as tx:
+            tasks = outbox.due(tx, lane, now, self.batch)
+            name = tasks[0].handler if tasks else ""
+            tasks = [task for task in tasks if task.handler == name]
+            if not tasks:
+                return 0
+            handler = self.outside[name]
+            requests = handler.load([task.event for task in tasks], tx)
+        try:
+            told = handler.call([request for request in requests if request is not None], now)
+        except Unavailable as silent:
+            wait = min(self.longest_retry_seconds, self.first_retry_seconds * 2 ** min(tasks[0].tries, 20))
+            log.warning("%s does not answer (%s); asking again in %.1f s", lane, silent, wait)
+            with self.database.transaction() as tx:
+                outbox.again(tx, tasks, now + timedelta(seconds=wait))
+            return 0
+        except Exception as error:
+            log.exception("parked %d calls of lane %s", len(tasks), lane)
+            with self.database.transaction() as tx:
+                for task in tasks:
+                    outbox.park(tx, task, f"{type(error).__name__}: {error}")
+            return len(tasks)
+        now = self.clock()
+        with self.database.transaction() as tx:
+            answers = self._append(tx, told, now)
+            outbox.add_tasks(tx, [("", number, "", now) for number, _ in answers])
+            outbox.done(tx, tasks)
+        self.signal()
+        return len(tasks)
+
+    # ------------------------------------------------------------ running
+
+    def drain(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Do everything that is due now, inside and outside, in this thread."""
+        while not until():
+            if self.work():
+                continue
+            if not any([self.call_out(lane) for lane in self.lanes]):
+                return
+
+    def signal(self) -> None:
+        """Something new stands in the outbox."""
+        self._wake.set()
+
+    def start(self) -> None:
+        """Work in threads, one inside and one a lane, until `stop`."""
+        self._threads = [threading.Thread(target=self._loop, args=(self.work, self._wake), name="inside", daemon=True)]
+        for lane in self.lanes:
+            self._threads.append(
+                threading.Thread(target=self._loop, args=(lambda lane=lane: self.call_out(lane), self._lane_wake[lane]),
+                                 name=lane, daemon=True)
+            )  # fmt: skip
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Finish the batches under way and stop."""
+        self._stopping.set()
+        for wake in (self._wake, *self._lane_wake.values()):
+            wake.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self, step: Callable[[], int], wake: threading.Event) -> None:
+        while not self._stopping.is_set():
+            wake.clear()
+            try:
+                busy = step()
+            except Exception:
+                log.exception("the %s loop failed; it goes on", threading.current_thread().name)
+                busy = 0
+            if not busy:
+                wake.wait(self.poll_seconds)
