@@ -6,7 +6,7 @@ with `?` for parameters; only this module knows which engine answers.
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -42,6 +42,7 @@ class Transaction:
         self._connection = connection
         self._database = database
         self.memo: dict[Any, Any] = {}  # what stores have read or written in this transaction, by id
+        self._queued: dict[str, dict[object, Sequence[object]]] = {}
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """All rows of a query."""
@@ -66,6 +67,21 @@ class Transaction:
             return 0
         self._database.statements += 1
         return self._connection.executemany(sql, rows).rowcount
+
+    def queue(self, sql: str, rows: Iterable[Sequence[object]], key: Callable[[Sequence[object]], object] = id) -> None:
+        """Write these rows with the same statement just before the transaction commits, in one go.
+
+        For rows nothing in this transaction reads back. Of rows with the same `key` only the last is written.
+        """
+        waiting = self._queued.setdefault(sql, {})
+        for row in rows:
+            waiting[key(row)] = row
+
+    def flush(self) -> None:
+        """Write what was queued, statement by statement in the order they were first queued."""
+        queued, self._queued = self._queued, {}
+        for sql, rows in queued.items():
+            self.run_many(sql, rows.values())
 
 
 class Database:
@@ -106,7 +122,9 @@ class Database:
         with self._writing:  # threads queue here fairly instead of spinning on SQLite's lock
             connection.execute("begin immediate")
             try:
-                yield Transaction(connection, self)
+                transaction = Transaction(connection, self)
+                yield transaction
+                transaction.flush()
             except BaseException:
                 connection.execute("rollback")
                 raise

@@ -320,3 +320,19 @@ class MessageTold(Event, frozen=True):
 
     message: MessageId
     channel: str
+
+
+class MessageDelivered(Event, frozen=True):
+    """A channel took a message and gave a receipt."""
+
+    message: MessageId
+    channel: str
+    receipt: str
+
+
+class MessageUndeliverable(Event, frozen=True):
+    """A channel can never deliver a message (no such address, not wanted); `fault` says why."""
+
+    message: MessageId
+    channel: str
+    fault: str

@@ -1,6 +1,6 @@
 """What follows what: the whole system on one page. No stage calls the next one; only this table knows the order."""
 
-from safeweave import cases, exchange, payments, telling
+from safeweave import cases, payments
 from safeweave.adjudication import Adjudicator
 from safeweave.events import (
     CaseMoved,
@@ -10,7 +10,9 @@ from safeweave.events import (
     CaseSettled,
     ClockDue,
     DeterminationMade,
+    MessageDelivered,
     MessageTold,
+    MessageUndeliverable,
     PayoutConfirmed,
     PayoutOrdered,
     PayoutRefused,
@@ -42,4 +44,6 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
         CaseSettled: (cases.close_cases,),
         ClockDue: (post.warn,),
         MessageTold: (post.deliver,),
+        MessageDelivered: (post.note_delivered,),
+        MessageUndeliverable: (post.note_undeliverable,),
     }

@@ -67,13 +67,12 @@ def share(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     if total == 0 or whole == 0:
         return [0] * len(weights)
-    parts, remainders = [], []
-    for weight in weights:
-        part, remainder = divmod(total * weight, whole)
-        parts.append(part)
-        remainders.append(remainder)
+    exact = [total * weight for weight in weights]
+    parts = [product // whole for product in exact]
     missing = total - sum(parts)
     if missing:
-        for index in sorted(range(len(parts)), key=lambda i: -remainders[i])[:missing]:
+        remainders = [product % whole for product in exact]
+        # A reversed sort keeps the order of equals, so ties go to the earlier.
+        for index in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:missing]:
             parts[index] += 1
     return parts

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import uvicorn
 
@@ -13,9 +13,11 @@ from safeweave import cases, clock, coverage, worker
 from safeweave.adjudication import Adjudicator, product_files, read_overlays
 from safeweave.clock import Clock
 from safeweave.database import Database
+from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
 from safeweave.flow import flow
+from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
 from safeweave.payments.banks.sandbox import SandboxBank
@@ -39,6 +41,7 @@ class Node:
     worker: Worker
     limits: Limits
     clock: Clock
+    instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
     def read_notices(self) -> int:
         """How many things the banks told us since the last time (returned payments, confirmations)."""
@@ -52,6 +55,17 @@ class Node:
             worker.tell(tx, self.desk.take(notices, tx, now), now)
         self.worker.signal()
         return len(notices)
+
+    def note_times(self, told: Sequence[Event], at: datetime) -> None:
+        """Remember when payment instructions were committed, to be written down when there is time."""
+        self.instructed += [(event.payout, at) for event in told if isinstance(event, PayoutOrdered)]
+
+    def write_times(self) -> None:
+        """Write down what `note_times` remembered."""
+        instructed, self.instructed = self.instructed, []
+        if instructed:
+            with self.database.transaction() as tx:
+                note_instructed(tx, instructed)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -71,7 +85,9 @@ def open_node(settings: Settings, now: Clock = clock.now) -> Node:
     follows = flow(adjudicator, desk, post)
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=(cases.ring_clocks, desk.release_waiting), batch=settings.batch)
-    return Node(settings, database, adjudicator, desk, post, running, limits, now)
+    node = Node(settings, database, adjudicator, desk, post, running, limits, now)
+    running.committed = node.note_times
+    return node
 
 
 def serve(node: Node, ready: Callable[[], None] = lambda: None, stopping: threading.Event | None = None) -> None:
@@ -80,11 +96,12 @@ def serve(node: Node, ready: Callable[[], None] = lambda: None, stopping: thread
 
 
 async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Event) -> None:
-    settings, signal = node.settings, node.worker.signal
-    app = doors.http_door(node.database, node.limits, node.clock, signal)
+    settings = node.settings
+    hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
+    app = doors.http_door(hall)
     config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
     http = uvicorn.Server(config)
-    answer = doors.hl7_answer(node.database, node.limits, node.clock, signal)
+    answer = doors.hl7_answer(hall)
     hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits)
     node.worker.start()
     serving = asyncio.create_task(http.serve())
@@ -103,9 +120,11 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
             await notices
         await serving
         await asyncio.to_thread(node.worker.stop)
+        node.write_times()
 
 
 async def _watch_notices(node: Node) -> None:
     while True:
         await asyncio.sleep(NOTICES_EVERY.total_seconds())
         await asyncio.to_thread(node.read_notices)
+        await asyncio.to_thread(node.write_times)

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from safeweave import events
-from safeweave.database import Transaction, at_text, marks
+from safeweave.database import Transaction, at_of, at_text, marks
 from safeweave.events import Event, HospitalEvent
 
 KINDS: dict[str, type[Event]] = {
@@ -41,22 +41,31 @@ def visit_subject(sender: str, visit: str) -> str:
     return f"{sender}/{visit}"
 
 
-def append(tx: Transaction, told: Sequence[Event], now: datetime) -> list[int]:
-    """The log numbers of these events, in the order given."""
+def number(tx: Transaction, told: Sequence[Event]) -> list[tuple[int, Event]]:
+    """These events with the log numbers they will have; nothing else may write to the log before this commits."""
+    if "last event" not in tx.memo:
+        last = tx.row("select coalesce(max(id), 0) from event")
+        tx.memo["last event"] = last[0] if last else 0
+    first = tx.memo["last event"] + 1
+    tx.memo["last event"] += len(told)
+    return list(enumerate(told, start=first))
+
+
+_INSERT = "insert into event (id, kind, subject, told_at, payload) values (?, ?, ?, ?, ?)"
+
+
+def append(tx: Transaction, told: Sequence[Event], now: datetime, read_back: bool = False) -> list[tuple[int, Event]]:
+    """The log numbers of these events, with them; `read_back` if this transaction will read them again."""
     if not told:
         return []
-    last = tx.row("select coalesce(max(id), 0) from event")
-    first = (last[0] if last else 0) + 1
-    numbers = list(range(first, first + len(told)))
+    numbered = number(tx, told)
     at = at_text(now)
-    tx.run_many(
-        "insert into event (id, kind, subject, told_at, payload) values (?, ?, ?, ?, ?)",
-        [
-            (number, type(event).__name__, subject_of(event), at, _encode(event).decode())
-            for number, event in zip(numbers, told, strict=True)
-        ],
-    )
-    return numbers
+    rows = [(n, type(event).__name__, subject_of(event), at, _encode(event).decode()) for n, event in numbered]
+    if read_back:
+        tx.run_many(_INSERT, rows)
+    else:
+        tx.queue(_INSERT, rows)
+    return numbered
 
 
 def event_from(kind: str, payload: str) -> Event:
@@ -65,16 +74,24 @@ def event_from(kind: str, payload: str) -> Event:
     return event
 
 
-def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[tuple[int, Event]]]:
-    """Everything told of each subject, with log numbers, in order of arrival."""
-    found: dict[str, list[tuple[int, Event]]] = {subject: [] for subject in subjects}
+class Logged(msgspec.Struct, frozen=True):
+    """An event as it stands in the log."""
+
+    number: int
+    event: Event
+    told_at: datetime
+
+
+def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[Logged]]:
+    """Everything told of each subject, in order of arrival."""
+    found: dict[str, list[Logged]] = {subject: [] for subject in subjects}
     wanted = list(found)
     for start in range(0, len(wanted), 5000):
         part = wanted[start : start + 5000]
-        for number, kind, subject, payload in tx.rows(
-            f"select id, kind, subject, payload from event where subject in ({marks(part)}) order by id", part
+        for number, kind, subject, payload, told_at in tx.rows(
+            f"select id, kind, subject, payload, told_at from event where subject in ({marks(part)}) order by id", part
         ):
-            found[subject].append((number, event_from(kind, payload)))
+            found[subject].append(Logged(number, event_from(kind, payload), at_of(told_at)))
     return found
 
 
@@ -85,7 +102,7 @@ def move(tx: Transaction, numbers: Iterable[int], subject: str) -> None:
 
 def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, int, str, datetime]]) -> None:
     """Work to do: (lane, event number, handler, due at)."""
-    tx.run_many(
+    tx.queue(
         "insert into task (lane, event, handler, due_at) values (?, ?, ?, ?)",
         [(lane, event, handler, at_text(due_at)) for lane, event, handler, due_at in tasks],
     )

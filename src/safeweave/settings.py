@@ -26,6 +26,9 @@ class Settings:
     smtp_url: str = ""  # smtp://user:password@host:port; "": e-mails go to the local outbox
     sms_url: str = ""
     wechat_url: str = ""
+    wechat_template: str = ""  # id of the subscription-message template
+    mail_from: str = "claims@localhost"
+    phone: str = ""  # whom the insured can call, as printed in letters and messages
     max_message_bytes: int = 32 * 1024 * 1024
     overlays: Path | None = None  # JSONL of dated relaxations in force
     batch: int = 500

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from safeweave import outbox
 from safeweave.clock import Clock
@@ -23,6 +23,8 @@ from safeweave.events import Event
 from safeweave.outbox import Task
 
 log = logging.getLogger("safeweave.worker")
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,7 @@ Timer = Callable[[Transaction, datetime], Sequence[Event]]  # what has become du
 
 def tell(tx: Transaction, told: Sequence[Event], now: datetime) -> None:
     """Write events from outside any handler (a door, a command, a clock) with the work that follows them."""
-    numbers = outbox.append(tx, told, now)
-    outbox.add_tasks(tx, [("", number, "", now) for number in numbers])
+    outbox.add_tasks(tx, [("", number, "", now) for number, _ in outbox.append(tx, told, now)])
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Worker:
     first_retry_seconds: float = 0.5
     longest_retry_seconds: float = 300.0
     poll_seconds: float = 1.0
+    committed: Callable[[Sequence[Event], datetime], None] = lambda told, at: None  # called with what a run has told
     _wake: threading.Event = field(default_factory=threading.Event)
     _lane_wake: dict[str, threading.Event] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -94,43 +96,72 @@ class Worker:
 
     def work(self) -> int:
         """How many due events were handled in one batch (0: nothing is due)."""
+        tasks: list[Task] = []
+        told: list[Event] = []
         now = self.clock()
-        with self.database.reading() as tx:
-            tasks = outbox.due(tx, "", now, self.batch)
-        if not tasks:
-            return self._tick(now)
-        self._run(tasks, now)
-        return len(tasks)
-
-    def _tick(self, now: datetime) -> int:
-        if not self.timers:
-            return 0
-        with self.database.transaction() as tx:
-            told = [event for timer in self.timers for event in timer(tx, now)]
-            tell(tx, told, now)
-        return len(told)
-
-    def _run(self, tasks: Sequence[Task], now: datetime) -> None:
         try:
             with self.database.transaction() as tx:
-                self._follow(tx, [(task.event_id, task.event) for task in tasks], now)
-                outbox.done(tx, tasks)
+                tasks = outbox.due(tx, "", now, self.batch)
+                if tasks:
+                    told = self._follow(tx, [(task.event_id, task.event) for task in tasks], now)
+                    outbox.done(tx, tasks)
+                else:
+                    due = [event for timer in self.timers for event in timer(tx, now)]
+                    tell(tx, due, now)
+                    return len(due)
         except Exception as error:
-            if len(tasks) > 1:  # split until the culprit stands alone
-                middle = len(tasks) // 2
-                self._run(tasks[:middle], now)
-                self._run(tasks[middle:], now)
-                return
-            task = tasks[0]
-            log.exception("parked task %d (%s)", task.id, type(task.event).__name__)
+            if not tasks:
+                raise
+            self._split(tasks, error)
+        self._committed(told)
+        return len(tasks)
+
+    def _split(self, tasks: Sequence[Task], error: Exception) -> None:
+        """After a failure: halve the batch until the culprit stands alone, and park it."""
+        if len(tasks) == 1:
+            log.error("parked task %d (%s)", tasks[0].id, type(tasks[0].event).__name__, exc_info=error)
             with self.database.transaction() as tx:
-                outbox.park(tx, task, f"{type(error).__name__}: {error}")
+                outbox.park(tx, tasks[0], f"{type(error).__name__}: {error}")
+            return
+        for half in (tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]):
+            try:
+                with self.database.transaction() as tx:
+                    told = self._follow(tx, [(task.event_id, task.event) for task in half], self.clock())
+                    outbox.done(tx, half)
+            except Exception as narrower:
+                self._split(half, narrower)
+            else:
+                self._committed(told)
+
+    def accept(self, write: Callable[[Transaction], tuple[Answer, Sequence[Event], datetime]]) -> Answer:
+        """Run what a door writes and, in the same transaction, everything that follows from what it tells.
+
+        `write` gives its answer, the events and when they came. If what follows fails, only what the door wrote is
+        kept, and the worker takes the events from the outbox: nothing that was acknowledged depends on a handler.
+        """
+        try:
+            with self.database.transaction() as tx:
+                answer, events, now = write(tx)
+                told = self._follow(tx, outbox.append(tx, events, now), now)
+        except Exception:
+            log.exception("what a door told could not be followed at once; the worker tries again")
+            with self.database.transaction() as tx:
+                answer, events, now = write(tx)
+                tell(tx, events, now)
+            self.signal()
+        else:
+            self._committed(told)
+        return answer
+
+    def _committed(self, told: Sequence[Event]) -> None:
+        self.committed(told, self.clock())
         for wake in self._lane_wake.values():
             wake.set()
 
-    def _follow(self, tx: Transaction, numbered: Iterable[tuple[int, Event]], now: datetime) -> None:
-        """Run everything that follows these events and, in turn, what is told meanwhile."""
+    def _follow(self, tx: Transaction, numbered: Sequence[tuple[int, Event]], now: datetime) -> list[Event]:
+        """Run everything that follows these events and, in turn, what is told meanwhile; all of that."""
         pending = list(numbered)
+        everything: list[Event] = []
         while pending:
             kind = type(pending[0][1])
             batch = [pair for pair in pending if type(pair[1]) is kind]
@@ -140,16 +171,18 @@ class Worker:
                     name = f"{kind.__name__}/{position}"
                     outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch])
                     continue
-                told = handler([event for _, event in batch], tx, now)
-                pending += self._append(tx, told, now)
+                told = self._append(tx, handler([event for _, event in batch], tx, now), now)
+                everything += [event for _, event in told]
+                pending += told
+        return everything
 
     def _append(self, tx: Transaction, told: Told, now: datetime) -> list[tuple[int, Event]]:
         at_once = [event for event in told if isinstance(event, Event)]
         later = [item for item in told if isinstance(item, Later)]
-        numbers = outbox.append(tx, [*at_once, *(item.event for item in later)], now)
-        waiting = zip(numbers[len(at_once) :], later, strict=True)
-        outbox.add_tasks(tx, [("", number, "", item.due_at) for number, item in waiting])
-        return list(zip(numbers, at_once, strict=False))
+        numbered = outbox.append(tx, [*at_once, *(item.event for item in later)], now)
+        waiting = zip(numbered[len(at_once) :], later, strict=True)
+        outbox.add_tasks(tx, [("", number, "", item.due_at) for (number, _), item in waiting])
+        return numbered[: len(at_once)]
 
     # ------------------------------------------------------------ outside
 

@@ -1,8 +1,9 @@
 """What a stay costs, line by line, and how 医保 splits it; every sum is exact to the fen.
 
-Laws (national settlement interface): L1 a line's amount is the sum of its four parts; S1 the total is the sum of the
-lines; S2 the four parts sum likewise; S3 fund payments sum to `fund_total`; S4 total = fund + person; S5 person = account
-+ cash. On the fiscal e-bill: I1, I2 the two readings of the total; I3 prepaid + recharged - refunded = cash; I4 classes.
+Laws (national settlement interface): L1 a line's amount is the sum of its four parts; S1 the total is the sum of
+the lines; S2 the four parts sum likewise; S3 fund payments sum to `fund_total`; S4 total = fund + person; S5 person =
+account + cash. On the fiscal e-bill: I1 and I2 are two readings of the total; I3 prepaid + recharged - refunded = cash;
+I4 the charge classes sum to the total.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ CHARGE_CLASSES = {
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One thing a hospital charges for. `price` is in ten-thousandths of a yuan, `share` in basis points, `cap` in fen."""
+    """One thing a hospital charges for: `price` in ten-thousandths of a yuan, `share` in basis points, `cap` in fen."""
 
     code: str
     name: str
@@ -85,7 +86,7 @@ class FeeLine(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """Who bore a bill (2304). Names follow the interface: hifp 统筹, hifob 大额, hifmi 大病, cvlserv 公务员, maf 救助."""
+    """Who bore a bill (2304), in the interface's names: hifp 统筹, hifob 大额, hifmi 大病, cvlserv 公务员, maf 救助."""
 
     total: Fen
     own: Fen
@@ -167,7 +168,9 @@ class Bill(msgspec.Struct, frozen=True):
         return {category: Fen(sums[category]) for category in sorted(sums)}
 
 
-def _item(code: str, name: str, category: str, unit: str, price: str, kind: CatalogueClass, share: int, cap: int) -> Item:
+def _item(
+    code: str, name: str, category: str, unit: str, price: str, kind: CatalogueClass, share: int, cap: int
+) -> Item:
     whole, _, decimals = price.partition(".")
     local = f"{category}{sum(map(ord, code)) % 10_000:04d}"
     return Item(code, name, category, unit, int(whole) * 10_000 + int(decimals.ljust(4, "0")), kind, share, cap, local)
@@ -251,7 +254,9 @@ ILLNESSES = (
     Illness("N84.001", "子宫内膜息肉", "妇科", 6, (2, 4), sex="F", ages=(20, 80), operation="003313030150000"),
     Illness("D25.900", "子宫平滑肌瘤", "妇科", 4, (5, 8), sex="F", ages=(28, 60), operation="003313030150000"),
     Illness("K40.900", "腹股沟疝", "外科", 5, (2, 5), operation="003308010120000"),
-    Illness("I20.000", "不稳定型心绞痛", "心内科", 7, (5, 9), ages=(40, 120), operation="003205000020000", chronic=True),
+    Illness(
+        "I20.000", "不稳定型心绞痛", "心内科", 7, (5, 9), ages=(40, 120), operation="003205000020000", chronic=True
+    ),
     Illness("I63.900", "脑梗死", "神经内科", 8, (8, 16), ages=(45, 120), intensive=True, chronic=True),
     Illness("E11.900", "2型糖尿病", "内科", 7, (6, 10), ages=(30, 120), chronic=True),
     Illness("J44.100", "慢性阻塞性肺病急性加重", "呼吸内科", 6, (6, 12), ages=(45, 120), intensive=True, chronic=True),
@@ -273,12 +278,12 @@ ILLNESSES = (
     Illness("Q66.800", "先天性足畸形", "骨科", 1, (5, 9), ages=(0, 12)),
 )
 
-# (code, name, department, weight, accident, treatment item): what outpatients come for.
+# What outpatients come for; `operation` is then the item of their treatment.
 VISITS = (
-    Illness("J06.900", "急性上呼吸道感染", "内科", 10, (0, 0)),
-    Illness("I10", "原发性高血压", "心内科", 8, (0, 0), ages=(35, 120), chronic=True),
-    Illness("S93.400", "踝关节扭伤", "骨科", 5, (0, 0), ages=(6, 120), accident=True),
-    Illness("S61.000", "手指开放性伤口", "外科", 4, (0, 0), accident=True),
+    Illness("J06.900", "急性上呼吸道感染", "内科", 6, (0, 0)),
+    Illness("I10", "原发性高血压", "心内科", 5, (0, 0), ages=(35, 120), chronic=True),
+    Illness("S93.400", "踝关节扭伤", "骨科", 8, (0, 0), ages=(6, 120), accident=True),
+    Illness("S61.000", "手指开放性伤口", "外科", 7, (0, 0), accident=True),
     Illness("N18.500", "慢性肾病5期", "内科", 3, (0, 0), ages=(30, 90), operation="003107010010000", chronic=True),
     Illness("C50.900", "乳房恶性肿瘤", "肿瘤科", 2, (0, 0), sex="F", ages=(30, 85), operation="003102000020000"),
 )
@@ -323,7 +328,7 @@ def line_of(
 
 
 def refund_of(line: FeeLine, no: int, at: datetime, count: int) -> FeeLine:
-    """The credit line that takes back `count` ten-thousandths of a line; its parts are the difference the credit makes."""
+    """The line that takes back `count` ten-thousandths of another; its parts are the difference the credit makes."""
     rest = line_of(line.no, line.item, line.at, line.count - count, ward=line.ward)
     return FeeLine(
         no,
@@ -402,7 +407,7 @@ def inpatient_lines(
     post(0, 17, "C0606060060000600006", nights)
     if random.random() < 0.3:
         post(0, 18, "001203000010000", random.randint(6, 24 * nights))
-    if random.random() < 0.08:
+    if random.random() < 0.04:
         post(nights - 1, 18, "XX00ZZZ001B001010101111", random.randint(1, 3))
     drafts.sort(key=lambda draft: (draft[0], draft[1]))
     return tuple(
@@ -441,7 +446,9 @@ def settle(lines: Sequence[FeeLine], person: Person, hospital: Hospital, kind: B
         threshold, share = 0, _VISIT_SHARE[scheme]
     hifp = min(half_up((within - threshold) * share, 10_000), Fen(_POOL_CAP))
     borne = within - hifp  # what is left inside the scope, threshold included
-    hifob = half_up(max(0, within - threshold - half_up(_POOL_CAP * 10_000, share)) * 9, 10) if scheme == "310" else Fen(0)
+    hifob = (
+        half_up(max(0, within - threshold - half_up(_POOL_CAP * 10_000, share)) * 9, 10) if scheme == "310" else Fen(0)
+    )
     hifmi = half_up(max(0, borne - _SERIOUS_ILLNESS_FROM) * 6, 10) if scheme == "390" else Fen(0)
     borne -= hifob + hifmi
     cvlserv = half_up(max(0, borne - threshold), 2) if person.civil_servant else Fen(0)

@@ -18,9 +18,8 @@ import msgspec
 
 from safeweave.money import yuan_text
 from safeweave_simulator.faults import DELIVERY, garble
-from safeweave_simulator.hospital import Hospital, make_hospitals
+from safeweave_simulator.hospital import make_hospitals
 from safeweave_simulator.messages import (
-    CONTENT_TYPES,
     Door,
     Message,
     ebill_message,
@@ -30,6 +29,7 @@ from safeweave_simulator.messages import (
     yibao_message,
 )
 from safeweave_simulator.patients import Person, make_person
+from safeweave_simulator.registers import hospital_rows, policy_rows, sender_rows, write_jsonl
 from safeweave_simulator.stays import (
     CHANCES,
     SHARES,
@@ -41,22 +41,24 @@ from safeweave_simulator.stays import (
     plan_stay,
     plan_visit,
 )
+from safeweave_simulator.story import opening_person
 
 Expected = Literal["determined", "referred", "not_insured", "no_cover", "cancelled", "open", "reversed"]
 
 # Stays that settle within the simulated days begin at least this long before their end.
 _LAST_ADMISSION_DAYS_AGO = 9
 _STRANGERS_FROM = 1_000_000
-_REFERRED_TURNS = ("total_off", "impossible_date", "unknown_code")
+_REFERRED_TURNS = ("impossible_date", "unknown_code")
+_READING_BILLS = {"hospital-expense-2020", "million-medical-2025"}  # an allowance pays by days, whatever the bill says
 
 
 class Truth(msgspec.Struct):
     """What was really true of one stay, as far as the messages sent so far can tell.
 
-    `expected`: "determined", the insurer must come to exactly one determination in force, on `final_bill`; "referred",
-    the same, but a person must look; "not_insured", the patient holds no policy; "no_cover", none of theirs covers the
-    first day; "cancelled", the admission never was; "open", not discharged or not billed yet; "reversed", the only bill
-    was taken back.
+    `expected`: "determined", the insurer must come to exactly one determination in force under each policy, on
+    `final_bill`; "referred", the same, and under one policy at least a person must look; "not_insured", the patient
+    holds no policy; "no_cover", none of theirs covers the first day; "cancelled", the admission never was; "open", not
+    discharged or not billed yet; "reversed", the only bill was taken back.
     """
 
     stay: int
@@ -74,10 +76,10 @@ class Truth(msgspec.Struct):
     disposition: str = ""
     cancelled: bool = False
     settled: bool = False
-    bills: dict[str, str] = {}  # noqa: RUF012 - msgspec copies the default: key to "issued" or "reversed"
+    bills: dict[str, str] = {}
     final_bill: str = ""
     final_total: str = ""
-    faults: list[str] = []  # noqa: RUF012
+    faults: list[str] = []
     insured: bool = True
     expected: Expected = "open"
 
@@ -129,7 +131,34 @@ class City:
             for hospital in self.hospitals
         }
 
+    def policies(self) -> list[dict[str, Any]]:
+        """The lines of policies.jsonl, the heroine of the opening story first."""
+        return policy_rows([opening_person(self.today), *self.insured()])
+
+    def hospital_rows(self) -> list[dict[str, Any]]:
+        """The lines of hospitals.jsonl."""
+        return hospital_rows(self.hospitals)
+
+    def senders(self) -> list[dict[str, str]]:
+        """The lines of senders.jsonl: who may send; `tokens` has the bearer token of each."""
+        return sender_rows(self.hospitals)
+
+    def write(self, folder: Path) -> None:
+        """Write policies.jsonl, hospitals.jsonl, senders.jsonl and tokens.json for an insurer to import."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_jsonl(folder / "policies.jsonl", self.policies())
+        write_jsonl(folder / "hospitals.jsonl", self.hospital_rows())
+        write_jsonl(folder / "senders.jsonl", self.senders())
+        (folder / "tokens.json").write_text(json.dumps(self.tokens(), indent=1) + "\n", encoding="utf-8")
+
     # ------------------------------------------------------------ what the hospitals send
+
+    @property
+    def name(self) -> str:
+        """What tells this city from others: seed, day and sizes."""
+        return (
+            f"seed {self.seed}, {self.today}, {self.days} days, {len(self.hospitals)} hospitals, {self._people} people"
+        )
 
     def stream(self, stays: int) -> Iterator[Message]:
         """Every message of `stays` stays (and those that follow from them), in the order in which they are sent.
@@ -213,7 +242,9 @@ class _Stream:
             no = (start + step) % self.city._people + 1
             if self.free_from.get(no, day) <= day:
                 return self.city.person(no)
-        raise ValueError(f"everybody is ill: make a city of more than {self.city._people} people for {self.stays} stays")
+        raise ValueError(
+            f"everybody is ill: make a city of more than {self.city._people} people for {self.stays} stays"
+        )
 
     def enter(self, course: Course, person: Person) -> None:
         last = max(happening.at for happening in course.happenings).date()
@@ -358,14 +389,5 @@ def _expected(truth: Truth) -> Expected:
         return "reversed" if truth.bills and truth.turn == "reversed_only" else "open"
     if truth.kind == "inpatient" and not truth.discharged_on:
         return "open"
-    return "referred" if truth.turn in _REFERRED_TURNS else "determined"
-
-
-def content_type(message: Message) -> str:
-    """The HTTP content type of a message."""
-    return CONTENT_TYPES[message.door]
-
-
-def hospital_of(city: City, code: str) -> Hospital:
-    """The hospital with that institution code; KeyError if there is none."""
-    return {hospital.code: hospital for hospital in city.hospitals}[code]
+    reads_bills = truth.kind == "inpatient" and not _READING_BILLS.isdisjoint(truth.products)
+    return "referred" if truth.turn in _REFERRED_TURNS or (truth.turn == "total_off" and reads_bills) else "determined"

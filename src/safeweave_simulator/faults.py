@@ -23,7 +23,11 @@ def garble(message: Message, random: Random) -> Message:
         "ebill": (_truncated,),
     }[message.door]
     spoilt = random.choice(broken)
-    body = message.body.replace(message.id.encode(), f"{message.id}x".encode()) if message.door != "ebill" else message.body
+    body = (
+        message.body.replace(message.id.encode(), f"{message.id}x".encode())
+        if message.door != "ebill"
+        else message.body
+    )
     return replace(message, id=f"{message.id}x", what=f"{message.what}, garbled", body=spoilt(body))
 
 

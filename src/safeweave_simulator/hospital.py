@@ -39,7 +39,20 @@ class Hospital(msgspec.Struct, frozen=True):
         return next((ward for ward in of_kind if ward.department == department), of_kind[0])
 
 
-DEPARTMENTS = ("内科", "外科", "妇科", "儿科", "骨科", "呼吸内科", "心内科", "消化内科", "神经内科", "肿瘤科", "眼科", "产科")
+DEPARTMENTS = (
+    "内科",
+    "外科",
+    "妇科",
+    "儿科",
+    "骨科",
+    "呼吸内科",
+    "心内科",
+    "消化内科",
+    "神经内科",
+    "肿瘤科",
+    "眼科",
+    "产科",
+)
 
 # (name, English name, level, public, region): the first ones come first in every city.
 _NAMED = (

@@ -116,7 +116,12 @@ def hl7_message(happening: Happening, control_id: str, sequence: int, sent_at: d
     ]
     if role:
         for number, (code, name) in enumerate(stay.diagnoses, 1):
-            fields = {1: str(number), 3: f"{code}^{name}^I10-NHSA", 5: f"{happening.at.astimezone(SHANGHAI):%Y%m%d}", 6: role}
+            fields = {
+                1: str(number),
+                3: f"{code}^{name}^I10-NHSA",
+                5: f"{happening.at.astimezone(SHANGHAI):%Y%m%d}",
+                6: role,
+            }
             segments.append(_segment("DG1", fields | {15: "1" if number == 1 else "2"}))
     if happening.kind in ("admitted", "visited") and stay.accident_on:
         segments.append(f"ACC|{stay.accident_on:%Y%m%d}")
@@ -207,7 +212,12 @@ def yibao_message(happening: Happening, control_id: str, sent_at: datetime) -> b
     visit = {"ipt_no" if stay.inpatient else "ipt_otp_no": stay.visit}
     if happening.kind == "settlement_cancelled":
         infno = "2305" if stay.inpatient else "2208"
-        data = {"psn_no": person.social_number, "mdtrt_id": stay.medical_visit, "setl_id": happening.settlement_no, **visit}
+        data = {
+            "psn_no": person.social_number,
+            "mdtrt_id": stay.medical_visit,
+            "setl_id": happening.settlement_no,
+            **visit,
+        }
         content = {"data": data}
     else:
         infno = "4101A"
@@ -289,7 +299,9 @@ def _settlement_content(happening: Happening, bill: Bill, visit: dict[str, str])
             "hosp_part_amt": yuan(0),
         },
         "setldetail": [
-            {"fund_pay_type": code, "fund_pay_type_name": name, "fund_payamt": yuan(fen)} for code, name, fen in funds if fen
+            {"fund_pay_type": code, "fund_pay_type_name": name, "fund_payamt": yuan(fen)}
+            for code, name, fen in funds
+            if fen
         ],
         "feedetail": [_fee_detail(stay, line) for line in bill.lines],
         "diseinfo": [
@@ -342,7 +354,11 @@ def _tags(pairs: Iterable[tuple[str, str]]) -> str:
 
 def masked(number: str) -> str:
     """The number with its middle starred, as printed on a bill."""
-    return number[:6] + "*" * (len(number) - 10) + number[-4:] if len(number) > 10 else number[:2] + "*" * (len(number) - 2)
+    return (
+        number[:6] + "*" * (len(number) - 10) + number[-4:]
+        if len(number) > 10
+        else number[:2] + "*" * (len(number) - 2)
+    )
 
 
 def ebill_message(happening: Happening, *, listed: bool = True) -> bytes:
@@ -372,7 +388,9 @@ def ebill_message(happening: Happening, *, listed: bool = True) -> bytes:
         "<InvoicingParty>"
         + _tags((("InvoicingPartyCode", hospital.uscc), ("InvoicingPartyName", hospital.name)))
         + "</InvoicingParty><PayerParty>"
-        + _tags((("PayerPartyType", "1"), ("PayerPartyCode", masked(stay.document.number)), ("PayerPartyName", person.name)))
+        + _tags(
+            (("PayerPartyType", "1"), ("PayerPartyCode", masked(stay.document.number)), ("PayerPartyName", person.name))
+        )
         + "</PayerParty>"
     )
     business = _tags((("BizCode", f"{stay.visit}{number[-1]}"), ("CurrencyType", "CNY")))
@@ -453,10 +471,10 @@ def netted(lines: Sequence[FeeLine]) -> list[tuple[FeeLine, int, int]]:
 
 
 def _details(bill: Bill, *, listed: bool) -> str:
-    items = "".join(
-        f"<Item>{_tags((('ItemCode', code), ('ItemName', CHARGE_CLASSES[code]), ('ItemAmount', yuan_text(fen))))}</Item>"
-        for code, fen in bill.by_class().items()
-    )
+    items = ""
+    for code, fen in bill.by_class().items():
+        charge = (("ItemCode", code), ("ItemName", CHARGE_CLASSES[code]), ("ItemAmount", yuan_text(fen)))
+        items += f"<Item>{_tags(charge)}</Item>"
     if not listed:
         return f"<Details>{items}</Details>"
     rows = []
@@ -508,7 +526,7 @@ def _coded(system: str, code: str, display: str = "") -> dict[str, Any]:
 
 
 def fhir_message(happening: Happening, control_id: str, sent_at: datetime) -> bytes:
-    """The bundle that tells a happening: an Encounter with its Patient, ChargeItems, or the Claim that stands for a bill."""
+    """The bundle of a happening: an Encounter with its Patient, ChargeItems, or the Claim that stands for a bill."""
     stay = happening.stay
     if happening.kind == "charged":
         resources = [_charge_item(stay, line) for line in happening.lines]
@@ -660,7 +678,9 @@ def _claim(happening: Happening) -> dict[str, Any]:
         ],
         "identifier": [bill_identifier],
         "status": "cancelled" if happening.kind == "reversed" else "active",
-        "type": _coded("http://terminology.hl7.org/CodeSystem/claim-type", "institutional" if stay.inpatient else "professional"),
+        "type": _coded(
+            "http://terminology.hl7.org/CodeSystem/claim-type", "institutional" if stay.inpatient else "professional"
+        ),
         "use": "claim",
         "patient": {"reference": f"Patient/{_patient_id(stay.person)}"},
         "billablePeriod": {
@@ -675,7 +695,9 @@ def _claim(happening: Happening) -> dict[str, Any]:
                 "related": [
                     {
                         "claim": {"identifier": {"system": f"{SW}bill", "value": f"{prior[0]}-{prior[1]}"}},
-                        "relationship": _coded("http://terminology.hl7.org/CodeSystem/ex-relatedclaimrelationship", "prior"),
+                        "relationship": _coded(
+                            "http://terminology.hl7.org/CodeSystem/ex-relatedclaimrelationship", "prior"
+                        ),
                     }
                 ]
             }

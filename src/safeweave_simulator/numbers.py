@@ -1,4 +1,4 @@
-"""Numbers that pass their checks but belong to nobody: identity, organisation, bank. Sources: GB 11643, GB 32100, GB 11714."""
+"""Numbers that pass their checks but belong to nobody: identity, organisation, bank (GB 11643, GB 32100, GB 11714)."""
 
 from datetime import date
 

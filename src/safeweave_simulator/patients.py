@@ -82,10 +82,6 @@ class Person(msgspec.Struct, frozen=True):
         """Full years on that day."""
         return day.year - self.birth.year - ((day.month, day.day) < (self.birth.month, self.birth.day))
 
-    def policies_on(self, day: date) -> tuple[str, ...]:
-        """The numbers of the policies that cover the day."""
-        return tuple(policy.number for policy in self.policies if policy.covers(day))
-
 
 # Shares of people and of their policies, in one table.
 PEOPLE = {
@@ -105,13 +101,16 @@ PEOPLE = {
 
 # How likely a person holds each product, and the first day its terms can begin.
 PRODUCTS = {
-    "hospital-expense-2020": (0.55, date(2020, 1, 1)),
-    "million-medical-2025": (0.40, date(2025, 1, 1)),
-    "daily-allowance-2022": (0.25, date(2022, 1, 1)),
-    "accident-medical-2021": (0.25, date(2021, 1, 1)),
+    "hospital-expense-2020": (0.65, date(2020, 1, 1)),
+    "million-medical-2025": (0.35, date(2025, 1, 1)),
+    "daily-allowance-2022": (0.22, date(2022, 1, 1)),
+    "accident-medical-2021": (0.08, date(2021, 1, 1)),
 }
 
-_SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜"
+_SURNAMES = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾"
+    "彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜"
+)
 _DOUBLE_SURNAMES = ("欧阳", "上官", "司徒", "诸葛")
 _GIVEN = "安若予清沐云知夏南乔景行星河书言牧之亦初听雨晚舟怀瑾望舒采薇子衿嘉禾攸宁时雍修远砚池疏影"
 _RARE_GIVEN = ("䶮", "喆", "龑", "堃", "㛃", "𠮷", "𬸣", "犇")
@@ -123,7 +122,13 @@ _FOREIGN = (
     ("KIM MIHWA", "KOR", "410"),
     ("O'Neil Sample", "USA", "840"),
 )
-_BANKS = ((102, "示例工商银行"), (103, "示例农业银行"), (104, "示例中国银行"), (105, "示例建设银行"), (308, "示例招商银行"))
+_BANKS = (
+    (102, "示例工商银行"),
+    (103, "示例农业银行"),
+    (104, "示例中国银行"),
+    (105, "示例建设银行"),
+    (308, "示例招商银行"),
+)
 
 
 def _day_between(first: date, last: date, random: Random) -> date:
@@ -173,7 +178,9 @@ def _identity(birth: date, sex: Sex, random: Random) -> tuple[str, tuple[Documen
         if random.random() < 0.5:
             return name, (passport,)
         # 2023 card: 9, two digits of the place of application (99: nobody's), three of the country, then as GB 11643.
-        card = Document("foreign_permanent_resident", resident_number(f"999{numeric}", birth, _sequence(sex, random)), country)
+        card = Document(
+            "foreign_permanent_resident", resident_number(f"999{numeric}", birth, _sequence(sex, random)), country
+        )
         return name, (card, passport) if random.random() < 0.5 else (card,)
     if roll < PEOPLE["foreigner"] + PEOPLE["from_hong_kong_macau_taiwan"]:
         area = random.choice(("810000", "820000", "830000"))
@@ -241,7 +248,7 @@ def make_person(seed: int, no: int, *, insured: bool, first: date, last: date) -
         for product in chosen or ["hospital-expense-2020"]:
             policies.append(
                 Policy(
-                    number=f"P{no:07d}{len(policies) + 1}",
+                    number=f"P{seed % 100:02d}{no:06d}{len(policies) + 1}",
                     product=product,
                     periods=_periods(PRODUCTS[product][1], first, last, random),
                     beneficiary=_local_name(random) if random.random() < PEOPLE["named_beneficiary"] else "",

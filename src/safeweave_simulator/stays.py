@@ -33,7 +33,7 @@ from safeweave_simulator.patients import Document, Person
 
 # The share of stays that take each turn; what is left over (about three quarters) is uneventful.
 SHARES: dict[str, float] = {
-    "outpatient": 0.08,  # no stay at all: an outpatient visit, its settlement and its bill
+    "outpatient": 0.06,  # no stay at all: an outpatient visit, its settlement and its bill
     "correction": 0.03,  # A08: the main diagnosis is replaced during the stay
     "credit_lines": 0.03,  # part of a charge is taken back by a negative line
     "ward_change": 0.02,  # A02: some nights in intensive care or in a paid ward
@@ -84,6 +84,10 @@ HappeningKind = Literal[
 ]
 
 SECOND_DIAGNOSES = (("I10", "原发性高血压"), ("E78.500", "高脂血症"), ("E11.900", "2型糖尿病"), ("D64.900", "贫血"))
+_ILLNESSES_OF_TURN = {
+    "readmission": tuple(illness for illness in ILLNESSES if illness.chronic),
+    "ward_change": tuple(illness for illness in ILLNESSES if illness.intensive or illness.operation),
+}
 UNKNOWN_DIAGNOSIS = ("ZZ9.9-LOCAL", "院内自编诊断")
 
 
@@ -164,14 +168,22 @@ def draw_turn(random: Random, shares: Mapping[str, float]) -> Turn:
 
 def _choose(illnesses: Sequence[Illness], person: Person, day: date, random: Random) -> Illness:
     fitting = [illness for illness in illnesses if fits(illness, person, day)]
+    fitting = fitting or [illness for illness in ILLNESSES if fits(illness, person, day)]
     return random.choices(fitting, [illness.weight for illness in fitting])[0]
 
 
 class _Planner:
-    """Lays one stay out in time. Every draw comes from the stay's own random numbers, so stays do not disturb each other."""
+    """Lays one stay out in time; every draw comes from the stay's own random numbers, so stays do not touch others."""
 
     def __init__(self, seed: int, no: int, person: Person, hospital: Hospital, turn: Turn, random: Random) -> None:
-        self.seed, self.no, self.person, self.hospital, self.turn, self.random = seed, no, person, hospital, turn, random
+        self.seed, self.no, self.person, self.hospital, self.turn, self.random = (
+            seed,
+            no,
+            person,
+            hospital,
+            turn,
+            random,
+        )
         self.happenings: list[Happening] = []
         self.bills = 0
         self.settlements = 0
@@ -187,17 +199,21 @@ class _Planner:
         ward = self.hospital.ward("ordinary", illness.department)
         diagnoses: tuple[tuple[str, str], ...] = ((illness.icd, illness.name),)
         second = random.choice(SECOND_DIAGNOSES)
-        if random.random() < CHANCES["second_diagnosis"] and second[0] != illness.icd and self.person.age_on(admitted_at.date()) > 30:
+        if (
+            random.random() < CHANCES["second_diagnosis"]
+            and second[0] != illness.icd
+            and self.person.age_on(admitted_at.date()) > 30
+        ):
             diagnoses += (second,)
         if self.turn == "unknown_code":
             diagnoses = (UNKNOWN_DIAGNOSIS, *diagnoses[1:])
         day = admitted_at.date()
-        letters = "ZY" if inpatient else "MZ"
+        letter = "I" if inpatient else "O"
         return Stay(
             no=self.no,
             hospital=self.hospital,
             person=self.person,
-            visit=f"{letters}{day:%Y%m%d}{self.seed % 100:02d}{self.no:06d}",
+            visit=f"{letter}{day:%Y%m%d}{self.seed % 100:02d}{self.no:06d}",
             record=f"B{self.seed % 100:02d}{self.person.no:07d}",
             medical_visit=f"{self.hospital.region}{self.seed % 100:02d}{self.no:010d}",
             inpatient=inpatient,
@@ -225,7 +241,9 @@ class _Planner:
         issued_at = settled_at + self.minutes(1, 12)
         kind: Literal["inpatient", "outpatient"] = "inpatient" if stay.inpatient else "outpatient"
         settlement = (
-            settle(lines, stay.person, stay.hospital, kind, aided=random.random() < CHANCES["aided"]) if social else None
+            settle(lines, stay.person, stay.hospital, kind, aided=random.random() < CHANCES["aided"])
+            if social
+            else None
         )
         self.bills += 1
         bill = bill_of(
@@ -290,7 +308,7 @@ def plan_stay(
     if last:
         illness, admitted_at = last.illness, last.admitted_at
     else:
-        illness = _choose(ILLNESSES, person, day, random)
+        illness = _choose(_ILLNESSES_OF_TURN.get(turn, ILLNESSES), person, day, random)
         admitted_at = at_shanghai(day, random.randint(7, 20), random.randrange(60), random.randrange(60))
     first_day = admitted_at.date()
     nights = random.randint(*illness.days)
@@ -308,7 +326,7 @@ def plan_stay(
 
     wards = [WardStay("ordinary", first_day, max(1, nights))]
     if turn == "ward_change" and nights >= 2:
-        special: Ward = hospital.ward(random.choice(("icu", "icu", "vip")))
+        special = hospital.ward("icu" if illness.intensive else "vip")
         if special.kind != "ordinary":
             move = random.randint(1, nights - 1)
             back = random.randint(move, nights) if special.kind == "icu" else nights
@@ -333,7 +351,11 @@ def plan_stay(
         back_at = at_shanghai(first_day + timedelta(days=away + 1), 18, random.randrange(60))
         planner.tell("returned", back_at, replace(stay, left_at=left_at))
     if turn == "correction":
-        others = [i for i in ILLNESSES if i is not illness and i.department == illness.department and fits(i, person, first_day)]
+        others = [
+            i
+            for i in ILLNESSES
+            if i is not illness and i.department == illness.department and fits(i, person, first_day)
+        ]
         right = random.choice(others) if others else illness
         if not right.accident and not illness.accident:
             stay = replace(stay, diagnoses=((right.icd, right.name), *stay.diagnoses[1:]))
@@ -375,19 +397,27 @@ def plan_stay(
         stay, lines, discharged_at = _one_more_day(planner, stay, lines)
         planner.tell("discharged", discharged_at, stay)
     bill, settlement_no, issued_at = planner.close(
-        stay, lines, social=social, after=discharged_at, false_total=random.choice((-1, 1)) if turn == "total_off" else 0
+        stay,
+        lines,
+        social=social,
+        after=discharged_at,
+        false_total=random.choice((-1, 1)) if turn == "total_off" else 0,
     )
     if turn == "reissued_dearer":
         back_at = issued_at + planner.minutes(20, 90)
         planner.undo_bill(stay, bill, settlement_no, back_at)
-        planner.tell("discharge_cancelled", back_at + planner.minutes(6, 10), replace(stay, discharged_at=None, disposition=""))
+        planner.tell(
+            "discharge_cancelled", back_at + planner.minutes(6, 10), replace(stay, discharged_at=None, disposition="")
+        )
         stay, lines, discharged_at = _one_more_day(planner, stay, lines)
         planner.tell("discharged", discharged_at, stay)
         planner.close(stay, lines, social=social, after=discharged_at, replaces=(bill.code, bill.number))
     elif turn in ("reissued_cheaper", "reissued_late"):
         wait = planner.minutes(30, 120) if turn == "reissued_cheaper" else timedelta(days=random.randint(3, 6))
         planner.undo_bill(stay, bill, settlement_no, issued_at + wait)
-        kept = _without_a_drug(lines) if turn == "reissued_cheaper" or random.random() < 0.5 else _with_a_drug(lines, stay)
+        kept = (
+            _without_a_drug(lines) if turn == "reissued_cheaper" or random.random() < 0.5 else _with_a_drug(lines, stay)
+        )
         planner.close(stay, kept, social=social, after=issued_at + wait, replaces=(bill.code, bill.number))
     elif turn == "reversed_only":
         planner.undo_bill(stay, bill, settlement_no, issued_at + timedelta(days=random.randint(1, 4)))
@@ -410,7 +440,9 @@ def _one_more_day(planner: _Planner, stay: Stay, lines: list[FeeLine]) -> tuple[
         line_of(len(lines) + 1, bed.item, begun + timedelta(hours=3), 10_000, days=1, ward=bed.ward),
         line_of(len(lines) + 2, drug.item, begun + timedelta(hours=4), 20_000, ward=bed.ward),
     ]
-    planner.tell("charged", begun + timedelta(hours=8), replace(stay, discharged_at=None, disposition=""), lines=tuple(more))
+    planner.tell(
+        "charged", begun + timedelta(hours=8), replace(stay, discharged_at=None, disposition=""), lines=tuple(more)
+    )
     return replace(stay, discharged_at=discharged_at), [*lines, *more], discharged_at
 
 

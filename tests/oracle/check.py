@@ -9,9 +9,9 @@ import tomllib
 from datetime import date
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import reference
+from oracle import reference
 
 
 def plain(value):

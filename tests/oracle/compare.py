@@ -1,6 +1,6 @@
 """Runs random stories through the engine and the reference, and makes small what they disagree about.
 
-`python tests/oracle/compare.py --seed 0 --count 10000` prints each kind of difference once, as a small story and product.
+`python tests/oracle/compare.py --seed 0 --count 10000` prints each kind of difference once, made small.
 """
 
 import argparse
@@ -10,11 +10,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import random_stories
-import reference
-
+from oracle import random_stories, reference
 from safeweave.adjudication.stories import run_story
 from safeweave.adjudication.story_form import parse_bulk_line, told
 from safeweave.coverage.product import parse_product

@@ -16,9 +16,9 @@ from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import reference
+from oracle import reference
 
 SOURCES = ["other_insurer", "employer", "third_party", "charity"]
 OFFSETS = ["social", *SOURCES, "earlier_benefit"]
@@ -112,6 +112,8 @@ class Maker:
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.numbers = 0
+        self.large = self.chance(0.03)
+        self.stays = self.chance(0.12)  # one stay after another under an allowance
         self.calm = self.chance(
             0.5
         )  # nothing is refused as a whole, so that the money and the later claims are reached
@@ -138,7 +140,7 @@ class Maker:
     def amount(self, most=300):
         kind = self.rng.random()
         if kind < 0.15:
-            return self.one([0, 1, 2, 3, 5, 7])
+            return self.one([0, 1, 2, 3, 5, 7, 10**9 + 7] if self.large else [0, 1, 2, 3, 5, 7])
         if kind < 0.5:
             return self.rng.randint(1, most)
         return 100 * self.rng.randint(1, max(1, most // 20))
@@ -204,7 +206,7 @@ class Maker:
             kinds.append("accident")
         if chance(0.15):
             kinds.append(one(["inpatient", "outpatient", "accident"]))
-        if chance(0.35):
+        if chance(0.3) or self.stays:
             kinds.append("allowance")
         if chance(0.35):
             kinds.append("lump_sum")
@@ -225,7 +227,8 @@ class Maker:
                 benefit["trigger"] = one(["diagnosis", "diagnosis", "death"])
             benefits.append(benefit)
         paying = [benefit["id"] for benefit in benefits if benefit["kind"] in BY_BILL]
-        for number, after in enumerate(self.some(paying, 0, 2) if chance(0.8) else []):
+        for number in range(one([0, 1, 1, 2]) if paying else 0):
+            after = one([*paying, *paying, *(b["id"] for b in benefits if b["kind"] == "overflow")])
             benefits.append(
                 {
                     "id": f"overflow_{number}",
@@ -300,14 +303,16 @@ class Maker:
         rows = product.setdefault(kind, [])
         for identity, benefits in parts:
             firsts = {date(2015, 1, 1)}
-            for _ in range(self.one([0, 0, 0, 1, 2])):
+            if self.chance(0.08) and kind != "allowance":
+                firsts = set()  # the rule does not exist at first
+            for _ in range(self.one([0, 0, 0, 1, 2]) if firsts else 1):
                 firsts.add(self.near(*[period["first_day"] for period in self.periods]))
             for version, first in enumerate(sorted(firsts)):
                 block = {"id": identity, "from": first.isoformat(), "clause": f"{kind[:4]}{number}.{version}"}
                 block |= make()
                 if benefits is not None:
                     block["benefits"] = benefits
-                if version and kind not in ("allowance", "lump_sum"):
+                if version and kind not in ("allowance", "lump_sum", "authority"):
                     self.maybe(block, "ended", 0.2, lambda: self.chance(0.9))
                     if benefits is not None and self.chance(0.15):
                         block["benefits"] = self.some(benefits, 1)
@@ -446,6 +451,8 @@ class Maker:
     def make_usage(self):
         rows = []
         scopes = [period["first_day"].isoformat() for period in self.periods if self.chance(0.8)]
+        if self.chance(0.1):
+            scopes.append("2019-01-01")
         for scope in [*scopes, *(["lifetime"] if self.chance(0.7) else [])]:
             row = {"scope": scope}
 
@@ -455,6 +462,8 @@ class Maker:
 
             self.maybe(row, "deductible", 0.7, lambda: used("deductible"))
             self.maybe(row, "limit", 0.7, lambda: used("limit"))
+            if self.chance(0.05):
+                row.setdefault("limit", {})["of another product"] = self.one(["0.00", "1.00"])
             if scope != "lifetime":
                 days = {benefit: self.one([0, 1, 4, 7]) for benefit in self.ids["allowance"]}
                 self.maybe(row, "days", 0.7, lambda days=days: days)
@@ -538,7 +547,10 @@ class Maker:
 
     def fresh_claim(self, identity, before):
         one, chance = self.one, self.chance
-        aim = one([benefit for benefit in self.product["benefit"] if benefit["kind"] != "overflow"])
+        aims = [benefit for benefit in self.product["benefit"] if benefit["kind"] != "overflow"]
+        if self.stays:
+            aims = [benefit for benefit in aims if benefit["kind"] == "allowance"]
+        aim = one(aims)
         if aim["kind"] == "lump_sum":
             kind = aim["trigger"]
         elif aim["kind"] == "accident":
@@ -553,9 +565,13 @@ class Maker:
         claim["diagnoses"] = [self.diagnosis() for _ in range(one([1, 1, 1, 2, 3]))]
         last = day
         if kind == "inpatient":
-            if before and before["kind"] == "inpatient" and chance(0.5) and "discharged_on" in before:
-                old = date.fromisoformat(before["discharged_on"])
-                day = old + timedelta(days=one([-2, -1, 0, 1, 1, 2, 5, 6, 30, 31]))
+            if (
+                before
+                and before["kind"] == "inpatient"
+                and "discharged_on" in before
+                and chance(0.9 if self.stays else 0.5)
+            ):
+                day = self.day_after_stay(before, day)
                 if chance(0.8):
                     claim["diagnoses"] = before["diagnoses"] or claim["diagnoses"]
             self.admitted = day
@@ -605,6 +621,16 @@ class Maker:
             claim["hospital"] = self.hospital()
         return claim
 
+    def day_after_stay(self, before, day):
+        """A day on which a next stay begins: around the discharge, or around the last day that still merges."""
+        discharged = date.fromisoformat(before["discharged_on"])
+        merging = [block["merge_days"] for block in self.product.get("allowance", []) if "merge_days" in block]
+        if merging and self.chance(0.5):
+            return discharged + timedelta(days=self.one(merging) + self.one([-1, 0, 0, 1]))
+        if "admitted_on" in before and self.chance(0.3):
+            return date.fromisoformat(before["admitted_on"]) + timedelta(days=self.one([0, 0, 0, 1, -1]))
+        return discharged + timedelta(days=self.one([-2, -1, 0, 1, 1, 2, 5, 6, 30, 31]))
+
     def variant(self, old, identity):
         """A later claim that knows an earlier one: the same bills again, or the earlier one replaced."""
         claim = copy.deepcopy(old)
@@ -618,7 +644,7 @@ class Maker:
             if self.chance(0.5):
                 bill["replaces"] = {"code": bill["code"], "number": bill["number"]}
                 bill["number"] = self.number()
-            if self.chance(0.4):
+            if self.chance(0.6):
                 self.reprice(bill)
         if "diagnoses" in claim and self.chance(0.2):
             claim["diagnoses"] = [self.diagnosis()]
@@ -664,6 +690,8 @@ class Maker:
             bill["on"] = (self.day + timedelta(days=one([0, 0, 0, 0, 1, 4, 5, -1]))).isoformat()
         with_splits = one(["none", "all", "none", "some"])
         lines = [self.make_line(claim, bill, number + 1, with_splits) for number in range(one([1, 1, 2, 3, 4, 6]))]
+        if chance(0.01):
+            lines = []
         if kind == "inpatient":
             self.bed_days(lines)
         lines += self.refunds(lines)
@@ -732,7 +760,7 @@ class Maker:
 
     def refunds(self, lines):
         refunds = []
-        number = max(line["no"] for line in lines)
+        number = max((line["no"] for line in lines), default=0)
         for line in lines:
             if not self.chance(0.08):
                 continue
@@ -896,7 +924,7 @@ class Maker:
 
     def spoil_bill(self, claim):
         bill = self.one(claim["bill"])
-        fault = self.rng.randrange(17)
+        fault = self.one([*range(17), 13, 13])
         if fault == 0:
             bill["state"] = "reversed"
         elif fault == 1:

@@ -18,7 +18,7 @@ from safeweave.telling.letter import (
     PayeeShown,
 )
 
-STORIES = Path(__file__).parent / "stories"
+STORIES = Path(__file__).parents[1] / "golden" / "examples"
 
 HOSPITAL = Named("宁波市第一医院", "Ningbo First Hospital")
 CONTACTS = Contacts(insurer=Named("安织健康保险股份有限公司", "Anzhi Health Insurance Co., Ltd."), phone="400-800-1234")

@@ -2,3 +2,7 @@
 
 It moves no money and writes no letters. Read `steps.py` from top to bottom: it calls one file per kind of rule.
 """
+
+from safeweave.adjudication.handlers import Adjudicator, product_files, read_overlays
+
+__all__ = ["Adjudicator", "product_files", "read_overlays"]

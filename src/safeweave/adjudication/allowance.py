@@ -1,6 +1,6 @@
 """A fixed amount for each day in hospital (FORMAT.md §6, Allowance). Everything counts in the admission's year."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from safeweave.adjudication.determination import Cut, StayDays
@@ -52,7 +52,7 @@ def allowance_paid(
     stays = [(settled, stay) for settled in history.in_force.values() if (stay := settled.stay_under(benefit.id))]
     before = _merged_with(occurrence, allowance, stays) or StayDays(benefit.id, 0, 0)
     covered = _covered_days(occurrence, terms, year)
-    unpaid = covered - {day for settled, _ in stays for day in _stay_days(settled)}
+    unpaid = _unpaid_days(covered, stays)
     cuts: list[Cut] = []
     days = occurrence.stay_days
 
@@ -81,19 +81,23 @@ def allowance_paid(
     return AllowancePaid(amount, days, cuts, StayDays(benefit.id, before.skipped + skipped, before.paid + days))
 
 
-def _covered_days(occurrence: Occurrence, terms: BenefitTerms, year: PolicyYear) -> set[int]:
+def _covered_days(occurrence: Occurrence, terms: BenefitTerms, year: PolicyYear) -> Sequence[int]:
     """The days of the stay that some policy year or the tail covers."""
     days = range(occurrence.admission, occurrence.admission + occurrence.stay_days)
     if days[-1] <= year.last_day:
-        return set(days)
-    return {day for day in days if place_of_day(occurrence, terms.window, year, day) != "after_cover"}
+        return days
+    return [day for day in days if place_of_day(occurrence, terms.window, year, day) != "after_cover"]
 
 
-def _stay_days(settled: Settled) -> Iterable[int]:
-    if settled.admitted_on is None or settled.discharged_on is None:
-        return ()
-    first_day = settled.admitted_on.toordinal()
-    return range(first_day, max(first_day + 1, settled.discharged_on.toordinal()))
+def _unpaid_days(days: Sequence[int], stays: Iterable[tuple[Settled, StayDays]]) -> Sequence[int]:
+    """The days that belong to no stay paid already."""
+    for settled, _ in stays:
+        if settled.admitted_on is not None and settled.discharged_on is not None and days:
+            first_day = settled.admitted_on.toordinal()
+            end = max(first_day + 1, settled.discharged_on.toordinal())
+            if first_day <= days[-1] and end > days[0]:
+                days = [day for day in days if not first_day <= day < end]
+    return days
 
 
 def _merged_with(

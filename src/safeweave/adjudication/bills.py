@@ -31,6 +31,8 @@ class Charges:
     __slots__ = (
         "bill_of",
         "bills",
+        "categories",
+        "classes",
         "days",
         "lines",
         "net",
@@ -47,6 +49,8 @@ class Charges:
         self.settled: list[Fen] = []  # for each bill, fund + other if 医保 settled it, else 0
         self.lines: list[Line] = []
         self.bill_of: list[int] = []
+        self.categories: list[str] = []
+        self.classes: list[str] = []
         self.net: list[int] = []
         self.splits: list[Split | None] = []
         self.days: list[int | None] = []
@@ -201,20 +205,20 @@ def _net(bill: Bill, lines: Sequence[Line], charges: Charges, codes: set[str]) -
             splits[original] = _sum_of(splits[original], line.split)
             splits[place] = None
             days[original] = _added(days[original], line.days)
+            days[place] = None
             stated[original] = _added(stated[original], line.social_paid)
             stated[place] = None
-    for place, line in enumerate(lines):
-        if line.refund_of is None:
-            split = splits[place]
-            if (
-                net[place] < 0
-                or (days[place] or 0) < 0
-                or (split is not None and (split.own < 0 or split.over < 0 or split.first < 0 or split.within < 0))
-            ):
-                codes.add("negative_line")
+    if (
+        min(net, default=0) < 0
+        or any(number is not None and number < 0 for number in days)
+        or any(split is not None and min(split.own, split.over, split.first, split.within) < 0 for split in splits)
+    ):
+        codes.add("negative_line")
     charges.bill_of += [len(charges.bills)] * len(lines)
     charges.bills.append(bill)
     charges.lines += lines
+    charges.categories += [line.category for line in lines]
+    charges.classes += [line.catalogue_class for line in lines]
     charges.net += net
     charges.splits += splits
     charges.days += days
@@ -273,33 +277,30 @@ def share_compensation(charges: Charges, codes: set[str]) -> None:
 def _social_shares(charges: Charges, start: int, end: int, settled: int, codes: set[str]) -> list[int]:
     if settled == 0:
         return [0] * (end - start)
-    lines, net = charges.lines[start:end], charges.net[start:end]
-    stated = [paid for line, paid in zip(lines, charges.stated[start:end], strict=True) if line.refund_of is None]
-    if any(paid is not None for paid in stated):
-        return _stated_social(lines, net, stated, settled, codes)
+    if any(paid is not None for paid in charges.stated[start:end]):
+        return _stated_social(charges, start, end, settled, codes)
     weights = [
-        0 if line.refund_of is not None
-        else split.within if split is not None
-        else amount if line.catalogue_class != "丙"
-        else 0
-        for line, split, amount in zip(lines, charges.splits[start:end], net, strict=True)
-    ]  # fmt: skip
+        split.within if split is not None else 0 if catalogue_class == "丙" else amount
+        for split, catalogue_class, amount in zip(
+            charges.splits[start:end], charges.classes[start:end], charges.net[start:end], strict=True
+        )
+    ]
     if settled > sum(weights):
         codes.add("social_exceeds_scope")
-        return [0] * len(lines)
+        return [0] * len(weights)
     return share(settled, weights)
 
 
-def _stated_social(
-    lines: Sequence[Line], net: Sequence[int], stated: Sequence[int | None], settled: int, codes: set[str]
-) -> list[int]:
-    """What the lines themselves say 医保 paid, if they say it completely."""
-    if None in stated:
+def _stated_social(charges: Charges, start: int, end: int, settled: int, codes: set[str]) -> list[int]:
+    """What the lines themselves say 医保 paid; all must say it, except refunds, which are netted."""
+    stated = charges.stated[start:end]
+    if any(part is None and place not in charges.originals for place, part in enumerate(stated, start)):
         codes.add("social_split_missing")
-        return [0] * len(lines)
-    following = iter(stated)
-    paid = [0 if line.refund_of is not None else next(following) or 0 for line in lines]
-    if sum(paid) != settled or any(not 0 <= part <= amount for part, amount in zip(paid, net, strict=True)):
+        return [0] * len(stated)
+    paid = [part or 0 for part in stated]
+    if sum(paid) != settled or not all(
+        0 <= part <= amount for part, amount in zip(paid, charges.net[start:end], strict=True)
+    ):
         codes.add("totals_differ")
     return paid
 

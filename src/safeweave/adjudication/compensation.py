@@ -27,10 +27,12 @@ def left_after_compensation(
     social_offsets, earlier_offsets = "social" in offset_by, "earlier_benefit" in offset_by
     offsetting = 0
     left = []
+    social_paid = charges.social
     for place, rest in zip(places, eligible, strict=True):
         if rest:
-            social = min(charges.social[place], rest)
+            social = social_paid[place]
             if social:
+                social = min(social, rest)
                 rest -= social
                 cuts[place].append(Cut("social_paid", Fen(social), clause))
                 if social_offsets:
@@ -45,8 +47,9 @@ def left_after_compensation(
                 if others:
                     rest -= others
                     cuts[place].append(Cut("other_paid", Fen(others), clause))
-            paid_earlier = min(earlier[place], rest)
-            if paid_earlier:
+            paid_earlier = earlier[place]
+            if paid_earlier and rest:
+                paid_earlier = min(paid_earlier, rest)
                 rest -= paid_earlier
                 cuts[place].append(Cut("earlier_benefit", Fen(paid_earlier), clause))
                 if earlier_offsets:

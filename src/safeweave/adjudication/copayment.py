@@ -7,7 +7,7 @@ from safeweave.adjudication.determination import Cut
 from safeweave.adjudication.hospital import is_in_network
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.coverage.product import BenefitTerms, Ratio, Situation
-from safeweave.money import WHOLE, Fen, half_up
+from safeweave.money import WHOLE, Fen, Rate, half_up
 
 
 def paid_shares(
@@ -23,15 +23,10 @@ def paid_shares(
     ratio = terms.ratio
     if ratio is None:
         return amounts
-    conditions = _conditions(charges, occurrence, terms, ratio, lifted)
-    exact = []  # in ten-thousandths of a fen
-    for place, amount in zip(places, amounts, strict=True):
-        if amount:
-            situation, in_network = conditions[charges.bill_of[place]]
-            exact.append(amount * ratio.rate(situation, charges.lines[place].catalogue_class, in_network))
-        else:
-            exact.append(0)
-    paid = rounded_together(exact)
+    rates, bill_of, classes = _rates(charges, occurrence, terms, ratio, lifted), charges.bill_of, charges.classes
+    paid = rounded_together(
+        [amount * rates[bill_of[place]][classes[place]] for place, amount in zip(places, amounts, strict=True)]
+    )
     for place, amount, part in zip(places, amounts, paid, strict=True):
         if amount != part:
             cuts[place].append(Cut("copayment", Fen(amount - part), ratio.clause))
@@ -46,21 +41,22 @@ def rounded_together(exact: Sequence[int]) -> list[int]:
     paid = [amount // WHOLE for amount in exact]
     missing = half_up(sum(exact), WHOLE) - sum(paid)
     if missing:
-        for place in sorted(range(len(exact)), key=lambda place: -(exact[place] % WHOLE))[:missing]:
+        fractions = [amount % WHOLE for amount in exact]
+        for place in sorted(range(len(exact)), key=fractions.__getitem__, reverse=True)[:missing]:
             paid[place] += 1
     return paid
 
 
-def _conditions(
+def _rates(
     charges: Charges, occurrence: Occurrence, terms: BenefitTerms, ratio: Ratio, lifted: Collection[str]
-) -> list[tuple[Situation, bool]]:
-    """For each bill how 医保 took part in it, and whether its hospital is in the network."""
+) -> list[dict[str, Rate]]:
+    """For each bill the rates of the catalogue classes, by how 医保 took part in it and by its hospital."""
     claim, enrolled = occurrence.claim, occurrence.cover.enrolled
-    conditions: list[tuple[Situation, bool]] = []
+    rates: list[dict[str, Rate]] = []
     for bill, settled in zip(charges.bills, charges.settled, strict=True):
         situation: Situation = "enrolled_not_used" if enrolled else "not_enrolled"
         if bill.social == "settled" and (settled > 0 or ratio.zero_settlement == "settled"):
             situation = "settled"
         hospital = bill.hospital or claim.hospital
-        conditions.append((situation, is_in_network(terms.hospital, claim, hospital, lifted)))
-    return conditions
+        rates.append(ratio.rates(situation, is_in_network(terms.hospital, claim, hospital, lifted)))
+    return rates

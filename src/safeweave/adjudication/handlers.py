@@ -21,7 +21,7 @@ from safeweave.coverage import InsuredPolicy
 from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage
 from safeweave.database import Transaction
-from safeweave.errors import Conflict, NotAllowed, NotFound
+from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
 from safeweave.events import CaseReady, CaseReferred, DeterminationMade, Event
 from safeweave.facts import Claim, Cover, Hospital, Overlay
 from safeweave.ids import CaseId, DeterminationId, derived
@@ -47,7 +47,7 @@ class Adjudicator:
     def determine(self, ready: Sequence[CaseReady], tx: Transaction, now: datetime) -> list[Event]:
         """Decide each ready case for every policy that may cover it."""
         found = cases.cases_by_id(tx, [event.case for event in ready])
-        policies = coverage.policies_of(tx, list({case.person for case in found.values()}))
+        policies = cases.insured_policies(tx, {case.person for case in found.values()}, now)
         hospitals = cases.hospitals(tx, {case.stay.hospital for case in found.values()}, shanghai_day(now))
         facts: dict[str, Hospital] = {code: hospital.facts for code, hospital in hospitals.items()}
         keys = [(p.policy, p.person) for case in found.values() for p in policies.get(case.person, ())]
@@ -55,8 +55,8 @@ class Adjudicator:
         told: list[Event] = []
         for case in found.values():
             claim = claim_of(case.stay, "", shanghai_day(now), facts)
-            event_day = claim.admitted_on or claim.visited_on
-            covering = [p for p in policies.get(case.person, ()) if event_day is None or p.may_cover(event_day)]
+            days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
+            covering = [p for p in policies.get(case.person, ()) if not days or p.holds_on(days)]
             unsold = [p for p in covering if p.product not in self.products]
             covering = [p for p in covering if p.product in self.products]
             if unsold or not covering:
@@ -80,13 +80,21 @@ class Adjudicator:
         if not waiting:
             raise NotFound(f"nothing of case {case} waits for a person's decision")
         file = cases.cases_by_id(tx, [case])[case]
-        policies = {p.policy: p for p in coverage.policies_of(tx, [file.person]).get(file.person, ())}
+        policies = {p.policy: p for p in cases.insured_policies(tx, [file.person], now)[file.person]}
         desk = _Desk(self, tx, [(d.policy, d.person) for d in waiting])
         told: list[Event] = []
         for earlier in waiting:
             told.append(desk.decide_again(earlier, policies[earlier.policy], by, note, refuse, now))
         desk.save(now)
         return told
+
+    def payable_by_visit(self, tx: Transaction, sender: str) -> list[tuple[str, int]]:
+        """What stands paid for each (visit, fen) of a sender."""
+        return tx.rows(
+            "select c.visit, sum(d.payable) from claim_case c join determination d on d.case_id = c.id"
+            " where c.sender = ? and d.in_force = 1 group by c.visit",
+            (sender,),
+        )
 
     def keep_products(self, tx: Transaction, used: Iterable[Product], now: datetime) -> None:
         """Keep the files of products that decided, once each."""
@@ -143,8 +151,12 @@ class _Desk:
         in_force = {d.id: settled(d.claim, released(d)) for d in paid if d.id not in gone}
         store.add(self.tx, [(decided, in_force.get(decided.id), waiting) for decided, waiting in self.made])
         store.retire(self.tx, self.superseded, self.answered)
-        coverage.add_usage(self.tx, [((d.policy, d.person), d.id, released(d).uses) for d in paid])
-        coverage.reverse_usage(self.tx, self.superseded)
+        coverage.add_usage(
+            self.tx, [row for d in paid for row in coverage.usage_rows(d.policy, d.person, d.id, d.result.uses)]
+        )
+        for decided in paid:
+            if decided.supersedes:
+                coverage.reverse_usage(self.tx, [decided.supersedes], decided.id)
         self.adjudicator.keep_products(self.tx, self.used.values(), now)
 
     def _own(self, policy: InsuredPolicy, case: CaseId, claim: Claim) -> Claim:
@@ -192,12 +204,12 @@ class _Desk:
         self.made.append((decided, waiting))
         adjustment: Fen | None = None
         if decision == "pay":
-            released = released(decided)
+            effective = released(decided)
             history = store.history_from(standing.in_force, usage_before)
             if replaced:
                 adjustment = Fen(payable - standing.in_force[replaced].payable)
                 self.superseded.append(replaced)
-            after = history.after(claim, released)
+            after = history.after(claim, effective)
             case_of = {d: standing.case_of.get(d, case) for d in after.in_force}
             standing = msgspec.structs.replace(standing, in_force=after.in_force, case_of=case_of)
             self.usages[key] = after.usage
@@ -216,3 +228,14 @@ def product_files(folder: Path | None) -> list[tuple[str, str]]:
     found = sorted((entry for entry in source.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
     return [(entry.name, entry.read_text(encoding="utf-8")) for entry in found]
 
+
+def read_overlays(path: Path) -> tuple[Overlay, ...]:
+    """The relaxations of a JSONL file, one `facts.Overlay` a line. Malformed names the line that is not one."""
+    overlays = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            try:
+                overlays.append(msgspec.json.decode(line, type=Overlay))
+            except msgspec.MsgspecError as error:
+                raise Malformed(f"not an overlay: {error}", file=str(path), line=number) from None
+    return tuple(overlays)

@@ -7,6 +7,8 @@ from safeweave.adjudication.tally import Tally, scope_of
 from safeweave.coverage.product import Limit
 from safeweave.money import Fen, share
 
+LimitCut = tuple[Limit, list[int]]  # what one limit takes from each amount
+
 
 def remaining_of(limit: Limit, year: str, tally: Tally) -> int:
     """What a limit still lets through, in fen; never below 0."""
@@ -19,30 +21,30 @@ def left_after_limits(
     categories: Sequence[str],
     year: str,
     tally: Tally,
-    cuts: Sequence[list[Cut]],
-) -> list[int]:
-    """The amounts after every limit cut what exceeds it; each then counts what is finally paid in its lines.
+) -> tuple[list[int], list[LimitCut]]:
+    """The amounts after every limit cut what exceeds it, and these cuts; each limit counts what is finally paid.
 
-    `limits` stand in their order of work; `categories` and `cuts` go with `amounts`.
+    `limits` stand in their order of work; `categories` are those of the amounts.
     """
+    found: list[LimitCut] = []
     for limit in limits:
         counted = _counted(limit, amounts, categories)
         excess = sum(counted) - remaining_of(limit, year, tally)
         if excess > 0:
             parts = share(excess, counted)
-            for part, cut in zip(parts, cuts, strict=True):
-                if part:
-                    cut.append(Cut(limit.reason, Fen(part), limit.clause))
+            found.append((limit, parts))
             amounts = [amount - part for amount, part in zip(amounts, parts, strict=True)]
     for limit in limits:
         tally.add("limit", scope_of(limit.basis, year), limit.id, sum(_counted(limit, amounts, categories)))
-    return amounts
+    return amounts, found
 
 
 def left_of_fixed(limits: Iterable[Limit], amount: int, year: str, tally: Tally, cuts: list[Cut]) -> int:
     """The same for a fixed amount, which has no category: limits with categories pass it by."""
     general = [limit for limit in limits if not limit.categories]
-    return left_after_limits(general, [amount], [""], year, tally, [cuts])[0]
+    (left,), found = left_after_limits(general, [amount], [""], year, tally)
+    cuts += [Cut(limit.reason, Fen(part), limit.clause) for limit, (part,) in found if part]
+    return left
 
 
 def _counted(limit: Limit, amounts: list[int], categories: Sequence[str]) -> list[int]:

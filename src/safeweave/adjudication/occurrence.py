@@ -3,14 +3,22 @@
 Days are day numbers (`date.toordinal`) here, so that adding any number of days never leaves the calendar.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from operator import attrgetter
 
 from safeweave.adjudication.reasons import Payee
-from safeweave.coverage.product import BY_BILL, Benefit, Product, TermsInForce
-from safeweave.facts import Claim, Cover
+from safeweave.coverage.product import BY_BILL, Benefit, BenefitKind, Product, TermsInForce
+from safeweave.facts import Claim, ClaimKind, Cover
 
 ADULT_AGE = 18
+
+CLAIM_DAY: dict[ClaimKind, Callable[[Claim], date | None]] = {
+    "inpatient": attrgetter("admitted_on"),
+    "outpatient": attrgetter("visited_on"),
+    "diagnosis": attrgetter("diagnosed_on"),
+    "death": attrgetter("died_on"),
+}
 
 
 class PolicyYear:
@@ -54,7 +62,7 @@ class Occurrence:
         self.cover = cover
         self.claim = claim
         self.diagnosis = claim.diagnoses[0] if claim.diagnoses else ""
-        self.claim_day = _claim_day(claim)
+        self.claim_day = CLAIM_DAY[claim.kind](claim)
         self.day = _number(self.claim_day)
         self.admission = _number(claim.admitted_on)
         self.discharge = _number(claim.discharged_on)
@@ -62,7 +70,7 @@ class Occurrence:
         self.found_day = _number(claim.first_found_on)
         self.stay_days = max(1, self.discharge - self.admission) if self.admission and self.discharge else 0
         self.years = _years(product, cover)
-        self.triggered = tuple(benefit for benefit in product.benefits if is_triggered(benefit, claim))
+        self.triggered = tuple(benefit for benefit in product.benefits if IS_TRIGGERED[benefit.kind](benefit, claim))
         self.reads_bills = any(benefit.kind in BY_BILL for benefit in self.triggered)
         self.reads_hospital = bool(self.triggered) and claim.kind in ("inpatient", "outpatient")
         self.age = age_on(cover.birth, claim.claimed_on)
@@ -80,21 +88,17 @@ class Occurrence:
         return None
 
 
-def is_triggered(benefit: Benefit, claim: Claim) -> bool:
-    """Whether a claim opens a benefit. An overflow is never opened: it follows what it flows over from."""
-    match benefit.kind:
-        case "inpatient":
-            return claim.kind == "inpatient"
-        case "outpatient":
-            return claim.kind == "outpatient" and (not benefit.treatments or claim.treatment in benefit.treatments)
-        case "accident":
-            return claim.accident and claim.kind in ("inpatient", "outpatient")
-        case "allowance":
-            return claim.kind == "inpatient" and (claim.accident or not benefit.accident_only)
-        case "lump_sum":
-            return claim.kind == benefit.trigger
-        case "overflow":
-            return False
+# Whether a claim opens a benefit. An overflow is never opened: it follows what it flows over from.
+IS_TRIGGERED: dict[BenefitKind, Callable[[Benefit, Claim], bool]] = {
+    "inpatient": lambda benefit, claim: claim.kind == "inpatient",
+    "outpatient": lambda benefit, claim: (
+        claim.kind == "outpatient" and (not benefit.treatments or claim.treatment in benefit.treatments)
+    ),
+    "accident": lambda benefit, claim: claim.accident and claim.kind in ("inpatient", "outpatient"),
+    "allowance": lambda benefit, claim: claim.kind == "inpatient" and (claim.accident or not benefit.accident_only),
+    "lump_sum": lambda benefit, claim: claim.kind == benefit.trigger,
+    "overflow": lambda benefit, claim: False,
+}
 
 
 def age_on(birth: date, day: date) -> int:
@@ -105,18 +109,6 @@ def age_on(birth: date, day: date) -> int:
 def _number(day: date | None) -> int:
     """The number of a day; 0 if it is not known."""
     return 0 if day is None else day.toordinal()
-
-
-def _claim_day(claim: Claim) -> date | None:
-    match claim.kind:
-        case "inpatient":
-            return claim.admitted_on
-        case "outpatient":
-            return claim.visited_on
-        case "diagnosis":
-            return claim.diagnosed_on
-        case "death":
-            return claim.died_on
 
 
 def _years(product: Product, cover: Cover) -> Sequence[PolicyYear]:

@@ -1,5 +1,7 @@
 """Which policy year a bill line belongs to, and which days no year covers (FORMAT.md §5.4)."""
 
+from datetime import date
+
 from safeweave.adjudication.bills import Charges
 from safeweave.adjudication.occurrence import Occurrence, PolicyYear
 from safeweave.adjudication.reasons import CutReason
@@ -21,24 +23,31 @@ def places_of(charges: Charges, occurrence: Occurrence, benefit: Benefit, year: 
 
     A refund stands where its original stands.
     """
-    window = year.terms[benefit.id].window
+    known: dict[tuple[int, date | None], Place] = {}  # most lines of a bill share their day
     places: list[Place] = []
-    for line, bill_index in zip(charges.lines, charges.bill_of, strict=True):
-        bill = charges.bills[bill_index]
-        day = line_day(occurrence, bill, line)
-        if benefit.kind == "accident":
-            places.append(_place_after_accident(occurrence, window, year, day))
-        elif (
-            occurrence.claim.kind == "inpatient"
-            and bill.kind == "outpatient"
-            and not (occurrence.admission - window.pre_days <= day <= occurrence.discharge + window.post_days)
-        ):
-            places.append("outside_pre_post_window")
-        else:
-            places.append(place_of_day(occurrence, window, year, day))
+    for line, bill in zip(charges.lines, charges.bill_of, strict=True):
+        key = (bill, line.on)
+        place = known.get(key)
+        if place is None:
+            place = known[key] = _place_of(charges.bills[bill], line, occurrence, benefit, year)
+        places.append(place)
     for refund, original in charges.originals.items():
         places[refund] = places[original]
     return places
+
+
+def _place_of(bill: Bill, line: Line, occurrence: Occurrence, benefit: Benefit, year: PolicyYear) -> Place:
+    window = year.terms[benefit.id].window
+    day = line_day(occurrence, bill, line)
+    if benefit.kind == "accident":
+        return _place_after_accident(occurrence, window, year, day)
+    if (
+        occurrence.claim.kind == "inpatient"
+        and bill.kind == "outpatient"
+        and not occurrence.admission - window.pre_days <= day <= occurrence.discharge + window.post_days
+    ):
+        return "outside_pre_post_window"
+    return place_of_day(occurrence, window, year, day)
 
 
 def _place_after_accident(occurrence: Occurrence, window: Window, year: PolicyYear, day: int) -> Place:

@@ -1,13 +1,13 @@
 """Recomputes a stored determination from what was stored, and says so if a byte has changed since."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from safeweave.adjudication import store
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
 from safeweave.adjudication.steps import decide
-from safeweave.adjudication.store import Decided, digest_of, released
+from safeweave.adjudication.store import Decided, PolicyOf, digest_of, released
 from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage, tidied
 from safeweave.database import Row, Transaction
@@ -33,10 +33,24 @@ class Replayed(Fact):
         return not self.faults
 
 
-def replay(tx: Transaction, determinations: Sequence[Decided], opening: dict[store.PolicyOf, Usage]) -> list[Replayed]:
-    """Each of these determinations computed again, from the stored facts, terms and earlier determinations."""
+def replay(tx: Transaction, cases: Sequence[CaseId], opening: Callable[[Sequence[PolicyOf]], Mapping[PolicyOf, Usage]]) -> list[Replayed]:
+    """Every determination of these cases computed again, from the stored facts, terms and earlier determinations.
+
+    `opening` gives the usage a policy was imported with.
+    """
+    results: list[Replayed] = []
+    readable: list[Decided] = []
+    for row in store.rows_of_cases(tx, cases):
+        fault = unreadable(row)
+        if fault:
+            results.append(Replayed(row[0], row[1], row[16], None, row[7] == ENGINE_VERSION, (fault,)))
+        else:
+            readable.append(store.decided_from(row))
+    openings = opening(list({(decided.policy, decided.person) for decided in readable}))
     products: dict[str, Product | str] = {}
-    return [_replayed(tx, decided, opening.get((decided.policy, decided.person), Usage()), products) for decided in determinations]
+    for decided in readable:
+        results.append(_replayed(tx, decided, openings.get((decided.policy, decided.person), Usage()), products))
+    return results
 
 
 def unreadable(row: Row) -> str:

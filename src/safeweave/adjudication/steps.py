@@ -28,6 +28,8 @@ from safeweave.coverage.usage import Usage, tidied, usage_with
 from safeweave.facts import Claim, Cover, Overlay, PaidBill
 from safeweave.money import ZERO, Fen
 
+FLOWING_OVER = frozenset({"claim_limit", "year_limit"})  # what these cut, an overflow may pay
+
 
 def decide(
     product: Product, cover: Cover, history: History, claim: Claim, overlays: Sequence[Overlay] = ()
@@ -170,20 +172,23 @@ class Settlement:
     def _settle_lines(self, benefit: Benefit, year: PolicyYear, lifted: Collection[str]) -> None:
         charges, cuts = self._charges, self._netted_cuts()
         amounts = list(charges.net)
-        groups: dict[str, tuple[PolicyYear, list[int]]] = {}
+        groups: dict[PolicyYear, list[int]] = {}
         for place, found in enumerate(places_of(charges, self._occurrence, benefit, year)):
             if isinstance(found, str):
                 if amounts[place]:
                     cuts[place].append(Cut(found, Fen(amounts[place]), year.terms[benefit.id].window.clause))
                     amounts[place] = 0
                 found = year
-            groups.setdefault(found.scope, (found, []))[1].append(place)
+            if found in groups:
+                groups[found].append(place)
+            else:
+                groups[found] = [place]
         if not groups:
             self._report(benefit, year.scope, (), (), cuts)
-        for scope in sorted(groups):
-            own_year, places = groups[scope]
+        for own_year in sorted(groups, key=lambda year: year.first_day):
+            places = groups[own_year]
             paid = self._settle_group(benefit, own_year, places, amounts, lifted, cuts)
-            self._report(benefit, scope, places, paid, cuts)
+            self._report(benefit, own_year.scope, places, paid, cuts)
 
     def _settle_group(
         self,
@@ -217,19 +222,18 @@ class Settlement:
     ) -> list[int]:
         """What is paid within the benefit's limits; what claim and year limits cut may flow over."""
         limits = year.terms[benefit.id].limits
-        if limits:
-            limit_cuts: list[list[Cut]] = [[] for _ in places]
-            categories = [self._charges.lines[place].category for place in places]
-            paid = left_after_limits(limits, paid, categories, year.scope, self._tally, limit_cuts)
-            over: dict[int, int] = {}
-            for place, found in zip(places, limit_cuts, strict=True):
-                cuts[place].extend(found)
-                for cut in found:
-                    if cut.reason in ("claim_limit", "year_limit"):
-                        over[place] = over.get(place, 0) + cut.amount
-            if over:
-                self._flowing_over.setdefault(benefit.id, []).append((year, over))
-        return paid
+        categories = [self._charges.categories[place] for place in places]
+        left, found = left_after_limits(limits, paid, categories, year.scope, self._tally)
+        over: dict[int, int] = {}
+        for limit, parts in found:
+            for place, part in zip(places, parts, strict=True):
+                if part:
+                    cuts[place].append(Cut(limit.reason, Fen(part), limit.clause))
+                    if limit.reason in FLOWING_OVER:
+                        over[place] = over.get(place, 0) + part
+        if over:
+            self._flowing_over.setdefault(benefit.id, []).append((year, dict(sorted(over.items()))))
+        return left
 
     def _settle_overflow(self, benefit: Benefit) -> None:
         """Pays what limits cut off in the benefit before it, up to limits of its own (§5.7)."""

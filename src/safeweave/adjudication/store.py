@@ -155,6 +155,13 @@ def of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Decided]:
     return [decided_from(row) for row in rows]
 
 
+def rows_of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Row]:
+    """The stored texts of every determination of these cases, for replay."""
+    if not cases:
+        return []
+    return tx.rows(f"{_SELECT} where case_id in ({marks(cases)}) order by policy, person, sequence", cases)
+
+
 def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[DeterminationId, Decided]:
     """These determinations; those just made in this transaction are not asked for again."""
     found = {i: tx.memo[i] for i in ids if i in tx.memo}

@@ -5,10 +5,18 @@ Leaves deciding to `adjudication` and paying to `payments`. Read `lifecycle.py` 
 
 from safeweave.cases.case import Case
 from safeweave.cases.clocks import ring as ring_clocks
-from safeweave.cases.handlers import close_cases, hear, note_determinations, note_payouts, note_returns, refer_case
+from safeweave.cases.handlers import (
+    close_cases,
+    hear,
+    insured_policies,
+    note_determinations,
+    note_payouts,
+    note_returns,
+    refer_case,
+)
 from safeweave.cases.store import cases_by_id, hospitals
 
 __all__ = [
-    "Case", "cases_by_id", "close_cases", "hear", "hospitals", "note_determinations", "note_payouts", "note_returns",
-    "refer_case", "ring_clocks",
+    "Case", "cases_by_id", "close_cases", "hear", "hospitals", "insured_policies", "note_determinations",
+    "note_payouts", "note_returns", "refer_case", "ring_clocks",
 ]  # fmt: skip

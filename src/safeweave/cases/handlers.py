@@ -1,6 +1,6 @@
 """Keeps cases true to what hospitals tell and to what was decided and paid."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 import msgspec
@@ -11,6 +11,7 @@ from safeweave.cases.case import Case, happenings, moved
 from safeweave.cases.lifecycle import Happening, stage_after
 from safeweave.cases.stay import Stay, folded, happened
 from safeweave.clock import shanghai_day
+from safeweave.coverage import InsuredPolicy
 from safeweave.database import Transaction
 from safeweave.events import (
     BillIssued,
@@ -30,6 +31,7 @@ from safeweave.events import (
     VisitTold,
 )
 from safeweave.ids import CaseId, PersonId, derived
+from safeweave.outbox import Logged
 from safeweave.people import Found
 
 AliasKey = tuple[str, str, str]  # sender, kind, value
@@ -59,24 +61,25 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     keys = list(dict.fromkeys((event.sender, event.visit) for event in told))
     logs = _logs(tx, keys)
     keys = [key for key in logs if key[1]]
-    stays = {key: folded(happened(logs[key])) for key in keys}
+    stays = {key: folded(happened(logged.event for logged in logs[key])) for key in keys}
     known = store.visits(tx, keys)
-    persons = _persons(tx, known, stays)
-    policies = coverage.policies_of(tx, list({person for person, _ in persons.values() if person}))
+    persons = _persons(tx, known, stays, now)
+    policies = insured_policies(tx, {person for person, _ in persons.values() if person}, now)
 
     visits, cases, steps, out = [], [], [], list[Event]()
     for key in keys:
         row, stay = known.get(key), stays[key]
         person, waiting = persons[key]
         case = row.case if row else None
-        if case is None and person and not any(policy.may_cover(_first_day(stay, now)) for policy in policies.get(person, ())):
+        days = [day for day in (_first_day(stay, now), stay.accident_on) if day]
+        if case is None and person and not any(policy.holds_on(days) for policy in policies.get(person, ())):
             waiting = "policy_unknown"
         if case is None and waiting is None and not (stay.kind or stay.live_bills):
             waiting = "admission_unknown"
         if waiting is None:
             assert person is not None
             before = case
-            case, found = _updated(case, key, person, stay, now)
+            case, found = _updated(case, key, person, stay, max(logged.told_at for logged in logs[key]))
             if case is not before:
                 cases.append(case)
             steps += [(case.id, happening, stage, "") for happening, stage in found]
@@ -87,8 +90,8 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
             visits.append(after)
 
     store.save_aliases(tx, {
-        (key[0], kind, value, key[1]) for key in keys for _, event in logs[key]
-        if isinstance(event, HospitalEvent) for kind, value in aliases_of(event)
+        (key[0], kind, value, key[1]) for key in keys for logged in logs[key]
+        if isinstance(logged.event, HospitalEvent) for kind, value in aliases_of(logged.event)
     })  # fmt: skip
     store.save_visits(tx, visits, now)
     store.save_cases(tx, cases)
@@ -96,7 +99,16 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     return out
 
 
-def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKey, list[tuple[int, Event]]]:
+def insured_policies(tx: Transaction, persons: Collection[PersonId], now: datetime) -> dict[PersonId, list[InsuredPolicy]]:
+    """The policies of these persons as they stand today, asked for once in a transaction."""
+    missing = [person for person in persons if ("policies", person) not in tx.memo]
+    if missing:
+        for person, found in coverage.policies_of(tx, missing, shanghai_day(now)).items():
+            tx.memo["policies", person] = found
+    return {person: tx.memo["policies", person] for person in persons}
+
+
+def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKey, list[Logged]]:
     """Everything told of these visits, and of those that papers naming no visit turn out to belong to."""
     senders = list(dict.fromkeys(sender for sender, _ in keys))
     wanted = {outbox.visit_subject(*key): key for key in keys} | {
@@ -104,17 +116,17 @@ def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKe
     }
     logs = {wanted[subject]: log for subject, log in outbox.of_subjects(tx, list(wanted)).items()}
     unplaced = [
-        (sender, number, event)
+        (sender, logged.number, logged.event)
         for sender in senders
-        for number, event in logs.pop((sender, ""), [])
-        if isinstance(event, HospitalEvent)
+        for logged in logs.pop((sender, ""), [])
+        if isinstance(logged.event, HospitalEvent)
     ]
     if not unplaced:
         return logs
     here = {
         (key[0], kind, value): key[1]
-        for key, log in logs.items() for _, event in log if isinstance(event, HospitalEvent)
-        for kind, value in aliases_of(event)
+        for key, log in logs.items() for logged in log if isinstance(logged.event, HospitalEvent)
+        for kind, value in aliases_of(logged.event)
     }  # fmt: skip
     asked = {(sender, kind, value) for sender, _, event in unplaced for kind, value in aliases_of(event)}
     leads = store.aliases(tx, sorted(asked - set(here))) | here
@@ -132,7 +144,7 @@ def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKe
 
 
 def _persons(
-    tx: Transaction, known: dict[store.VisitKey, store.VisitRow], stays: dict[store.VisitKey, Stay]
+    tx: Transaction, known: dict[store.VisitKey, store.VisitRow], stays: dict[store.VisitKey, Stay], now: datetime
 ) -> dict[store.VisitKey, tuple[PersonId | None, str | None]]:
     """For each visit the insured person it is about, or why there is none."""
     sought = [key for key in stays if not (key in known and known[key].person)]
@@ -148,11 +160,13 @@ def _persons(
         elif key not in found:
             answers[key] = (None, "admission_unknown")
         elif found[key].person is None:
-            answers[key] = (None, "person_unknown")
-        elif found[key].doubts:
-            answers[key] = (None, "person_doubtful")
+            answers[key] = (None, "person_doubtful" if found[key].doubtful else "person_unknown")
         else:
             answers[key] = (found[key].person, None)
+    people.remember_medical_record(tx, [
+        (identifier.issuer or key[0], identifier.number, found[key].person)
+        for key, person in named if found[key].person for identifier in person.identifiers if identifier.kind == "mr"
+    ], now)  # fmt: skip
     return answers
 
 
@@ -162,17 +176,17 @@ def _first_day(stay: Stay, now: datetime) -> date:
 
 
 def _updated(
-    case: Case | None, key: store.VisitKey, person: PersonId, stay: Stay, now: datetime
+    case: Case | None, key: store.VisitKey, person: PersonId, stay: Stay, heard_at: datetime
 ) -> tuple[Case, list[tuple[Happening, object]]]:
     before = case.stay if case else None
     if before == stay and case is not None:
         return case, []
     found = moved(case.stage if case else None, happenings(before, stay))
     stage = next((stage for _, stage in reversed(found) if stage), case.stage if case else "reported")
-    completed = now if any(happening == "bill_verified" for happening, _ in found) else (case.completed_at if case else None)
+    completed = heard_at if any(happening == "bill_verified" for happening, _ in found) else (case.completed_at if case else None)
     if case is None:
         case_id = CaseId(derived("case", *key))
-        return Case(case_id, person, *key, stage, stay, now, completed), found  # type: ignore[return-value]
+        return Case(case_id, person, *key, stage, stay, heard_at, completed), found  # type: ignore[return-value]
     return (
         msgspec.structs.replace(case, stage=stage, stay=stay, completed_at=completed, version=case.version + 1),
         found,  # type: ignore[return-value]
@@ -208,6 +222,7 @@ def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now:
             happenings_of[case] = "case_refused"
         else:
             happenings_of[case] = "case_determined"
+    was_open = [case.id for case in store.cases_by_id(tx, happenings_of).values() if case.stage in ("referred", "reopened")]
     _move(tx, happenings_of, now)
     started = []
     for case, happening in happenings_of.items():
@@ -217,7 +232,7 @@ def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now:
             started.append((case, "refusal_notice", None))
         elif _moves_money(by_case[case]):
             started.append((case, "payment", None))
-    clocks.stop(tx, [c for c, h in happenings_of.items() if h != "case_referred"], ("decision", "advance"), now)
+    clocks.stop(tx, [case for case in was_open if happenings_of[case] != "case_referred"], ("decision", "advance"), now)
     clocks.start(tx, started, now)
     nothing_due = {
         case: "everything_settled" for case, happening in happenings_of.items()
@@ -275,5 +290,5 @@ def _move(tx: Transaction, happening_of: dict[CaseId, Happening], now: datetime)
         steps.append((case_id, happening, stage, ""))
         if stage != case.stage:
             changed.append(msgspec.structs.replace(case, stage=stage, version=case.version + 1))
-    store.save_stages(tx, changed)
+    store.save_cases(tx, changed)
     store.add_steps(tx, steps, now)

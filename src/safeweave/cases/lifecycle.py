@@ -39,6 +39,8 @@ Happening = Literal[
     "payout_confirmed",
     "payout_returned",
     "everything_settled",
+    "supplement_asked",
+    "supplement_received",
 ]
 
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -95,9 +95,9 @@ class Stay(Fact):
         return unnamed[-1] if unnamed and len(self.live_bills) == 1 else None
 
 
-def happened(told: Iterable[tuple[int, Event]]) -> list[HospitalEvent]:
-    """What a hospital told, in the order it happened; ties by order of arrival."""
-    heard = [(number, event) for number, event in told if isinstance(event, HospitalEvent)]
+def happened(told: Iterable[Event]) -> list[HospitalEvent]:
+    """What a hospital told, in the order it happened; ties by order of arrival, in which it is given."""
+    heard = [(number, event) for number, event in enumerate(told) if isinstance(event, HospitalEvent)]
     heard.sort(key=lambda pair: (pair[1].occurred_at, pair[1].told_at or pair[1].occurred_at, pair[0]))
     return [event for _, event in heard]
 

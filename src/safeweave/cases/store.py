@@ -98,6 +98,17 @@ def cases_in(tx: Transaction, stages: Sequence[Stage] = (), person: str = "", li
     return [_case(row) for row in tx.rows(sql, [*values, limit])]
 
 
+def case_of_visit(tx: Transaction, visit: str) -> Case | None:
+    """The case of a visit number; None if there is none, or if several hospitals use it."""
+    rows = tx.rows(f"select {_CASE} from claim_case c where c.visit = ? limit 2", (visit,))
+    return _case(rows[0]) if len(rows) == 1 else None
+
+
+def stages_of(tx: Transaction, sender: str) -> list[tuple[str, str]]:
+    """The (visit, stage) of every case a sender's messages opened."""
+    return tx.rows("select visit, stage from claim_case where sender = ?", (sender,))
+
+
 def save_visits(tx: Transaction, rows: Sequence[VisitRow], now: datetime) -> None:
     """Write what became of these visits."""
     tx.run_many(
@@ -112,9 +123,9 @@ def save_visits(tx: Transaction, rows: Sequence[VisitRow], now: datetime) -> Non
 
 
 def save_cases(tx: Transaction, cases: Sequence[Case]) -> None:
-    """Write these cases as they now are."""
+    """Write these cases as they now are, when the transaction commits."""
     tx.memo.update({case.id: case for case in cases})
-    tx.run_many(
+    tx.queue(
         "insert into claim_case (id, person, sender, visit, stage, stay, opened_at, completed_at, version)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set person = excluded.person,"
         " stage = excluded.stage, stay = excluded.stay, completed_at = excluded.completed_at, version = excluded.version",
@@ -123,15 +134,8 @@ def save_cases(tx: Transaction, cases: Sequence[Case]) -> None:
              c.completed_at and at_text(c.completed_at), c.version)
             for c in cases
         ],
+        key=lambda row: row[0],
     )  # fmt: skip
-
-
-def save_stages(tx: Transaction, cases: Sequence[Case]) -> None:
-    """Write only the stages of cases whose stay has not changed."""
-    tx.memo.update({case.id: case for case in cases})
-    tx.run_many(
-        "update claim_case set stage = ?, version = ? where id = ?", [(c.stage, c.version, c.id) for c in cases]
-    )
 
 
 def add_steps(
@@ -139,7 +143,7 @@ def add_steps(
 ) -> None:
     """Add to the history: (case, happening, the stage after it, a note)."""
     at = at_text(now)
-    tx.run_many(
+    tx.queue(
         "insert into case_step (case_id, at, happening, stage, note) values (?, ?, ?, ?, ?)",
         [(case, at, happening, stage or "", note) for case, happening, stage, note in steps],
     )
@@ -210,3 +214,13 @@ def hospitals(tx: Transaction, codes: Iterable[str], on: date) -> dict[str, Hosp
         code: HospitalRow(code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day))
         for code, name, name_en, level, public, region, day in rows
     }
+
+
+def every_hospital(tx: Transaction) -> list[HospitalRow]:
+    """The whole registry, by code and day."""
+    return [
+        HospitalRow(code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day))
+        for code, name, name_en, level, public, region, day in tx.rows(
+            "select code, name, name_en, level, public, region, from_day from hospital order by code, from_day"
+        )
+    ]

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Literal
 
-from safeweave.errors import Malformed
 from safeweave.facts import Cover, Fact, Period, Sex
 from safeweave.ids import PersonId, PolicyId
+from safeweave.people.identity import Unusable
 
 ChangeKind = Literal["period", "lapse", "reinstatement", "cancellation", "void"]
 Role = Literal["insured", "guardian", "estate", "beneficiary"]
@@ -72,13 +72,17 @@ class Policy(Fact, frozen=True):
     insureds: tuple[Insured, ...]
     changes: tuple[Change, ...]
 
-    def periods_for(self, person: PersonId) -> tuple[Period, ...]:
-        """The policy years of one insured person."""
-        return periods_of(change for change in self.changes if change.person in (None, person))
+    def periods(self) -> dict[PersonId, tuple[Period, ...]]:
+        """The policy years of each insured person."""
+        own: dict[PersonId, list[Change]] = {insured.person: [] for insured in self.insureds}
+        for change in self.changes:
+            for changes in own.values() if change.person is None else [own.get(change.person, [])]:
+                changes.append(change)
+        return {person: periods_of(changes) for person, changes in own.items()}
 
     def status_on(self, day: date) -> str:
         """in_force, void, cancelled, lapsed, ended or not_begun: how the policy stands on a day for somebody."""
-        periods = [period for insured in self.insureds for period in self.periods_for(insured.person)]
+        periods = [period for own in self.periods().values() for period in own]
         if any(period.first_day <= day <= period.last_day for period in periods):
             return "in_force"
         for change in reversed(self.changes):
@@ -102,6 +106,11 @@ class InsuredPolicy(Fact, frozen=True):
     payees: tuple[Payee, ...] = ()
     bank: str = "sandbox"  # which adapter pays: see payments.bank
     number: str = ""
+
+    def holds_on(self, days: Iterable[date]) -> bool:
+        """Whether a policy year holds any of these days."""
+        wanted = list(days)
+        return any(period.first_day <= day <= period.last_day for period in self.cover.periods for day in wanted)
 
     def payee(self, role: str) -> Payee | None:
         """The payee on file for a role, if there is one."""
@@ -185,41 +194,43 @@ def first_day_without_cover(due_on: date, demanded_on: date | None = None) -> da
 
 
 def check_change(known: Iterable[Change], change: Change) -> None:
-    """Raises Malformed, saying what to write instead, if a change cannot follow those on record."""
+    """Raises Unusable, saying what to write instead, if a change cannot follow those on record."""
     known = [each for each in known if change.person is None or each.person in (None, change.person)]
-    periods = periods_of(known)
     first, last = change.first_day, change.last_day
     if last is not None and last < first:
-        raise Malformed(f"the last day {last} is before the first day {first}; swap or correct them", field="last_day")
-    if change.kind == "period":
-        if last is None:
-            raise Malformed("a policy year needs its last day; write it", field="last_day")
-        if change.since is not None and change.since > first:
-            raise Malformed(
-                f"unbroken cover since {change.since} cannot begin after the year's first day {first}", field="since"
-            )
-        for period in periods:
-            if period.first_day != first and period.first_day <= last and first <= period.last_day:
-                raise Malformed(
-                    f"the year {first} to {last} overlaps {period.first_day} to {period.last_day}, which is on record; "
-                    f"begin on {period.last_day + ONE_DAY} or correct the first day",
-                    field="first_day",
-                )
-        return
+        raise Unusable("coverage.change.last_before_first", field="last_day", first=first, last=last)
     latest = next((each for each in reversed(known) if each.kind in _ENDINGS), None)
     if latest is not None and latest.kind == "void":
-        raise Malformed("the policy is void; it cannot be changed any more", field="kind")
-    if change.kind == "reinstatement":
-        if latest is not None and latest.kind == "cancellation" and last is None:
-            raise Malformed("the policy was cancelled, not lapsed; take out a new policy year instead", field="kind")
-        if latest is None and last is None:
-            raise Malformed("no lapse is on record, so nothing comes back; record the lapse first", field="kind")
+        raise Unusable("coverage.change.void", field="first_day")
+    periods = periods_of(known)
+    if change.kind == "period":
+        _check_period(periods, change)
+    elif change.kind == "reinstatement":
         if any(period.first_day <= first <= period.last_day for period in periods):
-            raise Malformed(f"the policy is in force on {first}; it needs no reinstatement", field="first_day")
+            raise Unusable("coverage.change.in_force", field="first_day", day=first)
         if periods_of([*known, change]) == periods:
-            raise Malformed(f"no year that lapsed lasts to {first}; renew the policy instead", field="first_day")
-    elif change.kind in ("lapse", "cancellation") and not any(period.last_day >= first for period in periods):
-        raise Malformed(f"there is no cover on or after {first} to end; compare the day", field="first_day")
+            raise Unusable("coverage.change.nothing_lapsed", field="first_day", day=first)
+    elif change.kind != "void" and not any(period.last_day >= first for period in periods):
+        raise Unusable("coverage.change.nothing_to_end", field="first_day", day=first)
+
+
+def _check_period(periods: Iterable[Period], change: Change) -> None:
+    first, last = change.first_day, change.last_day
+    if last is None:
+        raise Unusable("coverage.change.no_last_day", field="last_day")
+    if change.since is not None and change.since > first:
+        raise Unusable("coverage.change.since_after_first", field="since", since=change.since, first=first)
+    for period in periods:
+        if period.first_day != first and period.first_day <= last and first <= period.last_day:
+            raise Unusable(
+                "coverage.change.overlap",
+                field="first_day",
+                first=first,
+                last=last,
+                known_first=period.first_day,
+                known_last=period.last_day,
+                next=period.last_day + ONE_DAY,
+            )
 
 
 def cover_of(insured: Insured, changes: Iterable[Change], birth: date, sex: Sex, guardian: bool) -> Cover:

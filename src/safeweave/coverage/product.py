@@ -18,13 +18,14 @@ from safeweave.coverage import form
 from safeweave.coverage.form import Fault, Key, Table, optional, required
 from safeweave.errors import Malformed
 from safeweave.facts import SOURCES, Hospital
-from safeweave.money import WHOLE, Fen, Rate
+from safeweave.money import Fen, Rate
 
 BenefitKind = Literal["inpatient", "outpatient", "accident", "allowance", "lump_sum", "overflow"]
 Basis = Literal["claim", "year", "lifetime"]
 LimitReason = Literal["category_limit", "claim_limit", "year_limit", "lifetime_limit"]
 Situation = Literal["settled", "enrolled_not_used", "not_enrolled"]
 
+CLASSES = ("甲", "乙", "丙")  # of the 医保 catalogue
 BY_BILL: frozenset[BenefitKind] = frozenset({"inpatient", "outpatient", "accident"})
 
 
@@ -183,25 +184,24 @@ class Ratio(Block, frozen=True, kw_only=True):
 
     zero_settlement: Literal["not_used", "settled"] = "not_used"
     rows: tuple[RatioRow, ...]
-    _known: dict[tuple[str, str, bool], Rate] = msgspec.field(default_factory=dict)
+    _known: dict[tuple[str, bool], dict[str, Rate]] = msgspec.field(default_factory=dict)
 
-    def rate(self, situation: Situation, catalogue_class: str, in_network: bool) -> Rate:
-        """The rate of the first row that matches."""
-        key = (situation, catalogue_class, in_network)
-        known = self._known.get(key)
+    def rates(self, situation: Situation, in_network: bool) -> dict[str, Rate]:
+        """The rate of each catalogue class: that of the first row that matches."""
+        known = self._known.get((situation, in_network))
         if known is None:
-            known = self._known[key] = self._first_match(*key)
+            known = {name: self._first_match(situation, name, in_network) for name in CLASSES}
+            self._known[situation, in_network] = known
         return known
 
     def _first_match(self, situation: str, catalogue_class: str, in_network: bool) -> Rate:
-        for row in self.rows:
-            if (
-                (row.situation is None or situation in row.situation)
-                and (row.classes is None or catalogue_class in row.classes)
-                and (row.network is None or row.network is in_network)
-            ):
-                return row.rate
-        return WHOLE
+        return next(
+            row.rate
+            for row in self.rows
+            if (row.situation is None or situation in row.situation)
+            and (row.classes is None or catalogue_class in row.classes)
+            and (row.network is None or row.network is in_network)
+        )
 
 
 class Limit(Block, frozen=True, kw_only=True):

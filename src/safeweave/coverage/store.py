@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any
+
+import msgspec
 
 from safeweave import ids, people
 from safeweave.coverage.policy import (
@@ -18,14 +20,16 @@ from safeweave.coverage.policy import (
 from safeweave.coverage.usage import NO_USAGE, TABLES, Usage
 from safeweave.coverage.usage import usage_of as summed
 from safeweave.database import Transaction, at_text, marks
-from safeweave.errors import Conflict, Malformed, NotFound
+from safeweave.errors import Conflict, NotFound
 from safeweave.facts import Fact
 from safeweave.ids import DeterminationId, PersonId, PolicyId
-
-T = TypeVar("T")
+from safeweave.people.identity import Unusable
 
 InsuredKey = tuple[PolicyId, PersonId]
 PayeeKey = tuple[PolicyId, PersonId, str]
+
+OPENING = DeterminationId("opening")  # what was used before a policy came here
+_PERSONS_AT_ONCE = 10_000  # SQLite takes 32,766 parameters
 
 
 def policy_id(number: str) -> PolicyId:
@@ -64,7 +68,7 @@ def policies_of(
         insureds[row[0], row[4]] = _insured(row[4:])
     if not insureds:
         return found
-    changes, payees = _changes_and_payees(tx, {policy for policy, _ in insureds}, present)
+    changes, payees = _changes_and_payees(tx, list(insureds))
     by_person: dict[PersonId, list[tuple[PolicyId, Insured]]] = {}
     for (policy, person), insured in insureds.items():
         by_person.setdefault(person, []).append((policy, insured))
@@ -75,7 +79,7 @@ def policies_of(
                     policy,
                     person,
                     heads[policy, person][1],
-                    cover_of(insured, changes.get(policy, ()), birth, sex, guardian),
+                    cover_of(insured, changes[policy, person], birth, sex, guardian),
                     tuple(payees.get((policy, person), {}).values()),
                     heads[policy, person][2],
                     heads[policy, person][0],
@@ -88,28 +92,44 @@ def policies_of(
 
 
 def _changes_and_payees(
-    tx: Transaction, policies: Collection[PolicyId], persons: Collection[PersonId]
-) -> tuple[dict[PolicyId, list[Change]], dict[InsuredKey, dict[str, Payee]]]:
-    """Every change of the policies in order, and the latest payee for each role; one statement."""
-    within, among = sorted(policies), sorted(persons)
-    changes: dict[PolicyId, list[Change]] = {}
+    tx: Transaction, keys: Sequence[InsuredKey]
+) -> tuple[dict[InsuredKey, list[Change]], dict[InsuredKey, dict[str, Payee]]]:
+    """The changes that concern each insured person in order, and the latest payee for each role; one statement."""
+    policies = sorted({policy for policy, _ in keys})
+    pairs = [part for key in keys for part in key]
+    for_all: dict[PolicyId, list[tuple[int, Change]]] = {}
+    own: dict[InsuredKey, list[tuple[int, Change]]] = {}
     payees: dict[InsuredKey, dict[str, Payee]] = {}
-    for what, _, policy, person, *rest in tx.rows(
+    for what, seq, policy, person, *rest in tx.rows(
         f"""
         select 'change', seq, policy, person, kind, first_day, last_day, since, reason
-          from policy_change where policy in ({marks(within)}) and (person is null or person in ({marks(among)}))
+          from policy_change where policy in ({marks(policies)}) and person is null
+        union all
+        select 'change', seq, policy, person, kind, first_day, last_day, since, reason
+          from policy_change where (policy, person) in {_pairs(keys)}
         union all
         select 'payee', seq, policy, person, role, name, account, bank_code, ''
-          from payee_change where policy in ({marks(within)}) and person in ({marks(among)})
+          from payee_change where (policy, person) in {_pairs(keys)}
         order by 1, 2
         """,
-        [*within, *among, *within, *among],
+        [*policies, *pairs, *pairs],
     ):
-        if what == "change":
-            changes.setdefault(policy, []).append(_change(person, *rest))
-        else:
+        if what == "payee":
             payees.setdefault((policy, person), {})[rest[0]] = Payee(*rest[:4])
+        elif person is None:
+            for_all.setdefault(policy, []).append((seq, _change(person, *rest)))
+        else:
+            own.setdefault((policy, person), []).append((seq, _change(person, *rest)))
+    changes = {
+        key: [change for _, change in sorted([*for_all.get(key[0], ()), *own.get(key, ())], key=lambda each: each[0])]
+        for key in keys
+    }
     return changes, payees
+
+
+def _pairs(keys: Sequence[object]) -> str:
+    """The list of (policy, person) pairs for `in`; a plain `in (values ...)` would not use an index everywhere."""
+    return f"(select * from (values {', '.join(['(?, ?)'] * len(keys))}) as wanted)"
 
 
 def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
@@ -122,7 +142,8 @@ def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
         for policy, person, role, name, account, bank_code in tx.rows(
             f"""
             select policy, person, role, name, account, bank_code from payee_change
-             where (policy, person, role) in (values {", ".join(["(?, ?, ?)"] * len(wanted))}) order by seq
+             where (policy, person, role) in (select * from (values {", ".join(["(?, ?, ?)"] * len(wanted))}) as wanted)
+             order by seq
             """,
             [part for key in wanted for part in key],
         )
@@ -146,7 +167,7 @@ def policies_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, P
     if within:
         for policy, *row in tx.rows(
             "select policy, person, relation, enrolled, beneficiary, roster_first_day, roster_last_day "
-            f"from insured_change where policy in ({marks(within)}) order by seq",
+            f"from insured_change where policy in ({marks(within)}) and moved_to is null order by seq",
             within,
         ):
             insureds.setdefault(policy, {})[row[0]] = _insured(row)
@@ -164,9 +185,9 @@ def policies_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, P
     }
 
 
-def policy_history(tx: Transaction, policy: PolicyId) -> list[tuple[str, str, str | None, str]]:
+def policy_history(tx: Transaction, policy: PolicyId) -> list[tuple[str, str, PersonId | None, str]]:
     """What was ever recorded of a policy, oldest first: instant, kind of addition, person, what it says."""
-    return tx.rows(
+    rows = tx.rows(
         """
         select added_at, kind, person, first_day || coalesce(' .. ' || last_day, '') || case reason when '' then ''
                else ' ' || reason end, seq from policy_change where policy = ?
@@ -178,6 +199,7 @@ def policy_history(tx: Transaction, policy: PolicyId) -> list[tuple[str, str, st
         """,
         (policy, policy, policy),
     )
+    return [(at, kind, person, text) for at, kind, person, text, _ in rows]
 
 
 def all_payees(tx: Transaction, policies: Collection[PolicyId]) -> dict[InsuredKey, tuple[Payee, ...]]:
@@ -222,6 +244,77 @@ class Head(Fact, frozen=True):
     product: str
     holder: PersonId | None = None
     bank: str = "sandbox"
+
+
+class OnRecord(msgspec.Struct):
+    """What is on record of some policies, as far as it concerns some persons."""
+
+    heads: dict[str, Head] = {}
+    insureds: dict[InsuredKey, Insured] = {}
+    payees: dict[InsuredKey, dict[str, Payee]] = {}
+    opening: dict[InsuredKey, dict[tuple[str, str, str], int]] = {}  # usage from before, by scope, kind and id
+    openings: dict[InsuredKey, int] = {}  # how often it was stated
+    changes: dict[tuple[PolicyId, PersonId | None], list[tuple[int, Change]]] = {}
+    added: int = 1 << 62
+
+    def changes_of(self, policy: PolicyId, persons: Iterable[PersonId]) -> list[Change]:
+        """The changes for everybody and those for these persons, in the order they were recorded."""
+        found = [each for person in {None, *persons} for each in self.changes.get((policy, person), ())]
+        return [change for _, change in sorted(found, key=lambda each: each[0])]
+
+    def add_change(self, policy: PolicyId, change: Change) -> None:
+        """Count a change that is about to be written."""
+        self.added += 1
+        self.changes.setdefault((policy, change.person), []).append((self.added, change))
+
+
+def record_of(tx: Transaction, numbers: Collection[str], persons: Collection[InsuredKey]) -> OnRecord:
+    """What is on record of the policies, and of these persons under them."""
+    found = OnRecord()
+    wanted = sorted(numbers)
+    policies: list[PolicyId] = []
+    for id, number, product, holder, bank in tx.rows(
+        f"select id, number, product, holder, bank from policy where number in ({marks(wanted)})", wanted
+    ):
+        policies.append(id)
+        found.heads[number] = Head(number, product, holder, bank)
+    if not policies:
+        return found
+    for seq, policy, person, *rest in tx.rows(
+        "select seq, policy, person, kind, first_day, last_day, since, reason from policy_change "
+        f"where policy in ({marks(policies)}) and person is null order by seq",
+        policies,
+    ):
+        found.changes.setdefault((policy, person), []).append((seq, _change(person, *rest)))
+    known = set(policies)
+    everyone = sorted(key for key in persons if key[0] in known)
+    for start in range(0, len(everyone), _PERSONS_AT_ONCE):
+        some = everyone[start : start + _PERSONS_AT_ONCE]
+        where, values = f"where (policy, person) in {_pairs(some)}", [part for key in some for part in key]
+        for seq, policy, person, *rest in tx.rows(
+            "select seq, policy, person, kind, first_day, last_day, since, reason "
+            f"from policy_change {where} order by seq",
+            values,
+        ):
+            found.changes.setdefault((policy, person), []).append((seq, _change(person, *rest)))
+        for policy, *row in tx.rows(
+            "select policy, person, relation, enrolled, beneficiary, roster_first_day, roster_last_day "
+            f"from insured_change {where} order by seq",
+            values,
+        ):
+            found.insureds[policy, row[0]] = _insured(row)
+        for policy, person, role, *rest in tx.rows(
+            f"select policy, person, role, name, account, bank_code from payee_change {where} order by seq", values
+        ):
+            found.payees.setdefault((policy, person), {})[role] = Payee(role, *rest)
+        for policy, person, scope, kind, used, amount, times in tx.rows(
+            "select policy, person, scope, kind, id, sum(amount), count(distinct determination) from usage_addition "
+            f"{where} and (determination = ? or determination like ?) group by policy, person, scope, kind, id",
+            [*values, OPENING, f"{OPENING}.%"],
+        ):
+            found.opening.setdefault((policy, person), {})[scope, kind, used] = amount
+            found.openings[policy, person] = max(times, found.openings.get((policy, person), 0))
+    return found
 
 
 def add_policies(tx: Transaction, heads: Sequence[Head], now: datetime) -> int:
@@ -297,17 +390,15 @@ def lapse(
 ) -> Change:
     """End the cover on `from_day`, or on the day that follows from an unpaid premium (保险法 36).
 
-    Raises Malformed if no day is given, or if `from_day` is earlier than the law allows for that premium.
+    Raises Unusable if no day is given, or if `from_day` is earlier than the law allows for that premium.
     """
     earliest = None if due_on is None else first_day_without_cover(due_on, demanded_on)
     first_day = from_day or earliest
     if first_day is None:
-        raise Malformed("no day of lapse is given; write the day, or the day the premium was due", field="from_day")
+        raise Unusable("coverage.change.no_lapse_day", field="from_day")
     if earliest is not None and first_day < earliest:
-        raise Malformed(
-            f"cover cannot end on {first_day}: the premium due on {due_on} keeps it until the day before {earliest} "
-            "(保险法 36)",
-            field="from_day",
+        raise Unusable(
+            "coverage.change.lapse_too_early", field="from_day", day=first_day, due=due_on, earliest=earliest
         )
     return _add(tx, number, Change("lapse", first_day, reason=reason), now)
 
@@ -330,9 +421,10 @@ def _add(tx: Transaction, number: str, change: Change, now: datetime) -> Change:
     policy = policies_by_number(tx, [number]).get(number)
     if policy is None:
         raise NotFound(f"there is no policy {number}; import it first, or compare the number")
+    record = record_of(tx, [number], [(policy.id, insured.person) for insured in policy.insureds])
     everybody: list[PersonId | None] = [insured.person for insured in policy.insureds] or [None]
     for person in everybody if change.person is None else [change.person]:
-        check_change((c for c in policy.changes if c.person in (None, person)), change)
+        check_change(record.changes_of(policy.id, [person] if person else []), change)
     add_changes(tx, [(policy.id, change)], now)
     return change
 
@@ -343,8 +435,11 @@ def merge_persons(tx: Transaction, survivor: PersonId, retired: PersonId, now: d
     What the retired person was promised, is paid and has used is added under the surviving id; the old rows stay. A
     policy that insures both keeps the survivor's own terms, with the usage of both.
     """
+    known = people.people_by_id(tx, [survivor, retired])
     kept = people.merge_persons(tx, survivor, retired, now)
-    at = at_text(now)
+    if known[retired].id == kept:
+        return kept  # merged before
+    retired, at = known[retired].id, at_text(now)
     other = "(select policy from insured_change where person = ?)"
     tx.run(
         "insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses) "
@@ -372,13 +467,11 @@ def merge_persons(tx: Transaction, survivor: PersonId, retired: PersonId, now: d
         f"from insured_change where person = ? and policy not in {other} order by seq",
         (kept, at, retired, kept),
     )
+    tx.run("update insured_change set moved_to = ? where person = ?", (kept, retired))
     return kept
 
 
 # ---------------------------------------------------------------- usage
-
-UsageKind = Literal["deductible", "limit", "days", "count"]
-OPENING = DeterminationId("opening")
 
 
 class UsageRow(Fact, frozen=True):
@@ -424,13 +517,30 @@ def usage_of(tx: Transaction, keys: Sequence[InsuredKey]) -> dict[InsuredKey, Us
         for policy, person, kind, scope, id, amount in tx.rows(
             f"""
             select policy, person, kind, scope, id, sum(amount) from usage_addition
-             where (policy, person) in (values {", ".join(["(?, ?)"] * len(wanted))})
+             where (policy, person) in {_pairs(wanted)}
              group by policy, person, kind, scope, id
             """,
             [part for key in wanted for part in key],
         ):
             found.setdefault((policy, person), []).append((kind, scope, id, amount))
     return {key: summed(found[key]) if key in found else NO_USAGE for key in keys}
+
+
+def opening_usage(tx: Transaction, keys: Sequence[InsuredKey]) -> dict[InsuredKey, Usage]:
+    """What each (policy, insured person) had used when the policy was imported; a key without any is left out."""
+    found: dict[InsuredKey, list[tuple[str, str, str, int]]] = {}
+    if keys:
+        wanted = sorted(set(keys))
+        for policy, person, kind, scope, id, amount in tx.rows(
+            f"""
+            select policy, person, kind, scope, id, sum(amount) from usage_addition
+             where determination like 'opening%' and (policy, person) in (values {", ".join(["(?, ?)"] * len(wanted))})
+             group by policy, person, kind, scope, id
+            """,
+            [part for key in wanted for part in key],
+        ):
+            found.setdefault((policy, person), []).append((kind, scope, id, amount))
+    return {key: summed(rows) for key, rows in found.items()}
 
 
 def reverse_usage(tx: Transaction, determinations: Collection[DeterminationId], by: DeterminationId) -> int:

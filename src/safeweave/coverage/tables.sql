@@ -20,7 +20,7 @@ create table if not exists policy_change (
     reason text not null default '',
     added_at text not null
 );
-create index if not exists policy_change_of on policy_change (policy, seq);
+create index if not exists policy_change_of on policy_change (policy, person, seq);
 
 create table if not exists insured_change (
     seq integer primary key,
@@ -31,6 +31,7 @@ create table if not exists insured_change (
     beneficiary text,
     roster_first_day text,
     roster_last_day text,
+    moved_to text,                  -- the person this one was merged into; the rows were added again under that id
     added_at text not null
 );
 create index if not exists insured_change_of on insured_change (person, policy);

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from safeweave import outbox, worker
+from safeweave import outbox
 from safeweave.database import Transaction, at_of, at_text, marks
 from safeweave.errors import Malformed, NotFound
 from safeweave.events import Event, HospitalEvent, MessageNoted, VisitTold
@@ -80,15 +80,16 @@ def open_message(raw: bytes, sender: Sender, limits: Limits, content_type: str |
 Answer = Callable[[Arrived, Receipt], bytes]
 
 
-def take(tx: Transaction, arrived: Sequence[Arrived], now: datetime, answer: Answer | None = None) -> list[Receipt]:
-    """Receipts for these messages, in their order; what they tell is in the outbox when the transaction commits.
+def take(
+    tx: Transaction, arrived: Sequence[Arrived], now: datetime, answer: Answer | None = None
+) -> tuple[list[Receipt], list[VisitTold]]:
+    """Receipts for these messages, in their order, and the visits they tell of; what was told stands in the log.
 
+    The caller has what follows from the visits done (`Worker.accept`), or puts it in the outbox (`worker.tell`).
     `answer` writes what the sender is answered; it is kept, so that a duplicate is answered the same.
     """
     readings = [_timely(message, now) for message in arrived]
-    before = _seen(tx, [(m.sender.id, m.reading.control_id) for m in readings if m.reading])
-    last = tx.row("select coalesce(max(id), 0) from message")
-    number = last[0] if last else 0
+    before, number = _seen(tx, [(m.sender.id, m.reading.control_id) for m in readings if m.reading])
     receipts: list[Receipt] = []
     rows: list[tuple[object, ...]] = []
     told: list[Event] = []
@@ -135,14 +136,13 @@ def take(tx: Transaction, arrived: Sequence[Arrived], now: datetime, answer: Ans
         )  # fmt: skip
 
     tx.run_many(
-        "insert into message (id, sender, control_id, digest, format, kind, status, sent_at, sequence, received_at, events,"
+        "insert into inbound_message (id, sender, control_id, digest, format, kind, status, sent_at, sequence, received_at, events,"
         " error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
-    outbox.append(tx, told, now)
-    worker.tell(tx, list(visits), now)
+    outbox.append(tx, told, now, read_back=True)
     _note_gaps(tx, sequences, now)
-    return receipts
+    return receipts, list(visits)
 
 
 def _timely(message: Arrived, now: datetime) -> Arrived:
@@ -159,18 +159,26 @@ def _timely(message: Arrived, now: datetime) -> Arrived:
     return Arrived(message.raw, message.sender, message.reading, fault)
 
 
-def _seen(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, str, bytes | None]]:
+def _seen(
+    tx: Transaction, keys: Sequence[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], tuple[int, str, bytes | None]], int]:
+    """Of these (sender, control id): the number, digest and answer of those taken before; and the highest number."""
     found: dict[tuple[str, str], tuple[int, str, bytes | None]] = {}
-    for start in range(0, len(keys), 5000):
-        part = keys[start : start + 5000]
+    highest = 0
+    for start in range(0, max(len(keys), 1), 5000):
+        part = keys[start : start + 5000] or [("", "")]
         pairs = ", ".join(["(?, ?)"] * len(part))
         for sender, control_id, number, digest, answer in tx.rows(
-            "select sender, control_id, id, digest, answer from message"
+            "select null, null, coalesce(max(id), 0), null, null from inbound_message union all"
+            " select sender, control_id, id, digest, answer from inbound_message"
             f" where status = 'taken' and (sender, control_id) in (values {pairs})",
             [value for key in part for value in key],
         ):
-            found[sender, control_id] = (number, digest, answer)
-    return found
+            if sender is None:
+                highest = number
+            else:
+                found[sender, control_id] = (number, digest, answer)
+    return found, highest
 
 
 def _received(event: HospitalEvent, sender: Sender, reading: Reading) -> HospitalEvent:
@@ -215,7 +223,7 @@ def inbox(tx: Transaction) -> list[InboxEntry]:
         InboxEntry(number, sender, control_id, format_, kind, status, at_of(received),
                    _faults.decode(error) if error else None, size)
         for number, sender, control_id, format_, kind, status, received, error, size in tx.rows(
-            "select id, sender, control_id, format, kind, status, received_at, error, length(original) from message"
+            "select id, sender, control_id, format, kind, status, received_at, error, length(original) from inbound_message"
             " where status in ('refused', 'conflict') order by id desc"
         )
     ]  # fmt: skip
@@ -228,23 +236,38 @@ def gaps(tx: Transaction) -> list[tuple[str, int, datetime]]:
 
 def original(tx: Transaction, number: int) -> tuple[str, bytes]:
     """The sender and the bytes of a kept message; NotFound if there is none."""
-    row = tx.row("select sender, original from message where id = ?", (number,))
+    row = tx.row("select sender, original from inbound_message where id = ?", (number,))
     if row is None:
         raise NotFound(f"there is no message {number}; `safeweave inbox` lists those that wait for repair")
     return row[0], zlib.decompress(row[1])
 
 
-def repair(tx: Transaction, number: int, raw: bytes, sender: Sender, limits: Limits, now: datetime) -> Receipt:
+def repair(
+    tx: Transaction, number: int, raw: bytes, sender: Sender, limits: Limits, now: datetime
+) -> tuple[Receipt, list[VisitTold]]:
     """Take a kept message again, as it was or with mended content; it leaves the repair list if it can be taken."""
     original(tx, number)
-    receipt = take(tx, [open_message(raw, sender, limits)], now)[0]
+    (receipt,), told = take(tx, [open_message(raw, sender, limits)], now)
     if receipt.status in ("taken", "duplicate"):
-        tx.run("update message set status = 'repaired' where id = ? and status in ('refused', 'conflict')", (number,))
+        tx.run("update inbound_message set status = 'repaired' where id = ? and status in ('refused', 'conflict')", (number,))
     elif receipt.number != number:
-        tx.run("delete from message where id = ?", (receipt.number,))  # the same fault need not be listed twice
-    return receipt
+        tx.run("delete from inbound_message where id = ?", (receipt.number,))  # the same fault need not be listed twice
+    return receipt, told
 
 
 def unknown_sender() -> Sender:
     """The sender under which messages of strangers are kept."""
     return Sender(id=UNKNOWN, hospital="")
+
+
+def unplaced(tx: Transaction) -> list[tuple[str, str, str]]:
+    """Papers that name no visit and no known bill: (sender, kind, what they name)."""
+    found = []
+    for sender, kind, payload in tx.rows(
+        "select substr(subject, 1, length(subject) - 1), kind, payload from event"
+        " where subject in (select id || '/' from sender) order by id"
+    ):
+        event = outbox.event_from(kind, payload)
+        named = getattr(event, "bill", None) or getattr(event, "settlement", "")
+        found.append((sender, kind, str(getattr(named, "key", named))))
+    return [row for row in found if row[1] != "MessageNoted"]

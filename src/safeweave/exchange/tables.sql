@@ -5,7 +5,7 @@ create table if not exists sender (
 );
 create unique index if not exists sender_by_token on sender (token_digest);
 
-create table if not exists message (
+create table if not exists inbound_message (
     id integer primary key,
     sender text not null,
     control_id text not null,
@@ -21,8 +21,8 @@ create table if not exists message (
     answer blob,                    -- the acknowledgement given, so that a duplicate gets the same
     original blob                   -- the bytes as they came, deflated
 );
-create unique index if not exists message_once on message (sender, control_id) where status = 'taken';
-create index if not exists message_status on message (status, id) where status <> 'taken';
+create unique index if not exists inbound_message_once on inbound_message (sender, control_id) where status = 'taken';
+create index if not exists inbound_message_status on inbound_message (status, id) where status <> 'taken';
 
 create table if not exists gap (
     sender text not null,

@@ -4,6 +4,7 @@ It moves what a determination says and decides nothing about it; who is paid int
 Read payout.py first: what may happen to a payout, as one table.
 """
 
+from safeweave.payments.bank import Bank
 from safeweave.payments.desk import BankDesk
 from safeweave.payments.handlers import (
     Receipt,
@@ -16,10 +17,12 @@ from safeweave.payments.handlers import (
     return_payment,
 )
 from safeweave.payments.journal import trial_balance, trial_balance_fen
+from safeweave.payments.payout import Payout, Recovery
+from safeweave.payments.reconcile import reconcile_command
 from safeweave.payments.store import open_recoveries, payouts_of, recoveries_of, totals, unsettled
 
 __all__ = [
-    "BankDesk", "Receipt", "confirm", "note_unconfirmed", "open_recoveries", "order_payouts", "pay_again", "payouts_of",
-    "receive_recoveries", "recoveries_of", "refuse", "return_payment", "totals", "trial_balance", "trial_balance_fen",
-    "unsettled",
+    "Bank", "BankDesk", "Payout", "Receipt", "Recovery", "confirm", "note_unconfirmed", "open_recoveries",
+    "order_payouts", "pay_again", "payouts_of", "receive_recoveries", "reconcile_command", "recoveries_of", "refuse",
+    "return_payment", "totals", "trial_balance", "trial_balance_fen", "unsettled",
 ]  # fmt: skip

@@ -88,7 +88,6 @@ class Bank(Protocol):
 KEY_LENGTH = 35  # Max35Text
 NAME_LENGTH = 140  # Max140Text
 PURPOSE_LENGTH = 60  # the remark of a CNAPS small-value payment (BEPS)
-LARGEST = Fen(10**15 - 1)  # 13 digits of yuan are what CNAPS carries
 
 _ACCOUNT = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{3,33}")  # Max34Text; company accounts may carry a dash
 _BANK_CODE = re.compile(r"[0-9]{12}")

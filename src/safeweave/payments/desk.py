@@ -10,20 +10,20 @@ from typing import Protocol
 
 import msgspec
 
-from safeweave.database import Database, Transaction
+from safeweave.database import Transaction
 from safeweave.errors import Unavailable
 from safeweave.events import Event, PayoutConfirmed, PayoutOrdered, PayoutRefused, PayoutReturned, PayoutUnconfirmed
 from safeweave.facts import Fact
-from safeweave.ids import CaseId, PayoutId
+from safeweave.ids import CaseId, PayoutId, PersonId, PolicyId
 from safeweave.money import Fen
 from safeweave.payments import store
 from safeweave.payments.bank import Bank, Instruction, Notice, Outcome, account_fault
 from safeweave.payments.payout import MOVES, Happened, Payout, State, delay_before_asking, purpose_of
-from safeweave.worker import Later, tell
+from safeweave.worker import Later
 
 log = logging.getLogger("safeweave.payments")
 
-PayeeKey = tuple[str, str, str]  # policy, person, role
+PayeeKey = tuple[PolicyId, PersonId, str]  # whose policy, who, and as what: insured, guardian, estate, beneficiary
 
 
 class Payee(Protocol):
@@ -168,25 +168,22 @@ class BankDesk:
             for errand in out_of_reach
         ]
 
-    def poll(self, database: Database, now: datetime) -> int:
-        """How many events were told of what the banks have said unasked since the last poll, returns above all.
+    def notice_cursors(self, tx: Transaction) -> dict[str, int]:
+        """How far each bank's notices were read; hand it to `fetch`."""
+        return store.notice_cursors(tx)
 
-        A bank out of reach is asked next time.
+    def fetch(self, cursors: Mapping[str, int]) -> list[tuple[str, Notice]]:
+        """What the banks have said unasked since then, returns above all; hand it to `take`.
+
+        Called outside any transaction. A bank out of reach is asked next time.
         """
-        with database.reading() as tx:
-            cursors = store.notice_cursors(tx)
         notices: list[tuple[str, Notice]] = []
         for name, bank in self.banks.items():
             try:
                 notices += [(name, notice) for notice in bank.notices(cursors.get(name, 0))]
             except Unavailable:
                 log.warning("bank %s does not answer; its notices are read next time", name)
-        if not notices:
-            return 0
-        with database.transaction() as tx:
-            told = self.take(notices, tx, now)
-            tell(tx, told, now)
-        return len(told)
+        return notices
 
     def take(self, notices: Sequence[tuple[str, Notice]], tx: Transaction, now: datetime) -> list[Event]:
         """Remember these notices and tell what they say of our payouts; one told before is told no more."""

@@ -8,6 +8,7 @@ import msgspec
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, InvariantBroken, NotFound
 from safeweave.events import (
+    CaseSettled,
     DeterminationMade,
     Event,
     PayoutConfirmed,
@@ -79,9 +80,14 @@ def order_payouts(events: Sequence[DeterminationMade], tx: Transaction, now: dat
 
 
 def confirm(events: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -> list[Event]:
-    """Book that these payouts left the bank. Raises InvariantBroken if the bank paid another amount than ordered."""
+    """Book that these payouts left the bank, and tell which cases have no payout open any more.
+
+    Raises InvariantBroken if the bank paid another amount than ordered.
+    """
     _move(tx, now, [(event.payout, "confirmed", event.amount, "", event.paid_at) for event in events])
-    return []
+    cases = list(dict.fromkeys(event.case for event in events))
+    still_open = store.cases_with_open_payouts(tx, cases)
+    return [CaseSettled(case) for case in cases if case not in still_open]
 
 
 def refuse(events: Sequence[PayoutRefused], tx: Transaction, now: datetime) -> list[Event]:

@@ -29,7 +29,7 @@ STATUS = "pain.002.001.10"
 STATEMENT = "camt.053.001.08"
 
 _NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
-_AMOUNT = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,5}))?")
+_AMOUNT = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,5}))?")
 _REASON_LENGTH = 105  # Max105Text of AddtlInf
 
 # TxSts of pain.002 (ExternalPaymentTransactionStatus1Code): what has left, what is on its way, what never will.

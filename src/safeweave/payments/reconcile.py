@@ -17,7 +17,7 @@ Fault = Literal["missing_at_bank", "missing_in_journal", "not_yet_confirmed", "u
 
 
 class Item(Fact):
-    """One amount that stands on one side only; `fen` is what it adds to journal less bank, `ref` the key or bank line."""
+    """An amount on one side only; `fen` is what it adds to journal less bank, `ref` the key or the bank's line."""
 
     fault: Fault
     ref: str
@@ -53,14 +53,14 @@ def reconcile(tx: Transaction, statement: Sequence[StatementEntry]) -> Reconcili
     for entry in statement:
         theirs[_ref(entry), entry.amount] += 1
     unmatched = {place: ours[place] - theirs[place] for place in {**ours, **theirs} if ours[place] != theirs[place]}
-    open_payouts = store.payouts(tx, sorted({ref for ref, _ in unmatched}))
+    states = store.states(tx, sorted({ref for ref, _ in unmatched}))
     items = []
     for (ref, fen), surplus in sorted(unmatched.items()):
         if surplus > 0:
             fault: Fault = "missing_at_bank"
-        elif ref not in open_payouts:
+        elif ref not in states:
             fault = "unknown_at_bank"
-        elif open_payouts[ref].state in ("ordered", "unconfirmed"):  # type: ignore[index]
+        elif states[ref] in ("ordered", "unconfirmed"):
             fault = "not_yet_confirmed"
         else:
             fault = "missing_in_journal"

@@ -17,11 +17,15 @@ _RECOVERY = "id, case_id, determination, policy, person, amount_fen, opened_at, 
 
 
 def _payout(row: Row) -> Payout:
-    return Payout(*row[:9], at_of(row[9]), *row[10:18], at_of(row[18]) if row[18] else None)
+    values = list(row)
+    values[9], values[18] = at_of(row[9]), at_of(row[18]) if row[18] else None
+    return Payout(*values)
 
 
 def _recovery(row: Row) -> Recovery:
-    return Recovery(*row[:6], at_of(row[6]), row[7])
+    values = list(row)
+    values[6] = at_of(row[6])
+    return Recovery(*values)
 
 
 def add_payouts(tx: Transaction, payouts: Iterable[Payout]) -> None:
@@ -31,8 +35,8 @@ def add_payouts(tx: Transaction, payouts: Iterable[Payout]) -> None:
         (
             (
                 p.id, p.case, p.determination, p.policy, p.person, p.role, p.amount, p.bank, p.state,
-                at_text(p.ordered_at), p.reason, p.attempt, p.replaced_by, p.name, p.account, p.bank_code, p.purpose, p.asked,
-                at_text(p.settled_at) if p.settled_at else None,
+                at_text(p.ordered_at), p.reason, p.attempt, p.replaced_by, p.name, p.account, p.bank_code, p.purpose,
+                p.asked, at_text(p.settled_at) if p.settled_at else None,
             )
             for p in payouts
         ),
@@ -69,6 +73,15 @@ def payouts(tx: Transaction, ids: Sequence[str]) -> dict[PayoutId, Payout]:
     return {row[0]: _payout(row) for row in found}
 
 
+def states(tx: Transaction, ids: Sequence[str]) -> dict[str, State]:
+    """The state of each of these payouts, however many; what is not here is left out."""
+    found: dict[str, State] = {}
+    for start in range(0, len(ids), 10_000):
+        part = ids[start : start + 10_000]
+        found.update(tx.rows(f"select id, state from payout where id in ({marks(part)})", part))
+    return found
+
+
 def payouts_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Payout]:
     """All payouts of these cases, oldest first."""
     rows = tx.rows(
@@ -76,6 +89,18 @@ def payouts_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Payout]:
         cases,
     )
     return [_payout(row) for row in rows]
+
+
+def cases_with_open_payouts(tx: Transaction, cases: Sequence[CaseId]) -> set[CaseId]:
+    """Those of these cases of which some payout has not arrived and nothing was paid in its stead."""
+    if not cases:
+        return set()
+    rows = tx.rows(
+        f"select distinct case_id from payout where case_id in ({marks(cases)})"
+        " and state <> 'paid' and replaced_by is null",
+        cases,
+    )
+    return {row[0] for row in rows}
 
 
 def recoveries_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Recovery]:
@@ -95,7 +120,7 @@ def unsettled(tx: Transaction, limit: int) -> list[Payout]:
     """Payouts that still need something, oldest first: waiting, on their way, or failed and not paid again."""
     states = (*OPEN, *FAILED)
     rows = tx.rows(
-        f"select {_PAYOUT} from payout where state in ({marks(states)}) and replaced_by is null"
+        f"select {_PAYOUT} from payout where state <> 'paid' and state in ({marks(states)}) and replaced_by is null"
         " order by ordered_at, id limit ?",
         (*states, limit),
     )
@@ -104,7 +129,7 @@ def unsettled(tx: Transaction, limit: int) -> list[Payout]:
 
 def waiting(tx: Transaction) -> list[Payout]:
     """Payouts without an account to send to, oldest first."""
-    rows = tx.rows(f"select {_PAYOUT} from payout where state = 'waiting' order by ordered_at, id")
+    rows = tx.rows(f"select {_PAYOUT} from payout where state <> 'paid' and state = 'waiting' order by ordered_at, id")
     return [_payout(row) for row in rows]
 
 

@@ -118,3 +118,8 @@ create table if not exists bank_file_notice (
     reason text not null,
     unique (bank, id)
 );
+
+create table if not exists payout_timing (
+    payout text primary key,
+    instructed_at text not null  -- when the payment instruction was committed; measured, not decided by
+);

@@ -5,6 +5,8 @@ It leaves what a person was promised to `coverage`. Read `identity.py` first (pu
 
 from safeweave.people.person import Found, Guardianship, Held, Particulars, Person, age_on
 from safeweave.people.store import (
+    Registration,
+    Saved,
     add_guardianships,
     correct_person,
     find_people,
@@ -24,6 +26,8 @@ __all__ = [
     "Held",
     "Particulars",
     "Person",
+    "Registration",
+    "Saved",
     "add_guardianships",
     "age_on",
     "correct_person",

@@ -9,9 +9,11 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 from safeweave.errors import Malformed
 from safeweave.facts import Fact, Sex
+from safeweave.words import Language, say
 
 _CITIZEN_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CITIZEN_CHECK = "10X98765432"
@@ -28,10 +30,22 @@ _RESIDENCE_AREAS = ("810000", "820000", "830000")  # 香港, 澳门, 台湾
 CITIZEN_KINDS = ("resident_id", "hmt_residence_permit", "foreign_permanent_resident")
 
 
+class Unusable(Malformed):
+    """Input that cannot be used, explained in both languages by an entry of words/*.toml."""
+
+    def __init__(self, key: str, *, field: str = "", **values: Any) -> None:
+        super().__init__(say(key, "en", **values), field=field)
+        self.key, self.values = key, values
+
+    def said(self, language: Language) -> str:
+        """What is wrong and what to do, in one language."""
+        return say(self.key, language, **self.values)
+
+
 class Document(Fact, frozen=True):
     """A normalised number of one kind; `birth` and `sex` as far as the number itself tells them.
 
-    `warnings` are sentences in English for the person who keeps the register; none of them makes the number unusable.
+    `warnings` are keys of words/people.toml, below "warning", for whoever keeps the register; the number is usable.
     """
 
     kind: str
@@ -61,6 +75,8 @@ def is_citizen(kind: str, number: str) -> bool:
 
 def normalised(number: str) -> str:
     """The number in upper case and half-width characters, without spaces and invisible characters."""
+    if number.isascii():
+        return "".join(number.upper().split())
     plain = unicodedata.normalize("NFKC", number).upper().replace("×", "X")
     return "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Cf")
 
@@ -74,11 +90,13 @@ def check(kind: str, number: str, country: str = "") -> Document:
     known = kind_of(kind)
     text = normalised(number)
     if not text:
-        raise Malformed(f"the number of the {KINDS[known].name} is empty; write it, or leave the document out")
+        raise _unusable("empty", "", known)
+    if re.search(r"\d\.\d*E\+?\d", text):
+        raise _unusable("spreadsheet", text, known)
     checked = _CHECKS[known](text)
     nation = normalised(country) or ("" if checked.kind in _FOREIGN_KINDS else "CN")
     if checked.kind == "passport" and not nation:
-        return _with(checked, nation, "the passport's issuing country is not given; it is compared by number alone")
+        return _with(checked, nation, "no_country")
     return _with(checked, nation)
 
 
@@ -89,7 +107,7 @@ def kind_of(name: str) -> str:
     """
     found = _KIND_BY_NAME.get(normalised(name).replace("_", "").replace("-", ""))
     if found is None:
-        raise Malformed(f'"{name}" is not a kind of document; write one of {", ".join(KINDS)}')
+        raise Unusable("people.number.unknown_kind", name=name, kinds=", ".join(KINDS))
     return found
 
 
@@ -205,8 +223,16 @@ def _with(document: Document, country: str, *warnings: str) -> Document:
     return Document(document.kind, document.number, country, document.birth, document.sex, document.warnings + warnings)
 
 
-def _malformed(number: str, what: str) -> Malformed:
-    return Malformed(f"{masked(number)} {what}")
+def _unusable(why: str, number: str, kind: str, **values: Any) -> Unusable:
+    about = KINDS[kind]
+    return Unusable(
+        f"people.number.{why}",
+        number=masked(number),
+        kind_zh=about.zh,
+        kind_en=about.name,
+        length=len(number),
+        **values,
+    )
 
 
 def _citizen(kind: str) -> Callable[[str], Document]:
@@ -217,23 +243,19 @@ def _citizen(kind: str) -> Callable[[str], Document]:
         if re.fullmatch("[0-9]{15}", number) and kind == "resident_id":
             return _from_15_digits(number)
         if not re.fullmatch("[0-9]{17}[0-9X]", number):
-            raise _malformed(
-                number,
-                f"has {len(number)} characters; a {KINDS[kind].name} has 17 digits and a digit or X: read it again",
-            )
+            raise _unusable("citizen_length", number, kind)
         expected = citizen_check_character(number[:17])
         if number[17] != expected:
-            raise _malformed(number, f"fails its check character (GB 11643 wants {expected}); compare it with the card")
+            raise _unusable("citizen_check", number, kind, expected=expected)
         birth = _day(number, number[6:14])
-        area = number[:6]
-        found, warnings = kind, []
-        if area in _RESIDENCE_AREAS:
+        found, warnings = kind, list[str]()
+        if number[:6] in _RESIDENCE_AREAS:
             found = "hmt_residence_permit"
         elif kind == "hmt_residence_permit":
-            warnings.append("a residence permit begins with 810000, 820000 or 830000; this number does not")
+            warnings.append("not_a_residence_area")
         elif number[:2] not in _PROVINCES and number[0] != "9":
-            warnings.append(f"no province has area {area[:2]}; compare the number with the card")
-        return Document(found, number, "", birth, "M" if int(number[16]) % 2 else "F", tuple(warnings))
+            warnings.append("unknown_area")
+        return Document(found, number, "", birth, _sex(number[16]), tuple(warnings))
 
     return check_citizen
 
@@ -241,11 +263,19 @@ def _citizen(kind: str) -> Callable[[str], Document]:
 def _from_15_digits(number: str) -> Document:
     first17 = number[:6] + "19" + number[6:]
     birth = _day(number, first17[6:14])
-    warnings = ["an old 15-digit number was converted to 18 digits; ask for the present card"]
-    if number[12:] in ("996", "997", "998", "999"):
-        warnings.append("sequences 996 to 999 marked people over a hundred: the birth year may be 18..")
-    full = first17 + citizen_check_character(first17)
-    return Document("resident_id", full, "", birth, "M" if int(full[16]) % 2 else "F", tuple(warnings))
+    over_a_hundred = number[12:] in ("996", "997", "998", "999")
+    return Document(
+        "resident_id",
+        first17 + citizen_check_character(first17),
+        "",
+        birth,
+        _sex(first17[16]),
+        ("converted", "over_a_hundred") if over_a_hundred else ("converted",),
+    )
+
+
+def _sex(last_of_sequence: str) -> Sex:
+    return "M" if int(last_of_sequence) % 2 else "F"
 
 
 def _day(number: str, digits: str) -> date:
@@ -254,16 +284,15 @@ def _day(number: str, digits: str) -> date:
     except ValueError:
         birth = date.min
     if birth.year < 1800:
-        raise _malformed(number, "holds no day of the calendar as birth date; compare it with the card")
+        raise _unusable("birth", number, "resident_id")
     return birth
 
 
-def _free(kind: str, usual: str = "", usually: str = "") -> Callable[[str], Document]:
+def _free(kind: str, usual: str = ".*") -> Callable[[str], Document]:
     def check_free(number: str) -> Document:
         if not re.search(r"\w", number) or len(number) > 40:
-            raise _malformed(number, f"is no number of a {KINDS[kind].name}; write 1 to 40 letters and digits")
-        warnings = () if re.fullmatch(usual or ".*", number) else (f"usually it is {usually}",)
-        return Document(kind, number, "", None, None, warnings)
+            raise _unusable("free", number, kind)
+        return _document(kind, number, "" if re.fullmatch(usual, number) else "unusual_form")
 
     return check_free
 
@@ -272,58 +301,56 @@ def _hk_macau_permit(number: str) -> Document:
     if re.fullmatch("[HM][0-9]{10}", number):
         # The last two digits count the renewals of one holder's card; the nine before them stay for life.
         number = number[:9]
-    return _free("hk_macau_travel_permit", "[HM][0-9]{8}", "H or M and 8 digits")(number)
+    return _free("hk_macau_travel_permit", "[HM][0-9]{8}")(number)
 
 
 def _taiwan_permit(number: str) -> Document:
-    return _free("taiwan_travel_permit", "[0-9]{8}", "8 digits")(re.sub(r"[()（）]", "", number))
+    return _free("taiwan_travel_permit", "[0-9]{8}")(re.sub(r"[()]", "", number))
 
 
 def _credit_code(number: str) -> Document:
     number = number.replace("-", "")
     if len(number) != 18 or any(c not in _CREDIT_ALPHABET for c in number):
-        raise _malformed(number, "is no 统一社会信用代码: 18 digits and letters without I, O, S, V, Z; read it again")
+        raise _unusable("credit_code_form", number, "credit_code")
     expected = credit_code_check_character(number[:17])
     if number[17] != expected:
-        raise _malformed(number, f"fails its check character (GB 32100 wants {expected}); compare it with the licence")
-    warnings: tuple[str, ...] = ()
-    if organisation_check_character(number[8:16]) != number[16]:
-        warnings = ("the organisation code inside (characters 9 to 17, GB 11714) fails its own check",)
-    return Document("credit_code", number, "", None, None, warnings)
+        raise _unusable("credit_code_check", number, "credit_code", expected=expected)
+    inner_holds = organisation_check_character(number[8:16]) == number[16]
+    return _document("credit_code", number, "" if inner_holds else "inner_organisation_code")
 
 
 def _organisation_code(number: str) -> Document:
     number = number.replace("-", "")
     if not re.fullmatch("[0-9A-Z]{8}[0-9X]", number):
-        raise _malformed(number, "is no organisation code: 8 digits or letters and a check character; read it again")
+        raise _unusable("organisation_form", number, "organisation_code")
     if organisation_check_character(number[:8]) != number[8]:
-        raise _malformed(number, "fails its check character (GB 11714); compare it with the certificate")
-    return Document("organisation_code", number)
+        raise _unusable("organisation_check", number, "organisation_code")
+    return _document("organisation_code", number)
 
 
 def _bank_account(number: str) -> Document:
     number = number.replace("-", "")
     if not re.fullmatch("[0-9A-Z]{6,34}", number) or not any(c.isdigit() for c in number):
-        raise _malformed(number, "is no account number: 6 to 34 digits and letters; read it again")
-    warnings = []
+        raise _unusable("account_form", number, "bank_account")
     if not (number.isdigit() and 16 <= len(number) <= 19):
-        warnings.append("a bank card has 16 to 19 digits; the bank's own check of name and account decides")
-    elif not luhn_holds(number):
-        warnings.append("the card number fails the Luhn check; the bank's own check of name and account decides")
-    return Document("bank_account", number, "", None, None, tuple(warnings))
+        return _document("bank_account", number, "not_a_card")
+    return _document("bank_account", number, "" if luhn_holds(number) else "luhn")
 
 
 def _bank_code(number: str) -> Document:
     if not re.fullmatch("[0-9]{12}", number):
-        raise _malformed(number, "is no CNAPS code (联行号): it has 12 digits; ask the bank for it")
-    return Document("bank_code", number)
+        raise _unusable("bank_code_form", number, "bank_code")
+    return _document("bank_code", number)
 
 
 def _institution_code(number: str) -> Document:
     if not re.fullmatch("[0-9A-Z]{12}", number):
-        raise _malformed(number, "is no 医保 institution code: it has 12 characters, such as H33020000001")
-    usual = re.fullmatch("[HP][0-9]{11}", number)
-    return Document("institution_code", number, "", None, None, () if usual else ("usually it is H and 11 digits",))
+        raise _unusable("institution_form", number, "institution_code")
+    return _document("institution_code", number, "" if re.fullmatch("[HP][0-9]{11}", number) else "unusual_form")
+
+
+def _document(kind: str, number: str, warning: str = "") -> Document:
+    return Document(kind, number, warnings=(warning,) if warning else ())
 
 
 class Kind(Fact, frozen=True):
@@ -380,7 +407,7 @@ _CHECKS: dict[str, Callable[[str], Document]] = {
     "passport": _free("passport"),
     "hk_macau_travel_permit": _hk_macau_permit,
     "taiwan_travel_permit": _taiwan_permit,
-    "birth_certificate": _free("birth_certificate", "[A-Z][0-9]{9}", "a letter and 9 digits"),
+    "birth_certificate": _free("birth_certificate", "[A-Z][0-9]{9}"),
     "military_officer": _free("military_officer"),
     "credit_code": _credit_code,
     "organisation_code": _organisation_code,

@@ -10,7 +10,7 @@ from typing import Any
 
 from safeweave import ids
 from safeweave.clock import shanghai_day
-from safeweave.database import Transaction, at_text, marks
+from safeweave.database import Row, Transaction, at_text, marks
 from safeweave.errors import Conflict, NotFound
 from safeweave.events import PersonSeen
 from safeweave.facts import Fact, Sex
@@ -30,6 +30,8 @@ from safeweave.people.person import (
     who,
 )
 
+_VALUES_AT_ONCE = 20_000  # SQLite takes 32,766 parameters, PostgreSQL 65,535
+
 # ---------------------------------------------------------------- finding
 
 
@@ -41,8 +43,6 @@ def find_people(tx: Transaction, seen: Sequence[PersonSeen]) -> list[Found]:
     births = sorted({each.name_birth for each in wanted if each.name_birth})
     leads: dict[tuple[str, str], list[tuple[PersonId, str]]] = {}
     known: dict[PersonId, Candidate] = {}
-    if not (documents or aliases or births):
-        return [NOBODY] * len(wanted)
     documents, births = documents or [""], births or [""]  # an empty list is no SQL everywhere
     aliases = aliases or [("", "", "")]
     found = tx.rows(
@@ -50,7 +50,7 @@ def find_people(tx: Transaction, seen: Sequence[PersonSeen]) -> list[Found]:
         select 'document', lookup, country, person from person_document where lookup in ({marks(documents)})
         union all
         select kind || ':' || issuer, number, '', person from person_alias
-         where (kind, issuer, number) in (values {", ".join(["(?, ?, ?)"] * len(aliases))})
+         where (kind, issuer, number) in (select * from (values {", ".join(["(?, ?, ?)"] * len(aliases))}) as wanted)
         union all
         select 'name', name_birth, '', person from person_name where name_birth in ({marks(births)})
         """,
@@ -165,12 +165,10 @@ def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, P
     asked = sorted(set(ids))
     if not asked:
         return {}
-    heads = tx.rows(
-        f"""
-        select a.id, p.id, p.birth, p.sex, p.died_on, p.language, p.phone, p.email, p.wechat
-          from person a join person p on p.id = coalesce(a.merged_into, a.id)
-         where a.id in ({marks(asked)})
-        """,
+    heads = _in_parts(
+        tx,
+        "select a.id, p.id, p.birth, p.sex, p.died_on, p.language, p.phone, p.email, p.wechat "
+        "from person a join person p on p.id = coalesce(a.merged_into, a.id) where a.id in ({marks})",
         asked,
     )
     current = sorted({head[1] for head in heads})
@@ -178,28 +176,32 @@ def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, P
     documents: dict[PersonId, list[Held]] = {}
     links: dict[PersonId, list[Guardianship]] = {}
     former: dict[PersonId, list[PersonId]] = {}
-    within = marks(current)
-    for person, name, last_day in tx.rows(
-        f"select person, name, last_day from person_name where person in ({within}) "
+    for person, name, last_day in _in_parts(
+        tx,
+        "select person, name, last_day from person_name where person in ({marks}) "
         "order by last_day is null, last_day, name",
         current,
     ):
         names.setdefault(person, []).append(Name(name, _day_of(last_day)))
-    for person, kind, number, country, last_day in tx.rows(
-        f"select person, kind, number, country, last_day from person_document where person in ({within}) "
+    for person, kind, number, country, last_day in _in_parts(
+        tx,
+        "select person, kind, number, country, last_day from person_document where person in ({marks}) "
         "order by added_at, lookup",
         current,
     ):
         documents.setdefault(person, []).append(Held(kind, number, country, _day_of(last_day)))
-    for ward, guardian, proof, first_day, last_day in tx.rows(
-        f"select ward, guardian, proof, first_day, last_day from person_guardian where ward in ({within}) "
+    for ward, guardian, proof, first_day, last_day in _in_parts(
+        tx,
+        "select ward, guardian, proof, first_day, last_day from person_guardian where ward in ({marks}) "
         "order by first_day, guardian",
         current,
     ):
         links.setdefault(ward, []).append(
             Guardianship(ward, guardian, proof, date.fromisoformat(first_day), _day_of(last_day))
         )
-    for person, survivor in tx.rows(f"select id, merged_into from person where merged_into in ({within})", current):
+    for person, survivor in _in_parts(
+        tx, "select id, merged_into from person where merged_into in ({marks}) order by id", current
+    ):
         former.setdefault(survivor, []).append(person)
     return {
         alias: Person(
@@ -275,33 +277,32 @@ def save_people(tx: Transaction, described: Sequence[Particulars], now: datetime
     each change kept; a description that disagrees about name, birth or sex, or whose documents belong to two persons,
     is a conflict and changes nothing.
     """
-    state = _Register(tx, described, now)
-    saved = [state.save(each) for each in described]
-    state.write(tx)
-    return saved
+    registration = Registration(tx, described, now)
+    registration.write(tx)
+    return registration.saved
 
 
-class _Register:
-    """The part of the register that a batch touches, held in memory until it is written."""
+class Registration:
+    """`save_people` in two steps: what would become of each description (`saved`), and writing it.
+
+    `known` holds every person touched as they would then be.
+    """
 
     def __init__(self, tx: Transaction, described: Sequence[Particulars], now: datetime) -> None:
         self.now = now
         lookups = sorted({lookup_of(held.kind, held.number) for each in described for held in each.documents})
-        rows = (
-            tx.rows(f"select lookup, country, person from person_document where lookup in ({marks(lookups)})", lookups)
-            if lookups
-            else []
-        )
+        rows = _in_parts(tx, "select lookup, country, person from person_document where lookup in ({marks})", lookups)
         self.by_document: dict[tuple[str, str], PersonId] = {(row[0], row[1]): row[2] for row in rows}
         self.known = people_by_id(tx, {row[2] for row in rows})
-        self.new_people: dict[PersonId, Particulars] = {}
+        self.new_people: list[PersonId] = []
         self.names: list[tuple[PersonId, Name, date | None]] = []
         self.ended_names: list[tuple[str, PersonId, str]] = []
         self.documents: list[tuple[PersonId, Held]] = []
         self.ended_documents: list[tuple[str, str, str]] = []
         self.changes: list[tuple[PersonId, str, str, str]] = []
+        self.saved = [self._save(each) for each in described]
 
-    def save(self, told: Particulars) -> Saved:
+    def _save(self, told: Particulars) -> Saved:
         keys = [_key_of(held) for held in told.documents]
         owners = {self.by_document[key] for key in keys if key in self.by_document}
         if len(owners) > 1:
@@ -323,7 +324,7 @@ class _Register:
 
     def _add(self, told: Particulars, keys: list[tuple[str, str]]) -> PersonId:
         person = PersonId(ids.fresh("person"))
-        self.new_people[person] = told
+        self.new_people.append(person)
         names = (*map(self._ended, told.former_names), Name(told.name))
         self.names += ((person, name, told.birth) for name in names)
         self.documents += ((person, held) for held in told.documents)
@@ -565,6 +566,16 @@ def _add_changes(tx: Transaction, changes: Iterable[tuple[PersonId, str, str, st
 
 def _key_of(held: Held) -> tuple[str, str]:
     return (lookup_of(held.kind, held.number), held.country)
+
+
+def _in_parts(tx: Transaction, sql: str, values: Sequence[object]) -> list[Row]:
+    """The rows of a query with `in ({marks})`; one statement, but for more values than an engine takes at once."""
+    return [
+        row
+        for start in range(0, len(values), _VALUES_AT_ONCE)
+        for part in (values[start : start + _VALUES_AT_ONCE],)
+        for row in tx.rows(sql.format(marks=marks(part)), part)
+    ]
 
 
 def _text(value: date | str | None) -> str:

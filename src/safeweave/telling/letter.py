@@ -145,12 +145,12 @@ class Sum(Fact):
 
 
 class Item(Fact):
-    """One bill line: what it is, what it cost, what is paid, and the cuts between the two."""
+    """One bill line: what it is, what it cost, the cuts as (label, amount below zero), and what is left and paid."""
 
     label: str
     amount: str
     paid: str
-    cuts: tuple[str, ...] = ()
+    cuts: tuple[tuple[str, str], ...] = ()
     total: bool = False
 
 
@@ -224,10 +224,12 @@ def letter(facts: LetterFacts, language: Language) -> Letter:
     )
 
 
-def reason(code: str, use: Literal["short", "insured", "examiner"], language: Language, amount: int = 0, clause: str = "") -> str:
+def reason(
+    code: str, use: Literal["short", "insured", "examiner"], language: Language, amount: int = 0, clause: str = ""
+) -> str:
     """What a reason code means: a label, a sentence for the insured, or what an examiner does about it.
 
-    `clause` is one clause or several joined by "、"; KeyError if the code has no words.
+    `clause` is one clause or several, joined; KeyError if the code has no words.
     """
     named = say("letters.clause", language, clause=clause) if clause else ""
     return say(f"reasons.{code}.{use}", language, amount=shown(amount), clause=named)
@@ -245,7 +247,9 @@ def _check(facts: LetterFacts) -> None:
     for result in facts.results:
         rows = _rows(facts, result)
         if rows and sum(line.paid for line in rows) != result.payable:
-            raise InvariantBroken(f"letter {facts.id}: the lines of benefit {result.benefit} do not sum to what it pays")
+            raise InvariantBroken(
+                f"letter {facts.id}: the lines of benefit {result.benefit} do not sum to what it pays"
+            )
     if facts.results and sum(result.payable for result in facts.results) != facts.payable:
         raise InvariantBroken(f"letter {facts.id}: the benefits do not sum to {yuan_shown(facts.payable)}")
 
@@ -254,17 +258,18 @@ def _rows(facts: LetterFacts, result: BenefitResult) -> list[LineResult]:
     return [line for line in facts.lines if (line.benefit, line.period) == (result.benefit, result.period)]
 
 
-def _summed(cuts: Iterable[Cut]) -> list[tuple[str, int, str]]:
+def _summed(cuts: Iterable[Cut], language: Language) -> list[tuple[str, int, str]]:
     """(reason, amount, clauses) of these cuts, one per reason, in the order they are computed in."""
+    comma = say("letters.clauses", language)
     amounts: dict[str, int] = {}
     clauses: dict[str, dict[str, None]] = {}
     for cut in cuts:
         amounts[cut.reason] = amounts.get(cut.reason, 0) + cut.amount
         if cut.clause:
             clauses.setdefault(cut.reason, {})[cut.clause] = None
-    order = {code: place for place, code in enumerate(CUT_REASONS)}
+    order: dict[str, int] = {code: place for place, code in enumerate(CUT_REASONS)}
     return [
-        (code, amounts[code], "、".join(clauses.get(code, ())))
+        (code, amounts[code], comma.join(clauses.get(code, ())))
         for code in sorted(amounts, key=lambda code: order.get(code, len(order)))
     ]
 
@@ -367,7 +372,7 @@ class _Voice:
                 shown(-amount),
                 reason(code, "insured", self.language, amount, clauses),
             )
-            for code, amount, clauses in _summed(cuts)
+            for code, amount, clauses in _summed(cuts, self.language)
             if not (code == "netted" and amount == 0)
         )
 
@@ -380,7 +385,7 @@ class _Voice:
                 self._item(line),
                 shown(line.amount),
                 shown(line.paid),
-                tuple(self._cut(code, amount, clauses) for code, amount, clauses in _summed(line.cuts)),
+                tuple(self._cut(code, amount, clauses) for code, amount, clauses in _summed(line.cuts, self.language)),
             )
             for line in rows
         ]
@@ -399,10 +404,9 @@ class _Voice:
         name = item.name if item else ""
         return f"{line.no}. {kind}" + (f" · {name}" if name and name != kind else "")
 
-    def _cut(self, code: str, amount: int, clauses: str) -> str:
+    def _cut(self, code: str, amount: int, clauses: str) -> tuple[str, str]:
         clause = self.say("clause", clause=clauses) if clauses else ""
-        label = reason(code, "short", self.language)
-        return self.say("minus_cut", label=label, amount=shown(amount), clause=clause)
+        return reason(code, "short", self.language) + clause, shown(-amount)
 
     def altogether(self) -> Section | None:
         """The benefits summed, and the difference to what was paid before; None where one benefit says it all."""
@@ -464,7 +468,7 @@ class _Voice:
         cuts += [cut for result in self.facts.results for cut in result.cuts]
         points = [
             reason(code, "insured", self.language, amount, clauses)
-            for code, amount, clauses in _summed(cuts)
+            for code, amount, clauses in _summed(cuts, self.language)
             if code != "netted"
         ]
         paragraphs = list(self._note())

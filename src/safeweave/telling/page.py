@@ -15,7 +15,8 @@ _TEXT_WIDTH = 76  # columns; a Chinese character takes two
 @cache
 def _template() -> Template:
     loader = PackageLoader("safeweave.telling")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template("letter.html")  # fmt: skip
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return pages.get_template("letter.html")
 
 
 def html(letter: Letter) -> str:
@@ -40,7 +41,7 @@ def _lines(letter: Letter) -> Iterator[str]:
     yield ""
     label_width = max(width(label) for label, _ in letter.about)
     for label, value in letter.about:
-        yield padded(label, label_width) + "  " + value
+        yield padded(label, label_width + 2) + value
     yield ""
     yield letter.greeting
     for paragraph in letter.opening:
@@ -77,7 +78,7 @@ def _sum(row: Sum) -> Iterator[str]:
         yield " " * (_TEXT_WIDTH - 14) + "-" * 14
     yield padded(row.label, _TEXT_WIDTH - 14) + row.amount.rjust(14)
     if row.why:
-        for line in wrapped(row.why, _TEXT_WIDTH - 18):
+        for line in wrapped(row.why, _TEXT_WIDTH - 2):
             yield "  " + line
 
 
@@ -85,8 +86,8 @@ def _item(item: Item) -> Iterator[str]:
     if item.total:
         yield "-" * _TEXT_WIDTH
     yield padded(item.label, _TEXT_WIDTH - 28) + item.amount.rjust(14) + item.paid.rjust(14)
-    for cut in item.cuts:
-        yield "     " + cut
+    for label, amount in item.cuts:
+        yield padded("     " + label, _TEXT_WIDTH - 28) + amount.rjust(14)
 
 
 # ---------------------------------------------------------------- Chinese in columns
@@ -100,8 +101,8 @@ def width(text: str) -> int:
 
 
 def padded(text: str, columns: int) -> str:
-    """The text with spaces up to that many columns; two at least, so that what follows stands apart."""
-    return text + " " * max(columns - width(text), 2)
+    """The text with spaces up to that many columns, one at least."""
+    return text + " " * max(columns - width(text), 1)
 
 
 def wrapped(text: str, columns: float) -> list[str]:
@@ -112,8 +113,8 @@ def wrapped(text: str, columns: float) -> list[str]:
 def broken(text: str, room: float, measure: Callable[[str], float]) -> list[str]:
     """The text in lines that measure no more than `room`.
 
-    Lines break at spaces and between Chinese characters, never before a closing mark nor after an opening one; a word
-    longer than a line is cut.
+    Lines break at spaces and between Chinese characters, never before a closing mark, after an opening one, or between
+    a number and the Chinese word it belongs to; a word longer than a line is cut.
     """
     lines: list[str] = []
     line = ""
@@ -138,17 +139,21 @@ def _pieces(text: str) -> list[str]:
     """The text cut wherever a line may break."""
     pieces: list[str] = []
     for sign in text:
-        glued = bool(pieces) and (
-            sign in _CLOSING
-            or sign == " "
-            or pieces[-1][-1] in _OPENING
-            or (pieces[-1][-1] != " " and not _wide(sign) and not _wide(pieces[-1][-1]))
-        )
-        if glued:
+        if pieces and _belongs(pieces[-1], sign):
             pieces[-1] += sign
         else:
             pieces.append(sign)
     return pieces
+
+
+def _belongs(piece: str, sign: str) -> bool:
+    last = piece[-1]
+    if sign == " " or sign in _CLOSING or last in _OPENING:
+        return True
+    if last == " ":
+        before = piece[-2:-1]
+        return (before.isdigit() and _wide(sign)) or (sign.isdigit() and before != "" and _wide(before))
+    return not _wide(sign) and not _wide(last)
 
 
 def _wide(sign: str) -> bool:

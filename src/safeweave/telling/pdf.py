@@ -6,26 +6,30 @@ characters it uses: they are lifted out of one font kept open, which is far quic
 
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import as_file, files
+from io import BytesIO
 from threading import Lock
 
-from fontTools.fontBuilder import FontBuilder
-from fontTools.ttLib import TTFont
+from fontTools.fontBuilder import FontBuilder  # type: ignore[import-untyped]
+from fontTools.ttLib import TTFont, newTable  # type: ignore[import-untyped]
 from fpdf import FPDF
 from fpdf.enums import TextMode
 
-from safeweave.telling.letter import Letter
+from safeweave.telling.letter import Item, Letter, Sum
 from safeweave.telling.page import broken
 from safeweave.words import say
 
 STAND_IN = "\u3013"  # the geta mark 〓, printers' sign for a character they do not have
-_REGULAR = "letter"
+_FAMILY = "letter"
 _INK, _SOFT, _ACCENT, _PALE, _RULE = (29, 39, 51), (90, 102, 117), (12, 107, 100), (238, 246, 244), (216, 225, 223)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 188.0, 20.0, 274.0  # millimetres
+_NO_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # the letter says its day; the file must not differ from run to run
+_LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 188.0, 17.0, 277.0  # millimetres
 _WIDTH = _RIGHT - _LEFT
-_LEADING = 0.62  # line height in millimetres per point of size
+_POINT = 25.4 / 72  # millimetres
+_BODY, _SMALL, _SMALL_LINE = 10.5, 8.8, 4.25
+_LEADING = 0.55  # line height in millimetres per point of size
 
 _lifting = Lock()  # fontTools reads glyphs lazily and not for two threads at once
 
@@ -36,7 +40,8 @@ def pdf(letter: Letter) -> bytes:
     with tempfile.NamedTemporaryFile(suffix=".ttf") as font:
         font.write(_font_for(_characters(letter)))
         font.flush()
-        sheet.add_font(_REGULAR, fname=font.name)
+        sheet.add_font(_FAMILY, fname=font.name)
+        sheet.fonts[_FAMILY].ttfont.recalcBBoxes = False  # type: ignore[union-attr] # right already, and slow to redo
         sheet.write_letter()
         return bytes(sheet.output())
 
@@ -44,11 +49,19 @@ def pdf(letter: Letter) -> bytes:
 # ---------------------------------------------------------------- the font
 
 
+# What holds for every glyph of the master holds for some of them too, so it need not be worked out again.
+_BOUNDS = {
+    "head": ("created", "modified", "xMin", "yMin", "xMax", "yMax"),
+    "maxp": ("maxPoints", "maxContours", "maxCompositePoints", "maxCompositeContours", "maxComponentElements",
+             "maxComponentDepth"),
+}  # fmt: skip
+
+
 @cache
 def _master() -> TTFont:
     with as_file(files("safeweave.telling").joinpath("fonts", "NotoSansSC-Letters.woff")) as path:
         font = TTFont(path, recalcTimestamp=False)
-        font["glyf"], font["hmtx"]  # noqa: B018 - read now, while the file is there
+        font.ensureDecompiled(recurse=False)  # read now, while the file is there
     return font
 
 
@@ -63,30 +76,40 @@ def _font_for(characters: set[str]) -> bytes:
         builder = FontBuilder(master["head"].unitsPerEm, isTTF=True)
         builder.setupGlyphOrder(order)
         builder.setupCharacterMap(cmap)
-        builder.setupGlyf({name: outlines[name] for name in order}, calcGlyphBounds=False)
+        glyf = builder.font["glyf"] = newTable("glyf")
+        glyf.glyphs = {name: outlines.glyphs[name] for name in order}  # `glyphs` leaves them packed as in the file
+        glyf.glyphOrder = order
+        builder.font["loca"] = newTable("loca")
         builder.setupHorizontalMetrics({name: metrics[name] for name in order})
     line = master["hhea"]
     builder.setupHorizontalHeader(ascent=line.ascent, descent=line.descent)
     builder.setupNameTable({"familyName": "Noto Sans SC", "styleName": "Regular", "fullName": "Noto Sans SC"})
     builder.setupOS2(sTypoAscender=line.ascent, sTypoDescender=line.descent, sCapHeight=master["OS/2"].sCapHeight)
     builder.setupPost(keepGlyphNames=False)
-    builder.font["head"].created = builder.font["head"].modified = master["head"].created
-    builder.font.recalcTimestamp = False
-    buffer = tempfile.SpooledTemporaryFile(max_size=1 << 22)
-    with buffer:
-        builder.save(buffer)
-        buffer.seek(0)
-        return buffer.read()
+    for table, fields in _BOUNDS.items():
+        for field in fields:
+            setattr(builder.font[table], field, getattr(master[table], field))
+    builder.font.recalcTimestamp = builder.font.recalcBBoxes = False
+    buffer = BytesIO()
+    builder.save(buffer)
+    return buffer.getvalue()
 
 
 @cache
-def _has(sign: str) -> bool:
+def _advance(sign: str) -> int:
+    """The width of a character in thousandths of the type size; 0 if the font does not have it."""
     with _lifting:
-        return ord(sign) in _master().getBestCmap()
+        name = _master().getBestCmap().get(ord(sign))
+        return _master()["hmtx"][name][0] if name else 0
+
+
+def _width(text: str, size: float) -> float:
+    """The width of a printable text in millimetres."""
+    return sum(map(_advance, text)) * size * _POINT / 1000
 
 
 def _printable(text: str) -> str:
-    return "".join(sign if _has(sign) else STAND_IN for sign in text)
+    return "".join(sign if _advance(sign) else STAND_IN for sign in text)
 
 
 def _characters(letter: Letter) -> set[str]:
@@ -122,7 +145,7 @@ class _Sheet(FPDF):
         self.set_title(f"{letter.title} {letter.id}")
         self.set_author(letter.sender)
         self.set_producer("safeweave")
-        self.set_creation_date(datetime.combine(datetime(2000, 1, 1).date(), time(), UTC))
+        self.set_creation_date(_NO_TIME)
         self.y_at = _TOP
 
     def write_letter(self) -> None:
@@ -144,18 +167,15 @@ class _Sheet(FPDF):
             for paragraph in section.paragraphs:
                 self._paragraph(paragraph)
             for row in section.sums:
-                self._row((row.label,), (row.why,) if row.why else (), (row.amount,), row.total)
+                self._sum(row)
             if section.sums_foot:
                 self.y_at += 1
                 self._paragraph(section.sums_foot, 9, _SOFT)
-            if section.items:
-                self._columns()
-            for item in section.items:
-                self._row((item.label,), item.cuts, (item.amount, item.paid), item.total)
+            self._items(section.items)
             for point in section.points:
                 self._point(point)
-        self._need(26)
-        self.y_at += 7
+        self._need(24)
+        self.y_at += 5
         for line in (letter.closing, letter.sender, letter.made_on):
             self._line(line, 10.5, _INK)
 
@@ -163,10 +183,10 @@ class _Sheet(FPDF):
         self._set(8, _SOFT)
         self.set_draw_color(*_RULE)
         self.set_line_width(0.2)
-        self.line(_LEFT, 281, _RIGHT, 281)
-        self.text(_LEFT, 286, _printable(self.letter.footer))
+        self.line(_LEFT, 282, _RIGHT, 282)
+        self.text(_LEFT, 287, _printable(self.letter.footer))
         page = say("letters.page", self.letter.language, page=self.page_no())
-        self.text(_RIGHT - self.get_string_width(page), 286, page)
+        self.text(_RIGHT - _width(page, 8), 287, page)
 
     # ------------------------------------------------------------ pieces
 
@@ -174,30 +194,28 @@ class _Sheet(FPDF):
         self.set_fill_color(*_PALE)
         self.rect(_LEFT, self.y_at, _WIDTH, 16, style="F", round_corners=True, corner_radius=1.5)
         self._set(11, _INK)
-        self.text(_LEFT + 5, self.y_at + 9.6, _printable(self.letter.headline_label))
+        self._put(_LEFT + 5, self.y_at + 9.6, _printable(self.letter.headline_label), 11)
         self._set(19, _ACCENT)
         amount = _printable(self.letter.headline)
-        self._strong(_RIGHT - 5 - self.get_string_width(amount), self.y_at + 10.7, amount, 19)
+        self._put(_RIGHT - 5 - _width(amount, 19), self.y_at + 10.7, amount, 19, strong=True)
         self.y_at += 22
 
     def _about(self) -> None:
-        self._set(10, _SOFT)
-        indent = max(self.get_string_width(_printable(label)) for label, _ in self.letter.about) + 6
+        indent = max(_width(_printable(label), 10) for label, _ in self.letter.about) + 6
         for label, value in self.letter.about:
             lines = self._broken(value, 10, _WIDTH - indent)
-            self._need(len(lines) * 6)
-            for number, line in enumerate(lines):
-                if number == 0:
-                    self._set(10, _SOFT)
-                    self.text(_LEFT, self.y_at + 4, _printable(label))
-                self._set(10, _INK)
-                self.text(_LEFT + indent, self.y_at + 4, line)
-                self.y_at += 6
-        self.y_at += 3.5
+            self._need(len(lines) * 5.5)
+            self._set(10, _SOFT)
+            self._put(_LEFT, self.y_at + 4, _printable(label), 10)
+            self._set(10, _INK)
+            for line in lines:
+                self._put(_LEFT + indent, self.y_at + 4, line, 10)
+                self.y_at += 5.5
+        self.y_at += 3
 
     def _heading(self, text: str) -> None:
-        self._need(26)  # never a heading alone at the foot of a page
-        self.y_at += 6
+        self._need(32)  # never a heading alone at the foot of a page
+        self.y_at += 5 if self.y_at > _TOP else 0
         self._line(text, 12, _ACCENT, strong=True)
         self.y_at += 1
 
@@ -215,83 +233,90 @@ class _Sheet(FPDF):
             self._line(line, 10, _INK, indent=5)
         self.y_at += 1.4
 
+    def _sum(self, row: Sum) -> None:
+        small = self._broken(row.why, _SMALL, _WIDTH - 36) if row.why else []
+        self._need(10 + len(small) * _SMALL_LINE)
+        self._amounts(row.label, (row.amount,), row.total)
+        for line in small:
+            self._set(_SMALL, _SOFT)
+            self.text(_LEFT, self.y_at + 3.4, line)
+            self.y_at += _SMALL_LINE
+        self._end_row(row.total)
+
+    def _items(self, items: Sequence[Item]) -> None:
+        """Bill lines, each with its cuts on one page; the column heads stand again on every page."""
+        for number, item in enumerate(items):
+            if self._need(10 + len(item.cuts) * _SMALL_LINE) or number == 0:
+                self._columns()
+            self._amounts(item.label, (item.amount, item.paid), item.total)
+            for label, amount in item.cuts:
+                self._set(_SMALL, _SOFT)
+                self.text(_LEFT + 4, self.y_at + 3.4, self._broken(label, _SMALL, _WIDTH - 70)[0])
+                self._right((amount, ""), self.y_at + 3.4, _SMALL)
+                self.y_at += _SMALL_LINE
+            self._end_row(item.total)
+
     def _columns(self) -> None:
         self._set(9, _SOFT)
-        words = [say(f"letters.items.{key}", self.letter.language) for key in ("what", "amount", "paid")]
-        self.text(_LEFT, self.y_at + 3.5, words[0])
-        self._right(words[1:], self.y_at + 3.5)
+        what, *amounts = (say(f"letters.items.{key}", self.letter.language) for key in ("what", "amount", "paid"))
+        self.text(_LEFT, self.y_at + 3.5, what)
+        self._right(amounts, self.y_at + 3.5, 9)
         self.y_at += 5.5
         self._rule(_RULE, 0.2)
 
-    def _row(self, labels: Sequence[str], notes: Sequence[str], amounts: Sequence[str], total: bool) -> None:
-        """A label with small notes below it on the left, amounts on the right, a rule below (above a total)."""
-        room = _WIDTH - 30 * len(amounts) - 6
-        head = [line for label in labels for line in self._broken(label, 10.5, room)]
-        small = [line for note in notes for line in self._broken(note, 8.8, room)]
-        self._need(len(head) * 6 + len(small) * 4.8 + 4)
+    def _amounts(self, label: str, amounts: Sequence[str], total: bool) -> None:
+        """A label on the left, its amounts on the right; below a dark rule and stronger if it is a total."""
         if total:
             self._rule(_INK, 0.35)
-        self.y_at += 1.8
-        self._set(10.5, _INK)
-        if total:
-            self._right(amounts, self.y_at + 4.3, strong=True)
-        else:
-            self._right(amounts, self.y_at + 4.3)
-        for line in head:
-            self._set(10.5, _INK)
-            if total:
-                self._strong(_LEFT, self.y_at + 4.3, line, 10.5)
-            else:
-                self.text(_LEFT, self.y_at + 4.3, line)
-            self.y_at += 6
-        for line in small:
-            self._set(8.8, _SOFT)
-            self.text(_LEFT, self.y_at + 3.4, line)
-            self.y_at += 4.8
-        self.y_at += 1.6
+        self.y_at += 1.3
+        self._set(_BODY, _INK)
+        self._right(amounts, self.y_at + 4.3, _BODY, strong=total)
+        for line in self._broken(label, _BODY, _WIDTH - 32 * len(amounts)):
+            self._put(_LEFT, self.y_at + 4.3, line, _BODY, strong=total)
+            self.y_at += 5.7
+
+    def _end_row(self, total: bool) -> None:
+        self.y_at += 1.2
         if not total:
             self._rule(_RULE, 0.2)
 
-    def _right(self, amounts: Sequence[str], baseline: float, strong: bool = False) -> None:
+    def _right(self, amounts: Sequence[str], baseline: float, size: float, *, strong: bool = False) -> None:
+        """Amounts in columns of 30 mm, the last one at the right edge."""
         for place, amount in enumerate(reversed(amounts)):
-            x = _RIGHT - place * 30 - self.get_string_width(amount)
-            if strong:
-                self._strong(x, baseline, amount, 10.5)
-            else:
-                self.text(x, baseline, amount)
+            self._put(_RIGHT - place * 30 - _width(amount, size), baseline, amount, size, strong=strong)
 
     def _line(self, text: str, size: float, colour: Sequence[int], *, strong: bool = False, indent: float = 0) -> None:
         height = size * _LEADING
         self._need(height)
         self._set(size, colour)
-        baseline = self.y_at + height * 0.72
-        if strong:
-            self._strong(_LEFT + indent, baseline, _printable(text), size)
-        else:
-            self.text(_LEFT + indent, baseline, _printable(text))
+        self._put(_LEFT + indent, self.y_at + height * 0.72, _printable(text), size, strong=strong)
         self.y_at += height
 
-    def _strong(self, x: float, y: float, text: str, size: float) -> None:
-        """Bolder text: the one weight we carry, with its outline drawn as well."""
-        with self.local_context(text_mode=TextMode.FILL_STROKE, line_width=size * 0.009):
-            colour = self.text_color
-            self.set_draw_color(colour)
-            self.text(x, y, text)
+    def _put(self, x: float, baseline: float, text: str, size: float, *, strong: bool = False) -> None:
+        """Text in the colour that is set; strong text, for the one weight we carry, has its outline drawn as well."""
+        if strong:
+            with self.local_context(text_mode=TextMode.FILL_STROKE, line_width=size * 0.009):
+                self.set_draw_color(self.text_color)  # type: ignore[arg-type]
+                self.text(x, baseline, text)
+        elif text:
+            self.text(x, baseline, text)
 
     def _rule(self, colour: Sequence[int], thickness: float) -> None:
         self.set_draw_color(*colour)
         self.set_line_width(thickness)
         self.line(_LEFT, self.y_at, _RIGHT, self.y_at)
 
-    def _need(self, height: float) -> None:
-        if self.y_at + height > _BOTTOM:
-            self.add_page()
-            self.y_at = _TOP
+    def _need(self, height: float) -> bool:
+        """Whether a new page had to begin for something so high."""
+        if self.y_at + height <= _BOTTOM:
+            return False
+        self.add_page()
+        self.y_at = _TOP
+        return True
 
     def _set(self, size: float, colour: Sequence[int]) -> None:
-        self.set_font(_REGULAR, size=size)
+        self.set_font(_FAMILY, size=size)
         self.set_text_color(*colour)
 
     def _broken(self, text: str, size: float, room: float) -> list[str]:
-        self.set_font(_REGULAR, size=size)
-        return broken(_printable(text), room, self.get_string_width)
+        return broken(_printable(text), room, lambda part: _width(part, size))

@@ -4,40 +4,52 @@ A message is stored with fsync before it is acknowledged. A stranger's or unread
 wrong and where, and kept for repair.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from safeweave.clock import Clock
-from safeweave.database import Database
-from safeweave.exchange import hl7v2, inbound, senders
-from safeweave.exchange.formats import Limits, Sender
-from safeweave.exchange.inbound import Fault, Receipt
-
-Signal = Callable[[], None]
+from safeweave.database import Database, Transaction
+from safeweave.events import Event
+from safeweave.exchange import inbound, senders
+from safeweave.exchange.formats import Limits, hl7v2
+from safeweave.exchange.inbound import Arrived, Fault, Receipt
+from safeweave.worker import Worker
 
 _STATUS = {"taken": 200, "duplicate": 200, "conflict": 409, "refused": 400}
 
 
-def receive(database: Database, raw: bytes, sender: Sender, limits: Limits, clock: Clock, content_type: str | None) -> Receipt:
-    """The receipt of one message, which is stored when this returns."""
-    arrived = inbound.open_message(raw, sender, limits, content_type)
-    with database.transaction() as tx:
-        return inbound.take(tx, [arrived], clock())[0]
+@dataclass(frozen=True)
+class Hall:
+    """What stands behind every door."""
 
+    database: Database
+    worker: Worker
+    limits: Limits
+    clock: Clock
 
-def refuse(database: Database, raw: bytes, fault: Fault, clock: Clock) -> Receipt:
-    """The receipt of a message nobody we know has sent; it is kept for repair."""
-    with database.transaction() as tx:
-        return inbound.take(tx, [inbound.Arrived(raw, inbound.unknown_sender(), None, fault)], clock())[0]
+    def receive(self, arrived: Arrived, received_at: datetime, answer: inbound.Answer | None = None) -> Receipt:
+        """The receipt of one message, which is stored when this returns, with what could follow from it at once."""
+
+        def write(tx: Transaction) -> tuple[Receipt, Sequence[Event], datetime]:
+            receipts, told = inbound.take(tx, [arrived], received_at, answer)
+            return receipts[0], told, received_at
+
+        return self.worker.accept(write)
+
+    def stranger(self, raw: bytes, fault: Fault) -> Arrived:
+        """A message nobody we know has sent, to be kept for repair."""
+        return Arrived(raw, inbound.unknown_sender(), None, fault)
 
 
 # ---------------------------------------------------------------- HTTP
 
 
-def http_door(database: Database, limits: Limits, clock: Clock, signal: Signal) -> FastAPI:
+def http_door(hall: Hall) -> FastAPI:
     """The HTTP door: POST /fhir, /fhir/{type}, /ebills, /settlements; GET /fhir/metadata, /health."""
     app = FastAPI(title="safeweave hospital door", version="1", docs_url="/docs", redoc_url=None)
 
@@ -45,17 +57,20 @@ def http_door(database: Database, limits: Limits, clock: Clock, signal: Signal) 
         raw = bytearray()
         async for part in request.stream():
             raw += part
-            if len(raw) > limits.max_bytes:
-                fault = Fault(f"the message is larger than {limits.max_bytes} bytes; send it in smaller parts", field="body")
-                return Receipt("refused", fault=fault), 413
+            if len(raw) > hall.limits.max_bytes:
+                what = f"the message is larger than {hall.limits.max_bytes} bytes; send it in smaller parts"
+                return Receipt("refused", fault=Fault(what, field="body")), 413
+        received_at = hall.clock()
         _, _, token = request.headers.get("authorization", "").partition("Bearer ")
-        with database.reading() as tx:
+        return await run_in_threadpool(take, bytes(raw), token, content_type, received_at)
+
+    def take(raw: bytes, token: str, content_type: str, received_at: datetime) -> tuple[Receipt, int]:
+        with hall.database.reading() as tx:
             sender = senders.by_token(tx, token) if token else None
         if sender is None:
             fault = Fault("the bearer token belongs to no registered sender; ask the insurer for one", field="Authorization")
-            return await run_in_threadpool(refuse, database, bytes(raw), fault, clock), 401
-        receipt = await run_in_threadpool(receive, database, bytes(raw), sender, limits, clock, content_type)
-        signal()
+            return hall.receive(hall.stranger(raw, fault), received_at), 401
+        receipt = hall.receive(inbound.open_message(raw, sender, hall.limits, content_type), received_at)
         return receipt, _STATUS[receipt.status]
 
     async def fhir(request: Request) -> Response:
@@ -122,25 +137,24 @@ def _outcome(receipt: Receipt) -> bytes:
 # ---------------------------------------------------------------- MLLP
 
 
-def hl7_answer(database: Database, limits: Limits, clock: Clock, signal: Signal) -> Callable[[bytes], Awaitable[bytes]]:
+def hl7_answer(hall: Hall) -> Callable[[bytes], Awaitable[bytes]]:
     """What answers each HL7 v2 message on the MLLP door with its ACK or NAK."""
 
     def acknowledge(arrived: inbound.Arrived, receipt: Receipt) -> bytes:
         code = "AA" if receipt.fault is None else ("AR" if arrived.sender.id == senders.UNKNOWN else "AE")
-        return hl7v2.ack(arrived.raw, code, receipt.fault, clock())
+        return hl7v2.ack(arrived.raw, code, receipt.fault, hall.clock())
 
     def answer(raw: bytes) -> bytes:
+        received_at = hall.clock()
         application, facility = hl7v2.sending_system(raw)
-        with database.reading() as tx:
+        with hall.database.reading() as tx:
             sender = senders.by_hl7(senders.every(tx).values(), application, facility)
         if sender is None:
-            stranger = Fault("MSH-3 and MSH-4 name no registered sender; ask the insurer to register them", field="MSH-4")
-            arrived = inbound.Arrived(raw, inbound.unknown_sender(), None, stranger)
+            fault = Fault("MSH-3 and MSH-4 name no registered sender; ask the insurer to register them", field="MSH-4")
+            arrived = hall.stranger(raw, fault)
         else:
-            arrived = inbound.open_message(raw, sender, limits, "x-application/hl7-v2+er7")
-        with database.transaction() as tx:
-            receipt = inbound.take(tx, [arrived], clock(), acknowledge)[0]
-        signal()
+            arrived = inbound.open_message(raw, sender, hall.limits, "x-application/hl7-v2+er7")
+        receipt = hall.receive(arrived, received_at, acknowledge)
         return receipt.answer or acknowledge(arrived, receipt)
 
     async def answer_without_blocking(raw: bytes) -> bytes:

@@ -29,7 +29,9 @@ def format_of(raw: bytes, content_type: str | None = None) -> Format:
     if start.startswith(b"MSH"):
         return "hl7v2"
     if start.startswith((b"FHS", b"BHS")):
-        raise Malformed("an HL7 batch; send its messages one by one", line=1, field="FHS" if start[:1] == b"F" else "BHS")
+        raise Malformed(
+            "an HL7 batch; send its messages one by one", line=1, field="FHS" if start[:1] == b"F" else "BHS"
+        )
     if start.startswith(b"ISA"):
         return "x12"
     if start.startswith(b"<") or raw[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -32,6 +32,7 @@ from safeweave.events import (
 )
 from safeweave.exchange.formats.reading import Limits, Reading, Sender
 from safeweave.exchange.formats.values import (
+    DISCHARGES,
     DISPOSITIONS,
     birthday_in,
     category_of,
@@ -45,8 +46,9 @@ from safeweave.exchange.formats.values import (
     note,
     noted,
     other_hospital,
+    shown,
 )
-from safeweave.facts import Sex, Ward
+from safeweave.facts import Ward
 from safeweave.money import Fen
 
 SEGMENT_ORDER, REQUIRED_MISSING, WRONG_TYPE, NOT_IN_TABLE, INTERNAL = 100, 101, 102, 103, 207  # HL7 table 0357
@@ -73,7 +75,9 @@ _CHARACTER_SETS = {
     "GBK": "gb18030",
     "GB2312": "gb18030",
 }
-_ESCAPE_OR_HEX = re.compile(r"[FSRTE]|X(?:[0-9A-Fa-f]{2})+|\.br|\.sp[0-9]*|[HN]|[CMZ][^\\]*|\.(?:in|ti|fi|nf|ce|sk)[^\\]*")
+_ESCAPE_OR_HEX = re.compile(
+    r"[FSRTE]|X(?:[0-9A-Fa-f]{2})+|\.br|\.sp[0-9]*|[HN]|[CMZ][^\\]*|\.(?:in|ti|fi|nf|ce|sk)[^\\]*"
+)
 _SEGMENT_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 _KIND_BY_TYPE = {  # HL7 table 0203 to kinds of people.identity
@@ -85,16 +89,6 @@ _KIND_BY_TYPE = {  # HL7 table 0203 to kinds of people.identity
     "BCT": "birth_certificate",
     "BR": "birth_certificate",
     "MI": "military_officer",
-}
-_TABLE_0112 = {  # two-digit discharge dispositions
-    "01": "1",
-    "02": "2",
-    "05": "2",
-    "06": "1",
-    "07": "4",
-    "08": "1",
-    "43": "2",
-    **{str(code): "5" for code in (*range(20, 30), 40, 41, 42)},
 }
 
 
@@ -213,7 +207,9 @@ class _Message:
     @property
     def visit(self) -> str:
         """PV1-19, else the account of PID-18, else ""."""
-        return (self.visit_segment.get(19) if self.visit_segment else "") or (self.patient.get(18) if self.patient else "")
+        return (self.visit_segment.get(19) if self.visit_segment else "") or (
+            self.patient.get(18) if self.patient else ""
+        )
 
     @property
     def visit_needed(self) -> str:
@@ -257,7 +253,7 @@ class _Message:
         return None
 
     def diagnoses(self) -> tuple[Diagnosis, ...]:
-        found = []
+        found: list[Diagnosis] = []
         for segment in self.all("DG1"):
             code = segment.get(3)
             if not code:
@@ -295,7 +291,7 @@ class _Message:
         if self.patient is not None and self.patient.get(30).upper() == "Y":
             return "5"
         code = self.visit_segment.get(36) if self.visit_segment else ""
-        found = code if code in DISPOSITIONS else _TABLE_0112.get(code, "")
+        found = code if code in DISPOSITIONS else DISCHARGES.get(code, "")
         if code and not found:
             note(self.notes, f'discharge disposition "{code[:20]}" is not known')
         return found  # type: ignore[return-value]
@@ -319,7 +315,7 @@ def read(raw: bytes, sender: Sender, limits: Limits) -> Reading:
     sent_at = message.instant(header, 7)
     sequence = header.whole(13)
     if sequence and not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 15):
-        raise header.fault(13, f'"{sequence[:20]}" is not a sequence number; write digits or leave it empty')
+        raise header.fault(13, f"{shown(sequence)} is not a sequence number; write digits or leave it empty")
 
     kind = f"{message.code}^{message.trigger}" if message.trigger else message.code
     decide = _DECIDE.get(kind)
@@ -353,9 +349,13 @@ def _segments(raw: bytes, sender: Sender, limits: Limits) -> list[_Segment]:
     separator = header[3]
     encoding_characters = header[4:].split(separator, 1)[0]
     marks = separator + encoding_characters
-    if not 2 <= len(encoding_characters) <= 5 or len(set(marks)) != len(marks) or any(m.isalnum() or m.isspace() for m in marks):
+    if (
+        not 2 <= len(encoding_characters) <= 5
+        or len(set(marks)) != len(marks)
+        or any(m.isalnum() or m.isspace() for m in marks)
+    ):
         raise Fault(r"no usable delimiters; write ^~\&", field="MSH-2", line=1)
-    component, repetition, escape, subcomponent = (encoding_characters + "\0\0")[:4]
+    component, repetition, escape, subcomponent = tuple(encoding_characters + "\0\0")[:4]
     cut = _Delimiters(separator, component, repetition, escape.strip("\0"), subcomponent.strip("\0"))
 
     segments, counts = [], {"MSH": 0}
@@ -365,7 +365,9 @@ def _segments(raw: bytes, sender: Sender, limits: Limits) -> list[_Segment]:
         fields = content.split(separator)
         name = fields[0].strip()
         if not _SEGMENT_NAME.fullmatch(name):
-            raise Fault(f'"{name[:10]}" is not a segment name; a line break inside a field?', field=f"segment {line}", line=line)
+            raise Fault(
+                f'"{name[:10]}" is not a segment name; a line break inside a field?', field=f"segment {line}", line=line
+            )
         if "\0" in content:
             raise Fault("a NUL character; leave it out", field=name, line=line)
         counts[name] = counts.get(name, 0) + 1
@@ -409,7 +411,16 @@ def _decoded(body: bytes, encoding: str) -> str:
 def _header_fields(body: bytes) -> list[bytes]:
     """The fields of the first segment as bytes, [0] the name; empty if it is no MSH."""
     header = re.split(rb"[\r\n]", body, maxsplit=1)[0]
-    return header.split(header[3:4]) if header.startswith(b"MSH") and len(header) > 3 else []
+    if not header.startswith(b"MSH") or len(header) < 4:
+        return []
+    for encoding in ("utf-8", "gb18030", "latin-1"):
+        # The second byte of a GB 18030 character may look like a delimiter, so characters are split, not bytes.
+        try:
+            text = header.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return [field.encode(encoding) for field in text.split(text[3])]
+    return []
 
 
 def _person(segment: _Segment) -> PersonSeen:
@@ -432,7 +443,7 @@ def _person(segment: _Segment) -> PersonSeen:
 
 
 def _full_name(family: str, given: str) -> str:
-    chinese = any("\u2e80" <= c for c in family + given)
+    chinese = any(c >= "\u2e80" for c in family + given)
     return family + given if chinese else " ".join(part for part in (given, family) if part)
 
 
@@ -559,7 +570,9 @@ def _merge(message: _Message) -> tuple[HospitalEvent, ...]:
                 raise segment.fault(1, "no PID before it; name the person who stays", SEGMENT_ORDER)
             retired = tuple(
                 Identifier(
-                    _KIND_BY_TYPE.get(segment.part(r, 5).upper() or "MR", "other"), segment.part(r, 1), segment.part(r, 4)
+                    _KIND_BY_TYPE.get(segment.part(r, 5).upper() or "MR", "other"),
+                    segment.part(r, 1),
+                    segment.part(r, 4),
                 )
                 for r in segment.repetitions(1)
                 if segment.part(r, 1)
@@ -678,14 +691,22 @@ def ack(raw: bytes, code: Literal["AA", "AE", "AR"], error: Malformed | None, no
 
     def safe(text: str) -> bytes:
         plain = text.encode("ascii", "replace")
-        for mark, name in ((escape, b"E"), (separator, b"F"), (component, b"S"), (repetition, b"R"), (subcomponent, b"T")):
+        for mark, name in (
+            (escape, b"E"),
+            (separator, b"F"),
+            (component, b"S"),
+            (repetition, b"R"),
+            (subcomponent, b"T"),
+        ):
             if mark:
                 plain = plain.replace(mark, escape + name + escape if escape else b" ")
         return re.sub(rb"[\x00-\x1f]", b" ", plain)
 
     trigger = field(9).split(component)[1:2]
-    message_type = component.join([b"ACK", *trigger, b"ACK"]) if trigger and trigger[0] else b"ACK"
     version = field(12).split(component)[0] or b"2.5.1"
+    # The structure came with v2.3.1; before it, a plain ACK is the form that every receiver knows.
+    structured = trigger and trigger[0] and version not in (b"2.1", b"2.2", b"2.3")
+    message_type = component.join([b"ACK", *trigger, b"ACK"]) if structured else b"ACK"
     answer_id = hashlib.sha256(raw + code.encode()).hexdigest()[:20].encode()
     at = now.astimezone(UTC).strftime("%Y%m%d%H%M%S+0000").encode()
     header = [b"MSH" + separator + marks, field(5), field(6), field(3), field(4), at, b"", message_type, answer_id]
@@ -697,7 +718,9 @@ def ack(raw: bytes, code: Literal["AA", "AE", "AR"], error: Malformed | None, no
     if error is None:
         segments.append(separator.join(acknowledgement))
     else:
-        segments += _error_segments(error, version.decode("ascii", "replace"), acknowledgement, separator, component, subcomponent, safe)
+        segments += _error_segments(
+            error, version.decode("ascii", "replace"), acknowledgement, separator, component, subcomponent, safe
+        )
     return b"\r".join(segments) + b"\r"
 
 

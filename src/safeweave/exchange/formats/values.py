@@ -35,6 +35,16 @@ CATEGORY_CODES = frozenset(CATEGORIES.values())
 BED = "01"
 CLASSES = ("甲", "乙", "丙")
 DISPOSITIONS = ("1", "2", "3", "4", "5", "9")  # 医保 dscg_way
+DISCHARGES = {  # HL7 table 0112, also used by NUBC, to dscg_way
+    "01": "1",
+    "02": "2",
+    "05": "2",
+    "06": "1",
+    "07": "4",
+    "08": "1",
+    "43": "2",
+    **{str(code): "5" for code in (*range(20, 30), 40, 41, 42)},
+}
 
 _EXACT = Context(prec=80)
 _MOST_DIGITS = 40
@@ -54,17 +64,25 @@ _ICD_10_OIDS = ("urn:oid:2.16.156.10011.2.3.3.11", "urn:oid:2.16.840.1.113883.6.
 # ---------------------------------------------------------------- amounts
 
 
+def shown(text: str) -> str:
+    """A value as an error may show it: figures and signs as they are, but no words and no long numbers, which could
+    be somebody's."""
+    if re.fullmatch(r"[0-9\s:.,+/TZ-]{1,40}", text) and not re.search("[0-9]{15}", text):
+        return f'"{text}"'
+    return f"what stands here ({len(text)} characters)"
+
+
 def decimal_in(text: str, field: str, line: int = 0) -> Decimal:
     """The number a text such as "-450.00" says."""
     if not _DECIMAL.fullmatch(text):
-        raise Malformed(f'"{text[:40]}" is not a number; write digits, such as 1234.50', field=field, line=line)
+        raise Malformed(f"{shown(text)} is not a number; write digits, such as 1234.50", field=field, line=line)
     return Decimal(text)
 
 
 def fen_in(value: Decimal, field: str, line: int = 0, *, rounded: bool = False) -> Fen:
     """The fen of an amount in yuan; `rounded` takes longer decimals half up, else they are malformed."""
     if not value.is_finite():
-        raise Malformed(f"{value} is not an amount; write yuan with two decimals", field=field, line=line)
+        raise Malformed("not an amount; write yuan with two decimals", field=field, line=line)
     if not value:
         return Fen(0)
     if value.adjusted() > 11 or len(value.as_tuple().digits) > _MOST_DIGITS:
@@ -75,7 +93,7 @@ def fen_in(value: Decimal, field: str, line: int = 0, *, rounded: bool = False) 
         cents = value.scaleb(2, _EXACT)
         whole = cents.to_integral_value(ROUND_HALF_UP, _EXACT)
     if whole != cents and not rounded:
-        raise Malformed(f"{value} has parts of a fen; write two decimals", field=field, line=line)
+        raise Malformed(f"{shown(str(value))} has parts of a fen; write two decimals", field=field, line=line)
     return Fen(int(whole))
 
 
@@ -113,23 +131,32 @@ def _moment(match: re.Match[str], text: str, field: str, line: int) -> tuple[dat
             if minutes > 59:
                 raise ValueError
             delta = timedelta(hours=hours, minutes=minutes)
-            zone = timezone(-delta if offset[0] == "-" else delta)  # type: ignore[assignment]
+            zone = timezone(-delta if offset[0] == "-" else delta)
         microsecond = int(fraction[1:7].ljust(6, "0")) if fraction else 0
         at = datetime(
-            int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0), microsecond, zone
+            int(year),
+            int(month or 1),
+            int(day or 1),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            microsecond,
+            zone,
         )
     except ValueError:
-        raise Malformed(f'"{text[:40]}" is not in the calendar or on the clock; correct it', field=field, line=line) from None
+        raise Malformed(
+            f"{shown(text)} is not in the calendar or on the clock; correct it", field=field, line=line
+        ) from None
     if not 1800 <= at.year <= 2999:
-        raise Malformed(f'"{text[:40]}" is not a year from 1800 to 2999; correct it', field=field, line=line)
+        raise Malformed(f"{shown(text)} is not a year from 1800 to 2999; correct it", field=field, line=line)
     return at.astimezone(UTC), hour is not None
 
 
 def instant_in(text: str, field: str, line: int = 0) -> datetime:
-    """The instant that an ISO or 医保 text says, in UTC; a missing part is the first possible, a missing offset Shanghai's."""
+    """The instant an ISO or 医保 text says, in UTC; a missing part is the first possible, a missing offset Shanghai."""
     match = _ISO.fullmatch(text)
     if match is None:
-        raise Malformed(f'"{text[:40]}" is not a time; write it as 2026-03-06T15:20:41+08:00', field=field, line=line)
+        raise Malformed(f"{shown(text)} is not a time; write it as 2026-03-06T15:20:41+08:00", field=field, line=line)
     return _moment(match, text, field, line)[0]
 
 
@@ -137,7 +164,7 @@ def hl7_instant_in(text: str, field: str, line: int = 0) -> datetime:
     """The instant that an HL7 time says, in UTC (HL7 v2.5.1 §2.A.77)."""
     match = _HL7.fullmatch(text)
     if match is None:
-        raise Malformed(f'"{text[:40]}" is not a time; write it as 20260306152041+0800', field=field, line=line)
+        raise Malformed(f"{shown(text)} is not a time; write it as 20260306152041+0800", field=field, line=line)
     return _moment(match, text, field, line)[0]
 
 
@@ -145,7 +172,7 @@ def day_in(text: str, field: str, line: int = 0) -> date:
     """The day that a text says: as written when it is a day, the Shanghai day when it is an instant with an offset."""
     match = _ISO.fullmatch(text) or _HL7.fullmatch(text)
     if match is None:
-        raise Malformed(f'"{text[:40]}" is not a day; write it as 2026-03-06', field=field, line=line)
+        raise Malformed(f"{shown(text)} is not a day; write it as 2026-03-06", field=field, line=line)
     at, clocked = _moment(match, text, field, line)
     if clocked and match[8]:
         return at.astimezone(SHANGHAI).date()
@@ -156,7 +183,7 @@ def birthday_in(text: str, field: str, line: int = 0) -> date | None:
     """The birthday as written, None if the text does not say the day. The offset of a birth time moves no birthday."""
     match = _ISO.fullmatch(text) or _HL7.fullmatch(text)
     if match is None:
-        raise Malformed(f'"{text[:40]}" is not a day of birth; write it as 1949-12-31', field=field, line=line)
+        raise Malformed("no day of birth; write it as 1949-12-31", field=field, line=line)
     _moment(match, text, field, line)
     return date(int(match[1]), int(match[2]), int(match[3])) if match[3] else None
 
@@ -183,14 +210,19 @@ def diagnoses_for(found: list[Diagnosis], sender: Sender, notes: dict[str, int])
     if sender.diagnosis_default is not None:
         kept = [d for d in found if is_icd_10(d.system) or (not d.system and _ICD.fullmatch(d.code))]
         if len(kept) < len(found):
-            note(notes, f"diagnoses that are not in ICD-10 ({sender.diagnosis_default} if none is)", len(found) - len(kept))
+            note(
+                notes,
+                f"diagnoses that are not in ICD-10 ({sender.diagnosis_default} if none is)",
+                len(found) - len(kept),
+            )
         found = kept or [Diagnosis(code=sender.diagnosis_default, main=True, system="sender default")]
     main = next((d for d in found if d.main), found[0] if found else None)
     rest = [d for d in found if d is not main]
     if main is None:
         return ()
-    return (Diagnosis(main.code, main.name, main.role, True, main.system),) + tuple(
-        Diagnosis(d.code, d.name, d.role, False, d.system) if d.main else d for d in rest
+    return (
+        Diagnosis(main.code, main.name, main.role, True, main.system),
+        *(Diagnosis(d.code, d.name, d.role, False, d.system) if d.main else d for d in rest),
     )
 
 

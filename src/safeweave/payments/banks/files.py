@@ -1,7 +1,7 @@
 """A bank that speaks in files: pain.001 orders go to an outbox folder, pain.002 and camt.053 come from an inbox folder.
 
 Which payments went into which file stands in our store before the file appears, so a key goes out in one file only, and
-that file is written again byte for byte if we stopped before we knew it was there. A file read is moved to `done`; one
+that file is written later, byte for byte, if we stopped before it was there. A file read is moved to `done`; one
 that cannot be read is moved to `refused`, beside a text that says where it is wrong, and changes nothing.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safeweave.clock import Clock, shanghai_day
 from safeweave.database import Database, Row, Transaction, at_of, at_text, marks
-from safeweave.errors import Malformed
+from safeweave.errors import Malformed, Unavailable
 from safeweave.ids import derived
 from safeweave.money import Fen
 from safeweave.payments import iso20022
@@ -32,7 +32,7 @@ class FileBank:
             folder.mkdir(parents=True, exist_ok=True)
 
     def send(self, instructions: Sequence[Instruction], now: datetime) -> list[Outcome]:
-        """Pending, each of them, once the file that orders it is in the outbox; one ordered before stays in its file."""
+        """Pending, each of them, once the file that orders it is in the outbox; one ordered before is not repeated."""
         with self.database.transaction() as tx:
             held = self._held(tx, [instruction.key for instruction in instructions])
             fresh = [instruction for instruction in instructions if instruction.key not in held]
@@ -123,16 +123,12 @@ class FileBank:
         with self.database.reading() as tx:
             unwritten = tx.rows("select id, content from bank_file where bank = ? and written_at is null", (self.name,))
         for id, content in unwritten:
-            whole = self.outbox / f"{id}.xml"
-            part = self.outbox / f".{id}.part"  # a dot and another ending: no bank client picks up half a file
-            with part.open("wb") as stream:
-                stream.write(content.encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(part, whole)
-            _sync_folder(self.outbox)
-            with self.database.transaction() as tx:
-                tx.run("update bank_file set written_at = ? where id = ?", (at_text(now), id))
+            try:
+                _write_whole(self.outbox, f"{id}.xml", content.encode())
+            except OSError as fault:
+                raise Unavailable(f"the outbox of bank {self.name} cannot be written: {fault.strerror}") from None
+            with self.database.transaction() as tx:  # the file now speaks for itself; its names are not kept twice
+                tx.run("update bank_file set written_at = ?, content = '' where id = ?", (at_text(now), id))
 
     def _take_statuses(self, tx: Transaction, statuses: iso20022.Statuses, now: datetime) -> None:
         outcomes = list(statuses.outcomes)
@@ -192,7 +188,13 @@ def _outcome(held: Row | None, instruction: Instruction) -> Outcome:
     return Outcome(status, at_of(at) if at else None, reason)
 
 
-def _sync_folder(folder: Path) -> None:
+def _write_whole(folder: Path, name: str, content: bytes) -> None:
+    part = folder / f".{name}.part"  # a dot and another ending: no bank client picks up half a file
+    with part.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(part, folder / name)
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

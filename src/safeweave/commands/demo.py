@@ -1,0 +1,326 @@
+"""`safeweave demo`: a city for about a minute, over the same doors, flow and bank as everything else."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from safeweave import clock, payments
+from safeweave.clock import SHANGHAI, seconds_running
+from safeweave.commands.case import find_case, print_case
+from safeweave.commands.hospitals import read_hospitals
+from safeweave.commands.screen import console, print_json
+from safeweave.cases import store
+from safeweave.coverage.commands import policies_import
+from safeweave.database import Database, at_text
+from safeweave.errors import Conflict, Unavailable
+from safeweave.exchange import senders
+from safeweave.exchange.formats import Sender
+from safeweave.money import yuan_shown
+from safeweave.node import Node, open_node
+from safeweave.overview import Overview, latest_payouts, overview
+from safeweave.payments.banks.sandbox import SandboxBank
+from safeweave.payments.reconcile import reconcile
+from safeweave.settings import Settings
+from safeweave.words import Language, knows, say
+
+STAYS_A_SECOND = 3
+MESSAGES_A_STAY = 10
+STORY_VISIT = "ZY"  # the opening story's visit begins so; its case is shown first
+SETTLING_SECONDS = 30
+
+
+def demo(settings: Settings, asked: argparse.Namespace) -> int:
+    """Set up a city, let it live, show it, and sum it up; an interrupted demo goes on where it stopped."""
+    if settings.bank_url:
+        raise Conflict(say("demo.own_bank", settings.language))
+    began = seconds_running()
+    city = _City(settings, asked)
+    out = Console(stderr=True, highlight=False) if asked.json else console()
+    with ExitStack() as closing:
+        city.prepare(out)
+        summary = city.live(closing, out)
+    summary["seconds"] = round(seconds_running() - began, 1)
+    city.finish()
+    if asked.json:
+        print_json(summary)
+    else:
+        _print_summary(out, summary, settings.language)
+    return 0 if summary["trial_balance_fen"] == 0 and summary["bank_difference_fen"] == 0 else 1
+
+
+class _City:
+    """One demo in one home folder."""
+
+    def __init__(self, settings: Settings, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        self.language: Language = settings.language
+        self.home = settings.home
+        self.marker = self.home / "demo.json"
+        self.stays = max(int(asked.seconds * STAYS_A_SECOND), 10)
+        self.settings = replace(settings, http_port=_free_port(), mllp_port=_free_port())
+
+    # ------------------------------------------------------------ before
+
+    def prepare(self, out: Console) -> None:
+        """Make the home ready: anew, or as an interrupted demo left it."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        before = json.loads(self.marker.read_text(encoding="utf-8")) if self.marker.exists() else None
+        plan = {"seed": self.asked.seed, "hospitals": self.asked.hospitals, "stays": self.stays}
+        if before is None and self.settings.database.exists():
+            raise Conflict(say("demo.other_data", self.language, home=self.home))
+        goes_on = before is not None and before["plan"] == plan and (not before["finished"] or self.asked.keep)
+        self.today = before["today"] if before and goes_on else clock.shanghai_day(clock.now()).isoformat()
+        if before is not None and not goes_on:
+            for name in ("safeweave.db", "bank.db", "city.state"):
+                for file in self.home.glob(f"{name}*"):
+                    file.unlink()
+        self.plan = plan
+        self._mark(finished=False)
+        if goes_on:
+            out.print(say("demo.goes_on", self.language, home=self.home))
+        self._write_city()
+        node = open_node(self.settings)
+        try:
+            self._register(node)
+        finally:
+            node.close()
+
+    def _mark(self, finished: bool) -> None:
+        content = json.dumps({"plan": self.plan, "today": self.today, "finished": finished})
+        self.marker.with_suffix(".new").write_text(content, encoding="utf-8")
+        os.replace(self.marker.with_suffix(".new"), self.marker)
+
+    def _simulator(self, *more: str) -> list[str]:
+        plan = self.plan
+        return [
+            "safeweave_simulator", "--seed", str(plan["seed"]), "--hospitals", str(plan["hospitals"]),
+            "--people", str(max(2 * self.stays, 200)), "--stays", str(plan["stays"]), "--today", self.today, *more,
+        ]  # fmt: skip
+
+    def _write_city(self) -> None:
+        folder = self.home / "city"
+        subprocess.run([sys.executable, "-m", *self._simulator("--write", str(folder))], check=True)
+
+    def _register(self, node: Node) -> None:
+        folder = self.home / "city"
+        lines = [json.loads(line) for line in (folder / "senders.jsonl").read_text(encoding="utf-8").splitlines()]
+        with node.database.transaction() as tx:
+            store.save_hospitals(tx, read_hospitals(folder / "hospitals.jsonl"))
+            senders.save(tx, [(Sender(line["id"], line["hospital"], hl7_facility=line["hl7_facility"]), line["token"]) for line in lines])
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            policies_import(node.database, [folder / "policies.jsonl"], False, self.language, nowhere)
+
+    # ------------------------------------------------------------ the city lives
+
+    def live(self, closing: ExitStack, out: Console) -> dict[str, Any]:
+        """Start bank, node and city; show them; wait until all is settled; the summary."""
+        bank_url = closing.enter_context(self._bank())
+        environment = {
+            "SAFEWEAVE_HOME": str(self.home), "SAFEWEAVE_BANK_URL": bank_url, "SAFEWEAVE_HOST": self.settings.host,
+            "SAFEWEAVE_HTTP_PORT": str(self.settings.http_port), "SAFEWEAVE_MLLP_PORT": str(self.settings.mllp_port),
+            "SAFEWEAVE_LANGUAGE": self.language,
+        }  # fmt: skip
+        closing.enter_context(_leashed(["safeweave.main", "serve"], self.home / "node.log", environment))
+        self._wait_for_doors()
+        _bank_faults(bank_url)
+        database = Database(self.settings.database)
+        closing.callback(database.close)
+        doors = ["--mllp", f"{self.settings.host}:{self.settings.mllp_port}",
+                 "--http", f"http://{self.settings.host}:{self.settings.http_port}"]  # fmt: skip
+        rate = self.asked.rate or max(self.stays * MESSAGES_A_STAY / max(self.asked.seconds - 4, 2), 1)
+        told = self._simulator(
+            *doors, "--rate", f"{rate:.1f}", "--seconds", str(self.asked.seconds), "--state", str(self.home / "city.state"),
+            "--answers", str(self.home / "answers.json"), "--opening", "--quiet", "--patience", "20",
+        )  # fmt: skip
+        began = seconds_running()
+        city = closing.enter_context(_leashed(told, self.home / "city.log", {}))
+        if not self.asked.headless:
+            self._show_opening(database, out)
+        self._watch(database, city, began, out)
+        bank = SandboxBank(bank_url)
+        difference, items = self._settle(database, bank)
+        with database.reading() as tx:
+            now = overview(tx)
+        return _summary(now, difference, items)
+
+    @contextmanager
+    def _bank(self) -> Iterator[str]:
+        arguments = ["safeweave_simulator.bank", "--data", str(self.home / "bank.db"), "--seed", str(self.asked.seed)]
+        with _leashed(arguments, self.home / "bank.log", {}, read_first_line=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode().strip()
+            if not url:
+                raise Unavailable(say("demo.bank_silent", self.language, log=self.home / "bank.log"))
+            yield url
+
+    def _wait_for_doors(self) -> None:
+        url = f"http://{self.settings.host}:{self.settings.http_port}/health"
+        deadline = seconds_running() + 30
+        while seconds_running() < deadline:
+            try:
+                if httpx.get(url, timeout=1).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                clock.pause(0.05)
+        raise Unavailable(say("demo.node_silent", self.language, log=self.home / "node.log"))
+
+    def _show_opening(self, database: Database, out: Console) -> None:
+        """The stay of the public story, as soon as it is paid."""
+        deadline = seconds_running() + 10
+        while seconds_running() < deadline:
+            with database.reading() as tx:
+                found = [case for case in store.cases_in(tx, ("closed", "paid")) if _is_story(case.visit)]
+            if found:
+                node = open_node(self.settings)
+                with database.reading() as tx:
+                    case = find_case(tx, found[0].id)
+                    out.rule(say("demo.opening", self.language))
+                    print_case(tx, node, case, self.language)
+                    out.print(say("demo.journal", self.language))
+                    for account, fen in payments.entries_of(tx, case.id):
+                        out.print(f"  {say(f'payments.account.{account}', self.language)}  {yuan_shown(fen)}")
+                node.close()
+                return
+            clock.pause(0.1)
+
+    def _watch(self, database: Database, city: subprocess.Popen[bytes], began: float, out: Console) -> None:
+        if self.asked.headless:
+            city.wait()
+            return
+        with Live(console=out, refresh_per_second=4, transient=True) as live:
+            while city.poll() is None:
+                with database.reading() as tx:
+                    live.update(_view(overview(tx), latest_payouts(tx, 12), seconds_running() - began, self.language))
+                clock.pause(0.4)
+
+    def _settle(self, database: Database, bank: SandboxBank) -> tuple[int, list[str]]:
+        """Wait until nothing is due any more and bank and journal agree, or for as long as is reasonable."""
+        deadline = seconds_running() + SETTLING_SECONDS
+        httpx.delete(f"{bank.url}/faults", timeout=5)
+        while True:
+            statement = bank.statement(datetime(2000, 1, 1, tzinfo=SHANGHAI).date(), clock.shanghai_day(clock.now()))
+            with database.reading() as tx:
+                found = reconcile(tx, statement)
+                waiting = tx.rows(
+                    "select count(*) from task where parked is null and due_at < ?", (at_text(clock.later(seconds=20)),)
+                )[0][0]
+            if (not found.items and not waiting) or seconds_running() > deadline:
+                return found.difference_fen, [item.words(self.language) for item in found.items]
+            clock.pause(0.2)
+
+    def finish(self) -> None:
+        """The demo came to its end; the next one starts anew."""
+        self._mark(finished=True)
+
+
+def _is_story(visit: str) -> bool:
+    return visit.startswith(STORY_VISIT)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _leashed(
+    arguments: list[str], log: Path, environment: dict[str, str], read_first_line: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with this one, whatever happens to it."""
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "safeweave_simulator.leash", *arguments], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if read_first_line else errors, stderr=errors, env={**os.environ, **environment},
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _bank_faults(url: str) -> None:
+    """A bank as banks are: sometimes slow, silent though it paid, or sending a notice twice."""
+    for fault in ({"kind": "slow", "share": 0.05, "ms": 300}, {"kind": "silent", "share": 0.01}, {"kind": "duplicate_notice", "share": 0.05}):
+        httpx.post(f"{url}/faults", json=fault, timeout=5).raise_for_status()
+
+
+def _view(now: Overview, latest: list[Any], seconds: float, lang: Language) -> Panel:
+    counts = Table.grid(padding=(0, 3))
+    p50, p95 = now.percentile(0.5), now.percentile(0.95)
+    counts.add_row(*(f"[bold]{value}[/bold] {say(f'demo.{name}', lang)}" for name, value in (
+        ("cases", now.cases), ("in_hospital", sum(now.stages.get(stage, 0) for stage in ("admitted", "charged"))),
+        ("paid", now.paid), ("referred", now.referred), ("messages", now.messages), ("refused", now.refused),
+    )))  # fmt: skip
+    money = say("demo.money", lang, amount=yuan_shown(now.paid_fen), balance=yuan_shown(now.trial_balance_fen))
+    times = say("demo.times", lang, p50=_ms(p50), p95=_ms(p95), share=f"{now.untouched_share:.0%}")
+    table = Table(box=None, expand=True, header_style="bold")
+    for column in ("columns.at", "columns.hospital", "columns.person", "columns.amount", "columns.milliseconds"):
+        table.add_column(say(column, lang), justify="right" if column in ("columns.amount", "columns.milliseconds") else "left")
+    for paid in latest:
+        at = paid.at.astimezone(SHANGHAI).strftime("%H:%M:%S")
+        table.add_row(at, paid.hospital, _discreet(paid.person), yuan_shown(paid.amount), _ms(paid.milliseconds))
+    return Panel(Group(counts, money, times, table), title=say("demo.title", lang, seconds=f"{seconds:.0f}"))
+
+
+def _discreet(name: str) -> str:
+    """A name as it may be shown on a wall: the family name only."""
+    return name[:1] + "*" * (len(name) - 1)
+
+
+def _ms(value: float | None) -> str:
+    return "—" if value is None else f"{value:.0f} ms"
+
+
+def _summary(now: Overview, difference: int, items: list[str]) -> dict[str, Any]:
+    return {
+        "cases": now.cases, "paid": now.paid, "untouched_share": round(now.untouched_share, 4),
+        "p50_ms": _rounded(now.percentile(0.5)), "p95_ms": _rounded(now.percentile(0.95)), "paid_fen": now.paid_fen,
+        "trial_balance_fen": now.trial_balance_fen, "bank_difference_fen": difference, "bank_items": items,
+        "referred": now.referred, "refer_reasons": now.refer_reasons, "decided": now.decided, "stages": now.stages,
+        "messages": now.messages, "refused": now.refused, "waiting_visits": now.waiting_visits,
+    }  # fmt: skip
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _print_summary(out: Console, summary: dict[str, Any], lang: Language) -> None:
+    out.rule(say("demo.summary", lang))
+    shown = {
+        **summary, "share": f"{summary['untouched_share']:.1%}", "amount": yuan_shown(summary["paid_fen"]),
+        "balance": yuan_shown(summary["trial_balance_fen"]), "difference": yuan_shown(summary["bank_difference_fen"]),
+    }  # fmt: skip
+    for line in ("summary_cases", "summary_times", "summary_money"):
+        out.print(say(f"demo.{line}", lang, **shown))
+    for code, count in sorted(summary["refer_reasons"].items(), key=lambda pair: -pair[1]):
+        label = say(f"reasons.{code}.short", lang) if knows(f"reasons.{code}.short") else code
+        out.print(f"  {count:>4}  {label}")
+    for item in summary["bank_items"]:
+        out.print(f"  {item}")
+    out.print(say("demo.next", lang))
+

@@ -1,0 +1,274 @@
+"""`safeweave feed`: hospital data from files, through the same door and flow as everything else."""
+
+import argparse
+import hashlib
+import logging
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from safeweave import people
+from safeweave.cases import store
+from safeweave.cases.store import HospitalRow
+from safeweave.commands.screen import print_json
+from safeweave.coverage.policy import Change, Insured, Payee
+from safeweave.coverage.store import Head, add_changes, add_insureds, add_payees, add_policies, policies_by_number, policy_id
+from safeweave.database import Transaction
+from safeweave.errors import NotFound
+from safeweave.events import BillIssued, Event, OutpatientVisited, PatientDischarged, PersonSeen
+from safeweave.exchange import inbound, senders
+from safeweave.exchange.formats import Sender
+from safeweave.exchange.inbound import Arrived, Fault, Receipt
+from safeweave.exchange.profiles import Profile, profile_of
+from safeweave.facts import Fact
+from safeweave.node import Node, open_node
+from safeweave.people import Guardianship, Held, Particulars
+from safeweave.settings import Settings
+from safeweave.words import say
+
+BYTES_IN_A_BATCH = 12_000_000
+FILES = Sender(id="files", hospital="")  # whoever feeds files vouches for them; each still is what it says it is
+
+log = logging.getLogger("safeweave.feed")
+
+
+class Tally(Fact):
+    """What a feed came to; `stays_*` and `eobs_agree` count what stands now for the messages that were fed."""
+
+    patients: int
+    stays_opened: int
+    stays_closed: int
+    eobs: int
+    eobs_agree: int
+    messages: int
+    refused: int
+    crashed: int
+    events_new: int
+
+
+def feed(settings: Settings, asked: argparse.Namespace) -> int:
+    """Take every file, follow everything it tells, and say what it came to."""
+    node = open_node(settings)
+    try:
+        tally = feed_paths(node, asked.path, asked.sender, show_progress=not asked.json and sys.stderr.isatty())
+    finally:
+        node.close()
+    counts = {name: getattr(tally, name) for name in Tally.__struct_fields__}
+    if asked.json:
+        print_json(counts)
+    else:
+        print(say("cli.feed.stays", settings.language, **counts))
+        print(say("cli.feed.done", settings.language, **counts))
+    return 0 if tally.crashed == 0 else 1
+
+
+def feed_paths(node: Node, paths: Sequence[Path], sender_id: str | None, show_progress: bool = False) -> Tally:
+    """Feed these files, folders and archives to a node; NotFound if there is nothing to read or no such sender."""
+    named = _registered(node, sender_id) if sender_id else None
+    total = sum(_count(path) for path in paths)
+    if not total:
+        raise NotFound(say("cli.feed.nothing", node.settings.language, path=", ".join(map(str, paths))))
+    desk = _Desk(node)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, disable=not show_progress) as bar:
+        task = bar.add_task(say("cli.feed.reading", node.settings.language), total=total)
+        for path in paths:
+            for name, raw in _messages(path):
+                desk.add(name, raw, named)
+                bar.advance(task)
+        desk.finish()
+    return desk.tally()
+
+
+def _registered(node: Node, sender_id: str) -> Sender:
+    with node.database.reading() as tx:
+        known = senders.every(tx)
+    if sender_id not in known:
+        raise NotFound(f'"{sender_id}" is no registered sender; `safeweave senders list` shows them')
+    return known[sender_id]
+
+
+def _count(path: Path) -> int:
+    if path.is_dir():
+        return sum(1 for file in path.rglob("*") if file.is_file())
+    return 1 if path.exists() else 0
+
+
+def _messages(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Every message under a path, one at a time: archives are read as they unfold."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                yield from _messages(file)
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield member.name, content.read()
+    else:
+        yield path.name, path.read_bytes()
+
+
+class _Desk:
+    """Gathers messages into batches and counts what becomes of them."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.waiting: list[tuple[Arrived, Profile | None]] = []
+        self.waiting_bytes = 0
+        self.known: set[str] = set()
+        self.messages = self.refused = self.crashed = self.events_new = 0
+        self.patients: set[tuple[object, ...]] = set()
+        self.visits: dict[tuple[str, str], bool] = {}  # by (sender, visit): whether it is a stay
+        self.eobs: list[tuple[str, str, int]] = []  # sender, bill number, paid
+        self.visit_of: dict[tuple[str, str], str] = {}  # by (sender, bill number)
+
+    def add(self, name: str, raw: bytes, named: Sender | None) -> None:
+        profile = None if named else profile_of(raw)
+        sender = named or (profile.sender if profile else FILES)
+        self.messages += 1
+        try:
+            arrived = inbound.open_message(raw, sender, self.node.limits)
+        except Exception as error:  # a reader that fails is our fault: it is counted, kept and said, and the feed goes on
+            log.exception("reading %s failed", name)
+            self.crashed += 1
+            arrived = Arrived(raw, sender, None, Fault(f"our reader failed ({type(error).__name__}); it is kept for repair"))
+        if sender is FILES and arrived.reading is not None:  # loose files of many origins: each is known by its content
+            arrived = known_by_content(arrived)
+        self.waiting.append((arrived, profile))
+        self.waiting_bytes += len(raw)
+        if self.waiting_bytes >= BYTES_IN_A_BATCH:
+            self._work()
+
+    def finish(self) -> None:
+        self._work()
+        self.node.worker.drain()
+
+    def tally(self) -> Tally:
+        """What stands now for everything that was fed."""
+        opened = closed = agree = 0
+        with self.node.database.reading() as tx:
+            stages: dict[tuple[str, str], str] = {}
+            payables: dict[tuple[str, str], int] = {}
+            for sender in {sender for sender, _ in self.visits}:
+                stages |= {(sender, visit): stage for visit, stage in store.stages_of(tx, sender)}
+                payables |= {(sender, visit): fen for visit, fen in self.node.adjudicator.payable_by_visit(tx, sender)}
+        for key, is_stay in self.visits.items():
+            if is_stay and key in stages:
+                opened += 1
+                closed += stages[key] == "closed"
+        for sender, bill, paid in self.eobs:
+            agree += payables.get((sender, self.visit_of.get((sender, bill), ""))) == paid
+        return Tally(
+            len(self.patients), opened, closed, len(self.eobs), agree, self.messages, self.refused, self.crashed, self.events_new
+        )
+
+    def _work(self) -> None:
+        batch, self.waiting, self.waiting_bytes = self.waiting, [], 0
+        if not batch:
+            return
+        now = self.node.clock()
+
+        def write(tx: Transaction) -> tuple[list[Receipt], Sequence[Event], datetime]:
+            self._insure(tx, batch, now)
+            receipts, told = inbound.take(tx, [arrived for arrived, _ in batch], now)
+            return receipts, told, now
+
+        receipts = self.node.worker.accept(write)
+        for (arrived, _), receipt in zip(batch, receipts, strict=True):
+            self.refused += receipt.status in ("refused", "conflict")
+            self.events_new += receipt.events
+            self._note(arrived)
+        while self.node.worker.call_out("bank"):
+            pass
+
+    def _note(self, arrived: Arrived) -> None:
+        if arrived.reading is None:
+            return
+        sender = arrived.sender.id
+        for event in arrived.reading.events:
+            if isinstance(event, PatientDischarged | OutpatientVisited):
+                self.visits[sender, event.visit] = isinstance(event, PatientDischarged)
+            if isinstance(event, BillIssued):
+                self.visit_of[sender, event.bill.number] = event.visit
+            person = getattr(event, "person", None)
+            if person is not None:
+                self.patients.add((sender, person.identifiers[:1] or (person.name, person.birth)))
+        self.eobs += [(sender, eob.claim, eob.paid) for eob in arrived.reading.eobs]
+
+    def _insure(self, tx: Transaction, batch: Sequence[tuple[Arrived, Profile | None]], now: datetime) -> None:
+        """Register the senders of this batch, and give the patients of a known source its back-test cover."""
+        for arrived, profile in batch:
+            if arrived.sender.id not in self.known:
+                self.known.add(arrived.sender.id)
+                senders.save(tx, [(arrived.sender, None)])
+                if profile:
+                    at = profile.hospital
+                    store.save_hospitals(tx, [HospitalRow(at.code, at.name, at.name_en, at.level, at.public, None)])
+        for profile in {profile.recognised_by: profile for _, profile in batch if profile}.values():
+            seen = {
+                _record_of(person): person
+                for arrived, own in batch if own == profile and arrived.reading
+                for event in arrived.reading.events
+                if (person := getattr(event, "person", None)) is not None and _record_of(person)
+            }  # fmt: skip
+            _insure_for_back_test(tx, profile, seen, now)
+
+
+def known_by_content(arrived: Arrived) -> Arrived:
+    """The message under an id made of its bytes, where the sender's own ids mean nothing."""
+    assert arrived.reading is not None
+    reading = msgspec.structs.replace(arrived.reading, control_id=hashlib.sha256(arrived.raw).hexdigest())
+    return msgspec.structs.replace(arrived, reading=reading)
+
+
+def _record_of(person: PersonSeen) -> tuple[str, str] | None:
+    """The medical record (issuer, number) that tells this patient from all others of the source."""
+    return next(((i.issuer, i.number) for i in person.identifiers if i.kind == "mr"), None)
+
+
+def _insure_for_back_test(
+    tx: Transaction, profile: Profile, seen: dict[tuple[str, str] | None, PersonSeen], now: datetime
+) -> None:
+    numbers = {f"{profile.sender.id}-{record[1]}": (record, person) for record, person in seen.items() if record}
+    known = policies_by_number(tx, list(numbers))
+    new = {number: found for number, found in numbers.items() if number not in known}
+    if not new:
+        return
+    cover = profile.cover
+    saved = people.save_people(
+        tx,
+        [
+            Particulars(cover.guardian, (Held("birth_certificate", profile.sender.id),), cover.first_day, "F"),
+            *(
+                Particulars(person.name, (Held("birth_certificate", record[1]),), person.birth, person.sex or "F")
+                for record, person in new.values()
+            ),
+        ],
+        now,
+    )
+    guardian, *patients = [person.person for person in saved]
+    ids = dict(zip(new, patients, strict=True))
+    people.add_guardianships(
+        tx, [Guardianship(ids[number], guardian, "back-test", cover.first_day) for number in new], now
+    )
+    add_policies(tx, [Head(number, cover.product, ids[number], cover.bank) for number in new], now)
+    add_changes(tx, [(policy_id(number), Change("period", cover.first_day, cover.last_day)) for number in new], now)
+    add_insureds(tx, [(policy_id(number), Insured(ids[number], enrolled=False)) for number in new], now)
+    add_payees(
+        tx,
+        [
+            (policy_id(number), ids[number], Payee(role, person.name, cover.account, ""))
+            for number, (_, person) in new.items()
+            for role in ("insured", "guardian", "estate")
+        ],
+        now,
+    )
+    people.remember_medical_record(tx, [(*new[number][0], ids[number]) for number in new], now)
+

@@ -1,0 +1,75 @@
+"""`safeweave policies`: importing and changing what was promised."""
+
+import argparse
+import sys
+from datetime import date
+
+from safeweave.commands.inbox import hear_waiting_again
+from safeweave.coverage import commands
+from safeweave.errors import Malformed
+from safeweave.node import open_node
+from safeweave.settings import Settings
+
+
+def import_(settings: Settings, asked: argparse.Namespace) -> int:
+    """Import policies, then look again at visits that waited for one."""
+    node = open_node(settings)
+    code = commands.policies_import(node.database, asked.path, asked.strict, settings.language, sys.stdout)
+    hear_waiting_again(node)
+    return code
+
+
+def list_(settings: Settings, asked: argparse.Namespace) -> int:
+    """One line for each policy."""
+    node = open_node(settings)
+    return commands.policies_list(node.database, settings.language, sys.stdout, now=node.clock(), as_json=asked.json)
+
+
+def show(settings: Settings, asked: argparse.Namespace) -> int:
+    """One policy with its insured persons and changes."""
+    node = open_node(settings)
+    return commands.policies_show(
+        node.database, asked.number, settings.language, sys.stdout, now=node.clock(), as_json=asked.json
+    )
+
+
+def export(settings: Settings, asked: argparse.Namespace) -> int:
+    """Every policy, in the form the import reads."""
+    node = open_node(settings)
+    if asked.output is None:
+        commands.policies_export(node.database, sys.stdout)
+        return 0
+    with asked.output.open("w", encoding="utf-8") as out:
+        commands.policies_export(node.database, out)
+    return 0
+
+
+def renew(settings: Settings, asked: argparse.Namespace) -> int:
+    """Add a policy year."""
+    node = open_node(settings)
+    first, last = _day(asked.first_day, "first-day"), _day(asked.last_day, "last-day")
+    return commands.policies_renew(node.database, asked.number, first, last, settings.language, sys.stdout, now=node.clock())
+
+
+def lapse(settings: Settings, asked: argparse.Namespace) -> int:
+    """End the cover from a day on."""
+    node = open_node(settings)
+    return commands.policies_lapse(
+        node.database, asked.number, settings.language, sys.stdout, from_day=_day(asked.on, "on"), now=node.clock()
+    )
+
+
+def reinstate(settings: Settings, asked: argparse.Namespace) -> int:
+    """Open lapsed cover again."""
+    node = open_node(settings)
+    day = _day(asked.on, "on")
+    code = commands.policies_reinstate(node.database, asked.number, day, settings.language, sys.stdout, now=node.clock())
+    hear_waiting_again(node)
+    return code
+
+
+def _day(text: str, name: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Malformed(f'"{text}" is not a day; write it as 2026-03-06', field=f"--{name}") from None

@@ -1,0 +1,116 @@
+"""How the service does, counted from what is stored: for the demo's live view and its summary."""
+
+from datetime import datetime
+
+from safeweave import payments
+from safeweave.database import Transaction, at_of, at_text
+from safeweave.facts import Fact
+from safeweave.money import Fen
+
+
+class Overview(Fact):
+    """Counts and times of a node.
+
+    `untouched` are decided cases no person had to look at; times run from the arrival of the message that completed a
+    case's papers to the committed payment instruction, in milliseconds.
+    """
+
+    cases: int
+    stages: dict[str, int]
+    decided: int
+    untouched: int
+    referred: int
+    paid: int
+    paid_fen: Fen
+    trial_balance_fen: Fen
+    milliseconds: tuple[float, ...] = ()
+    refer_reasons: dict[str, int] = {}
+    messages: int = 0
+    refused: int = 0
+    waiting_visits: dict[str, int] = {}
+
+    @property
+    def untouched_share(self) -> float:
+        """Of the decided cases, those untouched; 0 if none is decided."""
+        return self.untouched / self.decided if self.decided else 0.0
+
+    def percentile(self, share: float) -> float | None:
+        """The time below which that share of the instructions was made; None if there is none."""
+        if not self.milliseconds:
+            return None
+        times = sorted(self.milliseconds)
+        return times[min(int(len(times) * share), len(times) - 1)]
+
+
+class Paid(Fact):
+    """One payout as the live view shows it."""
+
+    at: datetime
+    case: str
+    person: str
+    hospital: str
+    amount: Fen
+    milliseconds: float | None
+
+
+def overview(tx: Transaction) -> Overview:
+    """The counts as they stand."""
+    stages = dict(tx.rows("select stage, count(*) from claim_case group by stage"))
+    decided, untouched = tx.rows(
+        "select count(*), coalesce(sum(touched = 0), 0) from (select case_id, max(decided_by <> 'machine'"
+        " or decision in ('refer', 'refuse-proposed')) as touched from determination group by case_id) as each_case"
+    )[0]
+    referred = tx.rows("select count(distinct case_id) from case_step where happening = 'case_referred'")[0][0]
+    paid, paid_fen = tx.rows("select count(*), coalesce(sum(amount_fen), 0) from payout where state = 'paid'")[0]
+    reasons: dict[str, int] = {}
+    for codes, count in tx.rows(
+        "select json_extract(result, '$.refer'), count(*) from determination where decision = 'refer' group by 1"
+    ):
+        for code in _codes(codes):
+            reasons[code] = reasons.get(code, 0) + count
+    messages, refused = tx.rows("select count(*), coalesce(sum(status in ('refused', 'conflict')), 0) from inbound_message")[0]
+    return Overview(
+        sum(stages.values()), stages, decided, untouched, referred, paid, paid_fen, payments.trial_balance_fen(tx),
+        tuple(milliseconds(tx)), reasons, messages, refused,
+        dict(tx.rows("select waiting, count(*) from visit where waiting is not null group by waiting")),
+    )  # fmt: skip
+
+
+def _codes(codes: str | None) -> list[str]:
+    return [code for code in (codes or "").strip("[]").replace('"', "").split(",") if code]
+
+
+def milliseconds(tx: Transaction) -> list[float]:
+    """For each first payout of a case, how long its instruction took from the arrival of the last paper it needed."""
+    return [
+        (at_of(instructed) - at_of(completed)).total_seconds() * 1000
+        for completed, instructed in tx.rows(
+            "select c.completed_at, t.instructed_at from payout_timing t join payout p on p.id = t.payout"
+            " join claim_case c on c.id = p.case_id where c.completed_at <= t.instructed_at and p.attempt = 1"
+        )
+    ]
+
+
+def latest_payouts(tx: Transaction, limit: int) -> list[Paid]:
+    """The latest payouts with who was paid, where they were treated and how fast."""
+    return [
+        Paid(
+            at_of(ordered), case, name or "", hospital or sender, amount,
+            (at_of(instructed) - at_of(completed)).total_seconds() * 1000 if instructed and completed else None,
+        )
+        for ordered, case, name, hospital, sender, amount, completed, instructed in tx.rows(
+            "select p.ordered_at, p.case_id, p.name, h.name, c.sender, p.amount_fen, c.completed_at, t.instructed_at"
+            " from payout p join claim_case c on c.id = p.case_id left join payout_timing t on t.payout = p.id"
+            " left join hospital h on h.code = json_extract(c.stay, '$.hospital')"
+            " order by p.ordered_at desc limit ?",
+            (limit,),
+        )
+    ]  # fmt: skip
+
+
+def note_instructed(tx: Transaction, instructed: list[tuple[str, datetime]]) -> None:
+    """Keep when payment instructions were committed."""
+    tx.run_many(
+        "insert into payout_timing (payout, instructed_at) values (?, ?) on conflict do nothing",
+        [(payout, at_text(at)) for payout, at in instructed],
+    )

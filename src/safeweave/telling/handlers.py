@@ -1,0 +1,258 @@
+"""Tells people what changed: a letter, and one message per channel for each change, written with the change itself."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from safeweave import cases, coverage, payments, people
+from safeweave.cases import Case
+from safeweave.clock import shanghai_day
+from safeweave.database import Transaction
+from safeweave.errors import Unavailable
+from safeweave.events import (
+    CaseMoved,
+    CaseOpened,
+    CaseReferred,
+    ClockDue,
+    DeterminationMade,
+    Event,
+    MessageDelivered,
+    MessageTold,
+    MessageUndeliverable,
+    PayoutConfirmed,
+    PayoutRefused,
+    PayoutReturned,
+    RecoveryOpened,
+)
+from safeweave.ids import CaseId, PersonId
+from safeweave.money import yuan_shown
+from safeweave.people import Person, age_on
+from safeweave.people.person import OF_AGE
+from safeweave.settings import Settings
+from safeweave.telling import letters, store
+from safeweave.telling.channels import Channel, Mailbox, Outcome, SmsGateway, Smtp, WeChat
+from safeweave.telling.letter import Contacts, Named, kind_of
+from safeweave.telling.message import DESK, Change, Message, Recipient, is_told, message_id, messages
+from safeweave.words import say
+from safeweave.worker import Later, Outside, Told, tell
+
+log = logging.getLogger("safeweave.telling")
+
+AGAIN_AFTER = timedelta(minutes=5)
+
+
+@dataclass
+class Post:
+    """Writes letters and messages, and hands the messages to their channels."""
+
+    channels: Mapping[str, Channel]
+    contacts: Contacts = field(default_factory=Contacts)
+    deliver: Outside = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deliver = Outside("post", self._load, self._send)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Post":
+        """The post of a node: servers where they are set up, else mailboxes below its home. Malformed if a URL is."""
+        outbox = settings.home / "outbox"
+        channels: dict[str, Channel] = {name: Mailbox(outbox / f"{name}.jsonl") for name in ("sms", "email", "wechat")}
+        if settings.sms_url:
+            channels["sms"] = SmsGateway(settings.sms_url)
+        if settings.smtp_url:
+            channels["email"] = Smtp(settings.smtp_url, settings.mail_from, settings.company)
+        if settings.wechat_url:
+            channels["wechat"] = WeChat(settings.wechat_url, settings.wechat_template)
+        return cls(channels, Contacts(insurer=Named(settings.company, settings.company_en), phone=settings.phone))
+
+    # ------------------------------------------------------------ telling
+
+    def tell(self, events: Sequence[Event], tx: Transaction, now: datetime) -> list[Event]:
+        """The messages about these events, and the letters of determinations and referrals; nothing twice."""
+        today = shanghai_day(now)
+        files = cases.cases_by_id(tx, [event.case for event in events])  # type: ignore[attr-defined]
+        wards = {file.person for file in files.values()}
+        persons = people.people_by_id(tx, wards)
+        self._write_letters(events, tx, persons, now)
+        changes = self._changes(events, tx, today)
+        recipients = _recipients(tx, persons, today)
+        written: list[Message] = []
+        for change in changes:
+            to = recipients.get(files[change.case].person) if change.case in files else None
+            if to is not None:
+                written += messages(change, to, self.contacts, now)
+        return [MessageTold(message.id, message.channel) for message in store.add_messages(tx, written)]
+
+    def ask(self, tx: Transaction, case: Case, wanted: str, now: datetime) -> None:
+        """Ask the insured, once, for what is missing (保险法 22)."""
+        today = shanghai_day(now)
+        to = _recipients(tx, people.people_by_id(tx, [case.person]), today).get(case.person)
+        if to is None:
+            return
+        change = Change(f"asked:{case.id}:{today}", case.id, "asked", wanted=wanted)
+        told = store.add_messages(tx, messages(change, to, self.contacts, now))
+        tell(tx, [MessageTold(message.id, message.channel) for message in told], now)
+
+    def warn(self, due: Sequence[ClockDue], tx: Transaction, now: datetime) -> list[Event]:
+        """Tell the claims desk that clocks have reached their marks."""
+        alarms = []
+        for event in due:
+            key = f"clock:{event.case}:{event.clock}:{event.percent}:{shanghai_day(now)}"
+            text = say(f"messages.clock.{event.clock}", "zh", case=event.case, percent=event.percent)
+            log.warning("clock %s of case %s has reached %d %%", event.clock, event.case, event.percent)
+            alarms.append(
+                Message(
+                    message_id(key, DESK), key, DESK, PersonId(""), event.case, f"clock.{event.clock}", "zh",
+                    "", "", text, "", now,
+                )
+            )  # fmt: skip
+        store.note_delivered(tx, [(message.id, "") for message in store.add_messages(tx, alarms)], now)
+        return []
+
+    def _write_letters(
+        self, events: Sequence[Event], tx: Transaction, persons: dict[PersonId, Person], now: datetime
+    ) -> None:
+        made = [event for event in events if isinstance(event, DeterminationMade)]
+        if made:
+            letters.write_letters(tx, made, persons, self.contacts, now)
+        referred = [event for event in events if isinstance(event, CaseReferred)]
+        if referred:
+            letters.write_referral_letters(tx, referred, persons, self.contacts, now)
+
+    def _changes(self, events: Sequence[Event], tx: Transaction, today: date) -> list[Change]:
+        last4 = _accounts(events, tx)
+        found = (_CHANGES[type(event)](event, last4.get(_subject(event), ""), today) for event in events)
+        return [change for change in found if change is not None and is_told(change.occasion)]
+
+    # ------------------------------------------------------------ delivering
+
+    def _load(self, events: Sequence[MessageTold], tx: Transaction) -> list[Message | None]:
+        waiting = store.waiting_messages(tx, [event.message for event in events])
+        return [waiting.get(event.message) for event in events]
+
+    def _send(self, requests: Sequence[Message], now: datetime) -> Told:
+        """Deliver, channel by channel, so that a silent one keeps nobody else waiting.
+
+        Raises Unavailable if none of the channels answers.
+        """
+        outcomes: list[tuple[Message, Outcome]] = []
+        for name in dict.fromkeys(message.channel for message in requests):
+            part = [message for message in requests if message.channel == name]
+            outcomes += zip(part, self.channels[name].deliver(part), strict=True)
+        if outcomes and all(outcome.again for _, outcome in outcomes):
+            raise Unavailable("no channel takes messages")
+        return [told for message, outcome in outcomes if (told := _told(message, outcome, now)) is not None]
+
+    def note_delivered(self, delivered: Sequence[MessageDelivered], tx: Transaction, now: datetime) -> list[Event]:
+        """Remember the receipts of channels that give one."""
+        store.note_delivered(tx, [(event.message, event.receipt) for event in delivered], now)
+        return []
+
+    def note_undeliverable(self, failed: Sequence[MessageUndeliverable], tx: Transaction, now: datetime) -> list[Event]:
+        """Remember which messages reach nobody; the other channels have been told the same."""
+        store.note_faults(tx, [(event.message, event.fault) for event in failed])
+        return []
+
+
+def _told(message: Message, outcome: Outcome, now: datetime) -> Event | Later | None:
+    if outcome.again:
+        return Later(MessageTold(message.id, message.channel), now + AGAIN_AFTER)
+    if outcome.fault:
+        return MessageUndeliverable(message.id, message.channel, outcome.fault)
+    return MessageDelivered(message.id, message.channel, outcome.receipt) if outcome.receipt else None
+
+
+# ---------------------------------------------------------------- which event is which change
+
+
+def _determined(event: DeterminationMade, last4: str, today: date) -> Change | None:
+    kind = kind_of(event.decision, event.payable, event.adjustment)
+    if kind == "recovery":
+        return None  # RecoveryOpened tells it
+    if kind == "referred":
+        return _referred(event, last4, today)
+    amount = event.payable if event.adjustment is None else event.adjustment
+    letter = letters.letter_id(event.determination)
+    return Change(f"{kind}:{event.determination}", event.case, kind, yuan_shown(amount), last4, letter)
+
+
+def _referred(event: CaseReferred | DeterminationMade, last4: str, today: date) -> Change:
+    """Several policies may refer one case on one day: that is one change for the person."""
+    return Change(f"referred:{event.case}:{today}", event.case, "referred")
+
+
+def _opened(event: CaseOpened, last4: str, today: date) -> Change:
+    return Change(f"opened:{event.case}", event.case, "opened")
+
+
+def _moved(event: CaseMoved, last4: str, today: date) -> Change:
+    return Change(f"{event.stage}:{event.case}:{today}", event.case, event.stage)
+
+
+def _recovery(event: RecoveryOpened, last4: str, today: date) -> Change:
+    letter = letters.letter_id(event.determination)
+    return Change(f"recovery:{event.determination}", event.case, "recovery", yuan_shown(event.amount), letter=letter)
+
+
+def _arrived(event: PayoutConfirmed, last4: str, today: date) -> Change:
+    return Change(f"arrived:{event.payout}", event.case, "arrived", yuan_shown(event.amount), last4)
+
+
+def _account_wrong(event: PayoutRefused | PayoutReturned, last4: str, today: date) -> Change:
+    return Change(f"account_wrong:{event.payout}", event.case, "account_wrong", last4=last4)
+
+
+_CHANGES: dict[type[Event], Callable[[Any, str, date], Change | None]] = {
+    CaseOpened: _opened,
+    CaseMoved: _moved,  # a stage without words in messages.toml is not told
+    CaseReferred: _referred,
+    DeterminationMade: _determined,
+    RecoveryOpened: _recovery,
+    PayoutConfirmed: _arrived,
+    PayoutRefused: _account_wrong,
+    PayoutReturned: _account_wrong,
+}
+
+
+# ---------------------------------------------------------------- whom
+
+
+def _recipients(tx: Transaction, persons: Mapping[PersonId, Person], today: date) -> dict[PersonId, Recipient]:
+    """Who is told about each person: the person, or a minor's guardian.
+
+    Nobody is told by machine about somebody who has died; a person calls the family.
+    """
+    guardian_of = {
+        person.id: guardian
+        for person in persons.values()
+        if person.birth and age_on(person.birth, today) < OF_AGE and (guardian := person.guardian_on(today))
+    }
+    guardians = people.people_by_id(tx, set(guardian_of.values()))
+    found = {}
+    for asked, person in persons.items():
+        to = guardians.get(guardian_of[person.id], person) if person.id in guardian_of else person
+        if person.died_on is None and to.died_on is None:
+            found[asked] = Recipient(to.id, to.name, to.language, to.phone, to.email, to.wechat)
+    return found
+
+
+def _subject(event: Event) -> str:
+    return getattr(event, "payout", "") or getattr(event, "determination", "")
+
+
+def _accounts(events: Iterable[Event], tx: Transaction) -> dict[str, str]:
+    """The last four digits of the account each determination or payout pays into, as far as known."""
+    made = [event for event in events if isinstance(event, DeterminationMade) and event.decision == "pay"]
+    known = coverage.payees(tx, [(event.policy, event.person, event.payee) for event in made])
+    found: dict[str, str] = {
+        event.determination: payee.account[-4:]
+        for event in made
+        if (payee := known.get((event.policy, event.person, event.payee)))
+    }
+    paid: list[CaseId] = [
+        event.case for event in events if isinstance(event, PayoutConfirmed | PayoutRefused | PayoutReturned)
+    ]
+    accounts = payments.payouts_of(tx, paid) if paid else []
+    return found | {payout.id: payout.account[-4:] for payout in accounts}

@@ -1,0 +1,28 @@
+"""The golden stories agree to the fen (tests/golden, FORMAT.md §8)."""
+
+from pathlib import Path
+
+import pytest
+
+from safeweave.adjudication.stories import differences, run_story
+from safeweave.adjudication.story_form import parse_story, told
+from safeweave.coverage.product import load_products
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+PRODUCTS = load_products(GOLDEN / "products")
+SAMPLES = ("accident-", "critical-", "daily-", "hospital-", "million-", "staff-")
+STORIES = sorted(path for path in GOLDEN.rglob("*.toml") if path.parent.name != "products")
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_a_golden_story_agrees_to_the_fen(path: Path):
+    story = parse_story(path.read_text(encoding="utf-8"), str(path), PRODUCTS)
+    assert story.then, "a golden story states what comes out"
+    assert differences(story.then, [told(determination) for determination in run_story(story)]) == []
+
+
+def test_the_sample_products_that_are_shipped_are_those_of_the_golden_stories():
+    shipped = load_products(GOLDEN.parent.parent / "src/safeweave/coverage/products")
+    samples = {product.id for product in PRODUCTS.values() if product.id.startswith(SAMPLES)}
+    assert len(samples) == 6
+    assert {id: PRODUCTS[id].digest for id in samples} == {id: shipped[id].digest for id in samples}

@@ -1,0 +1,156 @@
+"""Channels against real local servers."""
+
+import socket
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
+
+from safeweave.errors import Malformed
+from safeweave.ids import CaseId, MessageId, PersonId
+from safeweave.telling.channels import Mailbox, SmsGateway, Smtp, WeChat
+from safeweave.telling.message import Message
+from safeweave_simulator.phone import Phones, PhoneServer
+
+NOW = datetime(2026, 3, 6, 7, 21, 5, tzinfo=UTC)
+
+
+def a_message(number: int = 1, channel: str = "email", to: str = "wang@example.org") -> Message:
+    return Message(
+        MessageId(f"msg_{number}"), f"paid:{number}", channel, PersonId("p"), CaseId("case_1"), "paid", "zh", to,
+        "您的理赔已核定", "王小𠮷，您好：\n\n我们付给您 2,381.85 元。", "2,381.85", NOW,
+    )  # fmt: skip
+
+
+class Postmaster:
+    """An SMTP server's decisions: unknown people are refused for good, a full box for now."""
+
+    def __init__(self) -> None:
+        self.taken: list[Envelope] = []
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("nobody"):
+            return "550 no such user"
+        if address.startswith("full"):
+            return "452 mailbox full"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        self.taken.append(envelope)
+        return "250 OK"
+
+
+@pytest.fixture
+def postmaster():
+    master = Postmaster()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    controller = Controller(master, hostname="127.0.0.1", port=port)
+    controller.start()
+    master.url = f"smtp://127.0.0.1:{port}"
+    yield master
+    controller.stop()
+
+
+def test_an_e_mail_arrives_with_its_chinese_subject_text_and_own_id(postmaster):
+    (outcome,) = Smtp(postmaster.url, "claims@anzhi.example", "安织健康").deliver([a_message()])
+    assert (outcome.receipt, outcome.fault, outcome.again) == ("<msg_1@anzhi.example>", "", False)
+    (envelope,) = postmaster.taken
+    mail = message_from_bytes(envelope.content, policy=policy.default)
+    assert envelope.rcpt_tos == ["wang@example.org"]
+    assert mail["Subject"] == "您的理赔已核定"
+    assert mail["From"] == "安织健康 <claims@anzhi.example>"
+    assert mail["Message-ID"] == "<msg_1@anzhi.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail.get_content().splitlines()[0] == "王小𠮷，您好："
+
+
+def test_an_address_that_does_not_exist_is_final_and_the_next_one_is_served(postmaster):
+    outcomes = Smtp(postmaster.url, "claims@anzhi.example").deliver(
+        [a_message(1, to="nobody@example.org"), a_message(2), a_message(3, to="not an address")]
+    )
+    assert [outcome.fault for outcome in outcomes[:2]] == ["SMTP 550", ""]
+    assert outcomes[2].fault
+    assert len(postmaster.taken) == 1
+
+
+def test_a_full_mailbox_is_tried_again_later(postmaster):
+    (outcome,) = Smtp(postmaster.url, "claims@anzhi.example").deliver([a_message(to="full@example.org")])
+    assert outcome.again
+
+
+def test_a_mail_server_that_is_not_there_means_later():
+    outcomes = Smtp("smtp://127.0.0.1:1", "claims@anzhi.example").deliver([a_message(1), a_message(2)])
+    assert [outcome.again for outcome in outcomes] == [True, True]
+
+
+def test_a_password_is_never_sent_in_the_clear(postmaster):
+    url = postmaster.url.replace("smtp://", "smtp://user:secret@")
+    assert [outcome.again for outcome in Smtp(url, "claims@anzhi.example").deliver([a_message()])] == [True]
+    assert postmaster.taken == []
+
+
+def test_a_mail_server_must_be_written_as_one():
+    with pytest.raises(Malformed, match="smtp://"):
+        Smtp("mail.example.org", "claims@anzhi.example")
+
+
+@pytest.fixture
+def phones():
+    kept = Phones(dead={"13800000009", "openid-9"})
+    server = PhoneServer(kept)
+    kept.url = server.url  # type: ignore[attr-defined]
+    yield kept
+    server.close()
+
+
+def test_an_sms_reaches_the_phone_once_however_often_it_is_sent(phones):
+    gateway = SmsGateway(f"{phones.url}/sms")
+    for _ in range(2):
+        (outcome,) = gateway.deliver([a_message(channel="sms", to="13800000001")])
+        assert outcome.receipt == "sms-msg_1"
+    assert [(m["to"], m["text"].splitlines()[0]) for m in phones.messages] == [("13800000001", "王小𠮷，您好：")]
+
+
+def test_a_number_that_is_dead_is_final(phones):
+    (outcome,) = SmsGateway(f"{phones.url}/sms").deliver([a_message(channel="sms", to="13800000009")])
+    assert outcome.fault == "HTTP 422"
+
+
+def test_a_silent_gateway_is_asked_once_per_round_and_its_messages_wait(phones):
+    phones.silent = 1.0
+    outcomes = SmsGateway(f"{phones.url}/sms").deliver([a_message(n, "sms", "13800000001") for n in range(3)])
+    assert [outcome.again for outcome in outcomes] == [True, True, True]
+    assert len(phones.messages) <= 1
+
+
+def test_a_subscription_message_has_the_shape_wechat_wants(phones):
+    (outcome,) = WeChat(f"{phones.url}/wechat", "template-1").deliver([a_message(channel="wechat", to="openid-1")])
+    assert outcome.receipt == "wx-msg_1"
+    (sent,) = phones.messages
+    assert (sent["touser"], sent["template_id"], sent["lang"]) == ("openid-1", "template-1", "zh_CN")
+    assert sent["data"]["amount2"] == {"value": "2,381.85元"}
+
+
+def test_somebody_who_does_not_want_wechat_messages_gets_none(phones):
+    (outcome,) = WeChat(f"{phones.url}/wechat", "t").deliver([a_message(channel="wechat", to="openid-9")])
+    assert outcome.fault == "WeChat 43101: the user does not accept messages"
+
+
+def test_the_mailbox_holds_each_message_once_even_after_a_restart(tmp_path: Path):
+    file = tmp_path / "outbox" / "sms.jsonl"
+    Mailbox(file).deliver([a_message(1), a_message(2)])
+    Mailbox(file).deliver([a_message(2), a_message(3)])
+    assert [line["id"] for line in Mailbox(file).read()] == ["msg_1", "msg_2", "msg_3"]
+
+
+def test_a_line_cut_off_by_a_crash_is_written_again(tmp_path: Path):
+    file = tmp_path / "sms.jsonl"
+    Mailbox(file).deliver([a_message(1), a_message(2)])
+    file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")
+    Mailbox(file).deliver([a_message(2)])
+    assert [line["id"] for line in Mailbox(file).read()] == ["msg_1", "msg_2"]
