@@ -18,6 +18,7 @@ from safeweave.events import (
     PayoutRefused,
     PayoutReturned,
     PayoutUnconfirmed,
+    PersonsMerged,
     RecoveryOpened,
     VisitTold,
 )
@@ -29,6 +30,7 @@ from safeweave.worker import Follows, Outside
 def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
     """For each event, what is done about it, in this order."""
     return {
+        PersonsMerged: (cases.link_records,),
         VisitTold: (cases.hear,),
         CaseOpened: (post.tell,),
         CaseMoved: (post.tell,),

@@ -12,7 +12,7 @@ import threading
 
 
 def _until_the_other_end_is_gone() -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):
         pass
     os._exit(0)
 

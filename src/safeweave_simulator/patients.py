@@ -178,9 +178,7 @@ def _identity(birth: date, sex: Sex, random: Random) -> tuple[str, tuple[Documen
         if random.random() < 0.5:
             return name, (passport,)
         # 2023 card: 9, two digits of the place of application (99: nobody's), three of the country, then as GB 11643.
-        card = Document(
-            "foreign_permanent_resident", resident_number(f"999{numeric}", birth, _sequence(sex, random)), country
-        )
+        card = Document("foreign_permanent_resident", resident_number(f"999{numeric}", birth, _sequence(sex, random)))
         return name, (card, passport) if random.random() < 0.5 else (card,)
     if roll < PEOPLE["foreigner"] + PEOPLE["from_hong_kong_macau_taiwan"]:
         area = random.choice(("810000", "820000", "830000"))
@@ -240,7 +238,8 @@ def make_person(seed: int, no: int, *, insured: bool, first: date, last: date) -
         guardian_sex: Sex = random.choice(("F", "M"))
         guardian_birth = birth - timedelta(days=random.randint(23, 38) * 365)
         number = resident_number(NOBODYS_AREA, guardian_birth, _sequence(guardian_sex, random))
-        guardian_name = name[0] + _local_name(random)[1:]
+        own_name = _local_name(random)
+        guardian_name = own_name if " " in name else name[0] + own_name[1:]
         guardian = Guardian(guardian_name, Document("resident_id", number), _account(guardian_name, random))
     policies: list[Policy] = []
     if insured:

@@ -25,7 +25,7 @@ def policy_row(person: Person, policy: Policy) -> dict[str, Any]:
             "documents": _documents(person.documents),
             "birth": person.birth.isoformat(),
             "sex": person.sex,
-            "language": "zh" if person.documents[0].country == "CHN" else "en",
+            "language": "en" if person.name.isascii() or " " in person.name else "zh",
             "phone": person.phone,
         },
         "relation": "child" if person.guardian else "self",

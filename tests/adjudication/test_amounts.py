@@ -49,9 +49,7 @@ def test_a_later_stay_in_the_same_year_meets_only_the_rest():
 def test_compensation_is_taken_from_the_eligible_amount_in_order():
     of = product(block("scope", "own = false"), block("ratio", 'rows = [{ rate = "1" }]'))
     others = (paid_by("charity", "4.00"), paid_by("other_insurer", "6.00"), paid_by("other_insurer", "10.00"))
-    found = settled_bill(
-        line(1, "100.00", split=split(own="40.00", within="60.00")), fund="30.00", other_paid=others
-    )
+    found = settled_bill(line(1, "100.00", split=split(own="40.00", within="60.00")), fund="30.00", other_paid=others)
     determination = decided(of, stay(found), ENROLLED)
     assert cuts(determination) == [
         ("outside_catalogue", "40.00", "scope"),
@@ -172,7 +170,9 @@ def test_no_more_offsets_than_is_left_of_the_deductible():
 
 def test_what_an_earlier_benefit_paid_may_offset_too():
     of = product(
-        block("deductible", 'yuan = "100.00"\nbasis = "year"\noffset_by = ["earlier_benefit"]\nbenefits = ["accident"]'),
+        block(
+            "deductible", 'yuan = "100.00"\nbasis = "year"\noffset_by = ["earlier_benefit"]\nbenefits = ["accident"]'
+        ),
         block("ratio", 'rows = [{ rate = "0.30" }]\nbenefits = ["stay"]'),
         benefits=STAY + ACCIDENT,
     )
@@ -219,7 +219,9 @@ def test_the_first_row_that_matches_gives_the_rate(found, insured, expected):
 
 def test_a_settlement_that_paid_nothing_counts_as_settled_where_the_product_says_so():
     of = product(
-        block("ratio", 'zero_settlement = "settled"\nrows = [{ situation = ["settled"], rate = "0.9" }, { rate = "0" }]')
+        block(
+            "ratio", 'zero_settlement = "settled"\nrows = [{ situation = ["settled"], rate = "0.9" }, { rate = "0" }]'
+        )
     )
     assert payable(decided(of, stay(settled_bill(line(1, "100.00"), fund="0.00")), ENROLLED)) == "90.00"
     assert payable(decided(of, stay(bill(line(1, "100.00"))), ENROLLED)) == "0.00"

@@ -225,7 +225,16 @@ def test_self_pay_and_self_cost_are_compared_only_if_both_are_given():
     assert is_paid(stay(one), insured=insured)
 
 
-@pytest.mark.parametrize("known", [{"social": None}, {"fund": None}, {"other": None}, {"account": None}, {"cash": None}])
+def test_self_pay_and_self_cost_are_compared_even_where_account_and_cash_are_missing():
+    found = settled_bill(
+        line(1, "100.00"), fund="60.00", account=None, cash=None, self_pay=yuan("30.00"), self_cost=yuan("9.00")
+    )
+    assert refer(stay(found), insured=cover(enrolled=True)) == ["social_split_missing", "totals_differ"]
+
+
+@pytest.mark.parametrize(
+    "known", [{"social": None}, {"fund": None}, {"other": None}, {"account": None}, {"cash": None}]
+)
 def test_a_bill_that_does_not_say_what_social_insurance_paid_goes_to_a_person(known):
     found = msgspec.structs.replace(settled_bill(line(1, "100.00"), fund="60.00"), **known)
     assert refer(stay(found), insured=cover(enrolled=True)) == ["social_split_missing"]
@@ -408,5 +417,7 @@ def test_a_stopped_claim_leaves_the_usage_as_it_was():
 
 def test_an_accident_claim_reads_its_bills_for_the_accident_benefit():
     of = product(benefits=ACCIDENT)
-    assert refer(visit(bill(line(1, "1.00", "99"), kind="outpatient"), accident=True, accident_on=day("2025-05-11")), of)
+    assert refer(
+        visit(bill(line(1, "1.00", "99"), kind="outpatient"), accident=True, accident_on=day("2025-05-11")), of
+    )
     assert decided(of, visit(bill(line(1, "1.00", "99"), kind="outpatient"))).decision == "refuse-proposed"

@@ -133,7 +133,7 @@ def test_an_allowance_for_accidents_needs_one_but_counts_from_the_admission():
     assert decided(of, hurt).benefits[0].period == "2025-01-01"
 
 
-MERGING = 'skip_days = 3\nmax_days_stay = 12\nmerge_days = 5'
+MERGING = "skip_days = 3\nmax_days_stay = 12\nmerge_days = 5"
 
 
 def test_stays_for_one_illness_soon_after_each_other_are_one():
@@ -158,7 +158,9 @@ def test_a_later_another_or_an_earlier_stay_begins_anew(second):
 
 
 def test_without_merge_days_stays_are_never_one():
-    _, two = in_order(daily("skip_days = 3"), from_to("2025-05-01", "2025-05-11"), from_to("2025-05-11", "2025-05-16", "c2"))
+    _, two = in_order(
+        daily("skip_days = 3"), from_to("2025-05-01", "2025-05-11"), from_to("2025-05-11", "2025-05-16", "c2")
+    )
     assert days_of(two) == 2
 
 

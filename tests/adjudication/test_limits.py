@@ -24,9 +24,7 @@ from safeweave.adjudication.history import History
 from safeweave.coverage.usage import Usage, Used
 
 HUNDRED = bill(line(1, "60.00", "09"), line(2, "40.00", "06"))
-OVER = (
-    '[[benefit]]\nid = "over"\nkind = "overflow"\norder = 0\nname = "恶性肿瘤"\nafter = "stay"\nicd = ["C", "K80"]\n'
-)
+OVER = '[[benefit]]\nid = "over"\nkind = "overflow"\norder = 0\nname = "恶性肿瘤"\nafter = "stay"\nicd = ["C", "K80"]\n'
 
 
 def limit(amount: str, basis: str, id: str, more: str = "") -> str:
@@ -183,7 +181,9 @@ def test_an_overflow_has_a_group_for_each_year():
 
 
 def test_an_overflow_may_flow_over_itself():
-    second = OVER.replace('"over"', '"more"').replace("order = 0", "order = 7").replace('after = "stay"', 'after = "over"')
+    second = (
+        OVER.replace('"over"', '"more"').replace("order = 0", "order = 7").replace('after = "stay"', 'after = "over"')
+    )
     of = product(
         limit("50.00", "year", "a", 'benefits = ["stay"]'),
         limit("30.00", "year", "b", 'benefits = ["over"]'),

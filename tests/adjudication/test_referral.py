@@ -110,7 +110,8 @@ def test_doubt_begins_after_the_waiting_days_of_the_illness_itself():
 
 def test_an_excluded_illness_beside_the_main_one_goes_to_a_person():
     of = product(
-        block("exclusion", 'icd = ["F"]', id="a"), block("exclusion", 'icd = ["S", "K80"]\nunless_accident = true', id="b")
+        block("exclusion", 'icd = ["F"]', id="a"),
+        block("exclusion", 'icd = ["S", "K80"]\nunless_accident = true', id="b"),
     )
     assert decided(of, stay(diagnoses=("J18.900", "K35.900", "F32.900"))).refer == ("diagnosis_doubt",)
     assert decided(of, stay(diagnoses=("J18.900", "S61.000"))).refer == ("diagnosis_doubt",)
@@ -177,7 +178,12 @@ def lump(trigger: str) -> str:
 
 
 def death(**known) -> Claim:
-    facts = {"claimed_on": day("2025-05-20"), "died_on": day("2025-05-02"), "diagnoses": ("I21.900",), "confirmed": True}
+    facts = {
+        "claimed_on": day("2025-05-20"),
+        "died_on": day("2025-05-02"),
+        "diagnoses": ("I21.900",),
+        "confirmed": True,
+    }
     return Claim("c1", "death", **{**facts, **known})
 
 

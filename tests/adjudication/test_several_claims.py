@@ -111,7 +111,7 @@ def test_a_dropped_duplicate_stays_the_bill_of_the_claim_that_paid_it():
     mixed = stay(bill(line(1, "300.00")), bill(line(1, "60.00"), number="3"), id="c2")
     freed = stay(bill(line(1, "400.00"), number="4"), id="c3", supersedes="c1")
     again = stay(bill(line(1, "300.00")), id="c4")
-    one, two, three, four = in_order(YEARLY, FIRST, mixed, freed, again)
+    _, two, three, four = in_order(YEARLY, FIRST, mixed, freed, again)
     assert two.duplicates == ("33060226-0000000001",)
     assert [bill.number for bill in two.bills] == ["3"]
     assert (three.decision, four.duplicates) == ("pay", ())

@@ -173,7 +173,7 @@ def running_bank(time_: Time) -> Iterator[RunningBank]:
     async def front(scope: Any, receive: Any, send: Any) -> None:
         await current["app"](scope, receive, send)
 
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(front, log_level="critical", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

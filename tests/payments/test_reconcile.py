@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from payments.given_payments import NOON, determination
+from payments.given_payments import NOON, Accounts, determination
 from safeweave import payments
 from safeweave.database import Database
 from safeweave.events import PayoutConfirmed, PayoutUnconfirmed
 from safeweave.ids import CaseId, DeterminationId
 from safeweave.money import Fen, fen_of
-from safeweave.payments import Receipt
+from safeweave.payments import BankDesk, Receipt
 from safeweave.payments.bank import Instruction, Notice, Outcome, StatementEntry
 from safeweave.payments.payout import payout_id
 from safeweave.payments.reconcile import reconcile, reconcile_command
@@ -58,14 +58,33 @@ def line(key: str, yuan: str, id: str = "E1", kind: str = "payment") -> Statemen
     return StatementEntry(id, kind, key, fen_of(yuan), DAY)  # type: ignore[arg-type]
 
 
-def printed(database: Database, bank: Statement, language: str = "en", as_json: bool = False) -> tuple[int, str]:
+def printed(
+    database: Database, bank: Statement | BankDesk, language: str = "en", as_json: bool = False
+) -> tuple[int, str]:
     out = io.StringIO()
-    code = reconcile_command(database, bank, DAY, DAY, language, as_json, out)  # type: ignore[arg-type]
+    code = reconcile_command(database, bank, language, as_json, out)  # type: ignore[arg-type]
     return code, out.getvalue()
 
 
 def test_books_that_agree_print_nothing_but_zero(database: Database) -> None:
     assert printed(database, Statement(line(KEY, "-2381.85"))) == (0, "0.00\n")
+
+
+def test_the_banks_of_a_desk_are_one_account(database: Database) -> None:
+    desk = BankDesk({"one": Statement(line(KEY, "-2381.85")), "two": Statement(line(LATE, "-10.00", "E2"))}, Accounts())
+    with database.transaction() as tx:
+        payments.confirm([PayoutConfirmed(LATE, CaseId("case_b"), fen_of("10.00"), NOON)], tx, NOON)
+    assert printed(database, desk) == (0, "0.00\n")
+
+
+def test_a_case_shows_its_own_entries(database: Database) -> None:
+    with database.reading() as tx:
+        assert payments.entries_of(tx, CaseId("case_a")) == [
+            ("claims_incurred", 238185),
+            ("claims_payable", -238185),
+            ("claims_payable", 238185),
+            ("bank", -238185),
+        ]
 
 
 def test_a_payment_the_bank_does_not_show_is_named(database: Database) -> None:

@@ -3,8 +3,8 @@
 from datetime import date
 
 import pytest
-from people.given_people import SAMPLE_FEMALE, SAMPLE_MALE, citizen_number
 
+from people.given_people import SAMPLE_FEMALE, SAMPLE_MALE, citizen_number
 from safeweave.errors import Malformed
 from safeweave.people.identity import (
     KINDS,

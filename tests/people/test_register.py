@@ -3,8 +3,8 @@
 from datetime import date
 
 import pytest
-from people.given_people import NOW, SAMPLE_FEMALE, SAMPLE_MALE, citizen_number, particulars, seen
 
+from people.given_people import NOW, SAMPLE_FEMALE, SAMPLE_MALE, citizen_number, particulars, seen
 from safeweave import people
 from safeweave.errors import Conflict, NotFound
 from safeweave.people import Found, Guardianship, Held, age_on

@@ -103,8 +103,8 @@ def test_most_policies_cover_every_simulated_day_and_products_begin_after_their_
 
 
 def test_turns_come_about_as_often_as_their_shares_say():
-    city = City(11, 5, 3000, today=TODAY)
-    for _ in city.stream(2000):
+    city = City(11, 5, 1500, today=TODAY)
+    for _ in city.stream(1300):
         pass
     turns = Counter(truth.turn for truth in city.truth.values())
     assert 0.68 < turns["clean"] / len(city.truth) < 0.80

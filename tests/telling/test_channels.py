@@ -71,10 +71,10 @@ def test_an_e_mail_arrives_with_its_chinese_subject_text_and_own_id(postmaster):
 
 def test_an_address_that_does_not_exist_is_final_and_the_next_one_is_served(postmaster):
     outcomes = Smtp(postmaster.url, "claims@anzhi.example").deliver(
-        [a_message(1, to="nobody@example.org"), a_message(2), a_message(3, to="not an address")]
+        [a_message(1, to="nobody@example.org"), a_message(2), a_message(3, to="wang@example.org\nBcc: all@example.org")]
     )
     assert [outcome.fault for outcome in outcomes[:2]] == ["SMTP 550", ""]
-    assert outcomes[2].fault
+    assert outcomes[2].fault == "not an e-mail address"
     assert len(postmaster.taken) == 1
 
 

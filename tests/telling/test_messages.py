@@ -12,9 +12,7 @@ from safeweave.words import LANGUAGES, catalogue
 
 NOW = datetime(2026, 3, 6, 7, 21, 5, tzinfo=UTC)
 CONTACTS = Contacts(insurer=Named("安织健康保险股份有限公司", "Anzhi Health Insurance Co., Ltd."), phone="400-800-1234")
-OCCASIONS = sorted(
-    key.split(".")[1] for key in catalogue() if key.startswith("messages.") and key.endswith(".sms")
-)
+OCCASIONS = sorted(key.split(".")[1] for key in catalogue() if key.startswith("messages.") and key.endswith(".sms"))
 
 
 def told(occasion: str, language: str = "zh", **more: str) -> dict[str, Message]:

@@ -69,7 +69,11 @@ def test_the_same_letter_is_the_same_page_after_it_was_stored():
 
 def test_amounts_stand_in_one_column_whatever_is_written_before_them():
     lines = text(letter(polyp(), "zh")).splitlines()
-    ends = {width(line) for line in lines if line.endswith(("7,600.00", "4,853.50", "100.00", "264.65")) and "元" not in line}
+    ends = {
+        width(line)
+        for line in lines
+        if line.endswith(("7,600.00", "4,853.50", "100.00", "264.65")) and "元" not in line
+    }
     assert ends == {76}
 
 

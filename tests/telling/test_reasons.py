@@ -51,7 +51,9 @@ def test_a_referral_is_told_without_amounts(code, language):
 
 
 def test_both_languages_fill_the_same_placeholders():
-    texts = {key: value for key, value in catalogue().items() if key.split(".")[0] in ("reasons", "letters", "messages")}
+    texts = {
+        key: value for key, value in catalogue().items() if key.split(".")[0] in ("reasons", "letters", "messages")
+    }
     differing = [
         key
         for key, value in texts.items()

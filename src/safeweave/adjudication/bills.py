@@ -153,16 +153,14 @@ def _check_settlement(bill: Bill, occurrence: Occurrence, codes: set[str]) -> No
     fund, other, account, cash = bill.fund, bill.other, bill.account, bill.cash
     if fund is None or other is None or account is None or cash is None:
         codes.add("social_split_missing")
+    else:
+        if fund < 0 or other < 0 or account < 0 or cash < 0:
+            codes.add("negative_amount")
+        if bill.total != fund + other + account + cash:
+            codes.add("totals_differ")
+    if fund is None or other is None or bill.self_pay is None or bill.self_cost is None:
         return
-    if fund < 0 or other < 0 or account < 0 or cash < 0:
-        codes.add("negative_amount")
-    if bill.total != fund + other + account + cash:
-        codes.add("totals_differ")
-    if (
-        bill.self_pay is not None
-        and bill.self_cost is not None
-        and bill.total != fund + other + bill.self_pay + bill.self_cost
-    ):
+    if bill.total != fund + other + bill.self_pay + bill.self_cost:
         codes.add("totals_differ")
 
 

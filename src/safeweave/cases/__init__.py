@@ -9,6 +9,7 @@ from safeweave.cases.handlers import (
     close_cases,
     hear,
     insured_policies,
+    link_records,
     note_determinations,
     note_payouts,
     note_returns,
@@ -17,6 +18,6 @@ from safeweave.cases.handlers import (
 from safeweave.cases.store import cases_by_id, hospitals
 
 __all__ = [
-    "Case", "cases_by_id", "close_cases", "hear", "hospitals", "insured_policies", "note_determinations",
-    "note_payouts", "note_returns", "refer_case", "ring_clocks",
+    "Case", "cases_by_id", "close_cases", "hear", "hospitals", "insured_policies", "link_records",
+    "note_determinations", "note_payouts", "note_returns", "refer_case", "ring_clocks",
 ]  # fmt: skip

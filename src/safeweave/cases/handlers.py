@@ -26,6 +26,7 @@ from safeweave.events import (
     HospitalEvent,
     PayoutConfirmed,
     PayoutReturned,
+    PersonsMerged,
     SettlementCancelled,
     SettlementReported,
     VisitTold,
@@ -168,6 +169,21 @@ def _persons(
         for key, person in named if found[key].person for identifier in person.identifiers if identifier.kind == "mr"
     ], now)  # fmt: skip
     return answers
+
+
+def link_records(merged: Sequence[PersonsMerged], tx: Transaction, now: datetime) -> list[Event]:
+    """Learn that a hospital's retired number is the survivor's (A40), and look again at what waited for it.
+
+    Only the hospital's own records are linked: two insured persons are made one by a person, never by a message.
+    """
+    found = people.find_people(tx, [event.survivor for event in merged])
+    people.remember_medical_record(tx, [
+        (identifier.issuer or event.sender, identifier.number, who.person)
+        for event, who in zip(merged, found, strict=True) if who.person
+        for identifier in event.retired.identifiers if identifier.kind == "mr"
+    ], now)  # fmt: skip
+    known = {event.sender for event, who in zip(merged, found, strict=True) if who.person}
+    return [VisitTold(visit.sender, visit.visit) for visit in store.waiting_visits(tx) if visit.sender in known]
 
 
 def _first_day(stay: Stay, now: datetime) -> date:

@@ -119,12 +119,16 @@ class _City:
 
     def _register(self, node: Node) -> None:
         folder = self.home / "city"
+        tokens: dict[str, str] = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
         lines = [json.loads(line) for line in (folder / "senders.jsonl").read_text(encoding="utf-8").splitlines()]
         with node.database.transaction() as tx:
             store.save_hospitals(tx, read_hospitals(folder / "hospitals.jsonl"))
-            senders.save(tx, [(Sender(line["id"], line["hospital"], hl7_facility=line["hl7_facility"]), line["token"]) for line in lines])
+            senders.save(tx, [
+                (Sender(line["id"], line["hospital"], hl7_facility=line["hl7_facility"]), tokens[line["hospital"]])
+                for line in lines
+            ])  # fmt: skip
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            policies_import(node.database, [folder / "policies.jsonl"], False, self.language, nowhere)
+            policies_import(node.database, [folder / "policies.jsonl"], False, self.language, nowhere, now=node.clock())
 
     # ------------------------------------------------------------ the city lives
 
@@ -153,8 +157,7 @@ class _City:
         if not self.asked.headless:
             self._show_opening(database, out)
         self._watch(database, city, began, out)
-        bank = SandboxBank(bank_url)
-        difference, items = self._settle(database, bank)
+        difference, items = self._settle(database, bank_url)
         with database.reading() as tx:
             now = overview(tx)
         return _summary(now, difference, items)
@@ -209,10 +212,11 @@ class _City:
                     live.update(_view(overview(tx), latest_payouts(tx, 12), seconds_running() - began, self.language))
                 clock.pause(0.4)
 
-    def _settle(self, database: Database, bank: SandboxBank) -> tuple[int, list[str]]:
+    def _settle(self, database: Database, bank_url: str) -> tuple[int, list[str]]:
         """Wait until nothing is due any more and bank and journal agree, or for as long as is reasonable."""
         deadline = seconds_running() + SETTLING_SECONDS
-        httpx.delete(f"{bank.url}/faults", timeout=5)
+        httpx.delete(f"{bank_url}/faults", timeout=5)
+        bank = SandboxBank(bank_url)
         while True:
             statement = bank.statement(datetime(2000, 1, 1, tzinfo=SHANGHAI).date(), clock.shanghai_day(clock.now()))
             with database.reading() as tx:

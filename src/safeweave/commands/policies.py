@@ -14,7 +14,7 @@ from safeweave.settings import Settings
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
     """Import policies, then look again at visits that waited for one."""
     node = open_node(settings)
-    code = commands.policies_import(node.database, asked.path, asked.strict, settings.language, sys.stdout)
+    code = commands.policies_import(node.database, asked.path, asked.strict, settings.language, sys.stdout, now=node.clock())
     hear_waiting_again(node)
     return code
 

@@ -85,11 +85,9 @@ class Policy(Fact, frozen=True):
         periods = [period for own in self.periods().values() for period in own]
         if any(period.first_day <= day <= period.last_day for period in periods):
             return "in_force"
-        for change in reversed(self.changes):
-            if change.first_day <= day and change.kind in _ENDINGS:
-                return _ENDINGS[change.kind]
-            if change.kind in ("period", "reinstatement"):
-                break
+        latest = next((change for change in reversed(self.changes) if change.first_day <= day), None)
+        if latest is not None and latest.kind in _ENDINGS:
+            return _ENDINGS[latest.kind]
         return "not_begun" if any(period.first_day > day for period in periods) else "ended"
 
 

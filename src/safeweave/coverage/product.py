@@ -462,12 +462,13 @@ _benefit_kind = form.one_of(*_BENEFITS)
 
 
 def _read_benefit(value: object) -> Benefit:
-    if type(value) is dict and "kind" in value:
-        try:
-            return _BENEFITS[_benefit_kind(value["kind"])](value)
-        except Fault as fault:
-            raise fault if fault.path else fault.inside("kind") from None
-    return _BENEFITS["inpatient"](value)  # says that the kind is missing, or that this is no table
+    if type(value) is not dict or "kind" not in value:
+        return _BENEFITS["inpatient"](value)  # says that the kind is missing, or that this is no table
+    try:
+        kind = _benefit_kind(value["kind"])
+    except Fault as fault:
+        raise fault.inside("kind") from None
+    return _BENEFITS[kind](value)
 
 
 def _block(make: Callable[..., Block], **keys: Key) -> Callable[[object], Block]:

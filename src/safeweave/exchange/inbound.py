@@ -10,7 +10,7 @@ import msgspec
 from safeweave import outbox
 from safeweave.database import Transaction, at_of, at_text, marks
 from safeweave.errors import Malformed, NotFound
-from safeweave.events import Event, HospitalEvent, MessageNoted, VisitTold
+from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
 from safeweave.exchange.formats import Limits, Reading, Sender, read
 from safeweave.exchange.senders import UNKNOWN
 from safeweave.facts import Fact
@@ -19,11 +19,12 @@ CLOCK_SKEW = timedelta(minutes=5)  # a sender's clock may run ahead by this much
 
 
 class Fault(Fact):
-    """A located error."""
+    """A located error; `code` is its error in HL7 table 0357, 0 for other formats."""
 
     what: str
     line: int = 0
     field: str = ""
+    code: int = 0
 
 
 class Receipt(Fact):
@@ -74,7 +75,7 @@ def open_message(raw: bytes, sender: Sender, limits: Limits, content_type: str |
     try:
         return Arrived(raw, sender, read(raw, sender, limits, content_type))
     except Malformed as malformed:
-        return Arrived(raw, sender, None, Fault(malformed.what, malformed.line, malformed.field))
+        return Arrived(raw, sender, None, Fault(malformed.what, malformed.line, malformed.field, getattr(malformed, "code", 0)))
 
 
 Answer = Callable[[Arrived, Receipt], bytes]
@@ -82,22 +83,25 @@ Answer = Callable[[Arrived, Receipt], bytes]
 
 def take(
     tx: Transaction, arrived: Sequence[Arrived], now: datetime, answer: Answer | None = None
-) -> tuple[list[Receipt], list[VisitTold]]:
-    """Receipts for these messages, in their order, and the visits they tell of; what was told stands in the log.
+) -> tuple[list[Receipt], list[Event]]:
+    """Receipts for these messages, in their order, and what is to be followed: the visits they tell of.
 
-    The caller has what follows from the visits done (`Worker.accept`), or puts it in the outbox (`worker.tell`).
+    What was told stands in the log. The caller has what follows done (`Worker.accept`), or puts it in the outbox (`worker.tell`).
     `answer` writes what the sender is answered; it is kept, so that a duplicate is answered the same.
     """
     readings = [_timely(message, now) for message in arrived]
-    before, number = _seen(tx, [(m.sender.id, m.reading.control_id) for m in readings if m.reading])
+    digests = [hashlib.sha256(message.raw).hexdigest() for message in readings]
+    before, in_repair, number = _seen(
+        tx, [(m.sender.id, m.reading.control_id if m.reading else d) for m, d in zip(readings, digests, strict=True)]
+    )
     receipts: list[Receipt] = []
     rows: list[tuple[object, ...]] = []
     told: list[Event] = []
     visits: dict[VisitTold, None] = {}
+    merged: list[Event] = []
     sequences: dict[str, list[int]] = {}
 
-    for message in readings:
-        digest = hashlib.sha256(message.raw).hexdigest()
+    for message, digest in zip(readings, digests, strict=True):
         sender, reading, fault = message.sender.id, message.reading, message.fault
         if reading is not None and (sender, reading.control_id) in before:
             known_number, known_digest, answered = before[sender, reading.control_id]
@@ -110,15 +114,22 @@ def take(
                 f'the id "{reading.control_id}" was used before for a message with other content (number {known_number});'
                 " send the correction under an id of its own",
                 field="MSH-10" if reading.format == "hl7v2" else "id",
+                code=205 if reading.format == "hl7v2" else 0,
             )
+        if fault is not None and (sender, digest) in in_repair:
+            receipts.append(msgspec.structs.replace(in_repair[sender, digest], fault=fault))
+            continue
         number += 1
         status = "taken" if fault is None else ("conflict" if reading is not None and message.fault is None else "refused")
         count = 0
         if reading is not None and fault is None:
             events = [_received(event, message.sender, reading) for event in reading.events]
             moving = [event for event in events if not isinstance(event, MessageNoted)]
-            told += events
-            visits |= dict.fromkeys(VisitTold(sender, event.visit) for event in moving)
+            told += [event for event in events if not isinstance(event, PersonsMerged)]
+            merged += [event for event in moving if isinstance(event, PersonsMerged)]
+            visits |= dict.fromkeys(
+                VisitTold(sender, event.visit) for event in moving if not isinstance(event, PersonsMerged)
+            )
             count = len(events)
             if reading.sequence is not None:
                 sequences.setdefault(sender, []).append(reading.sequence)
@@ -142,7 +153,7 @@ def take(
     )
     outbox.append(tx, told, now, read_back=True)
     _note_gaps(tx, sequences, now)
-    return receipts, list(visits)
+    return receipts, [*merged, *visits]
 
 
 def _timely(message: Arrived, now: datetime) -> Arrived:
@@ -161,24 +172,28 @@ def _timely(message: Arrived, now: datetime) -> Arrived:
 
 def _seen(
     tx: Transaction, keys: Sequence[tuple[str, str]]
-) -> tuple[dict[tuple[str, str], tuple[int, str, bytes | None]], int]:
-    """Of these (sender, control id): the number, digest and answer of those taken before; and the highest number."""
-    found: dict[tuple[str, str], tuple[int, str, bytes | None]] = {}
+) -> tuple[dict[tuple[str, str], tuple[int, str, bytes | None]], dict[tuple[str, str], Receipt], int]:
+    """Of these (sender, control id): the number, digest and answer of those taken before; the receipts of those that
+    wait for repair, by (sender, digest); and the highest number."""
+    taken: dict[tuple[str, str], tuple[int, str, bytes | None]] = {}
+    in_repair: dict[tuple[str, str], Receipt] = {}
     highest = 0
     for start in range(0, max(len(keys), 1), 5000):
         part = keys[start : start + 5000] or [("", "")]
         pairs = ", ".join(["(?, ?)"] * len(part))
-        for sender, control_id, number, digest, answer in tx.rows(
-            "select null, null, coalesce(max(id), 0), null, null from inbound_message union all"
-            " select sender, control_id, id, digest, answer from inbound_message"
-            f" where status = 'taken' and (sender, control_id) in (values {pairs})",
+        for sender, control_id, number, digest, answer, status, format_, kind in tx.rows(
+            "select null, null, coalesce(max(id), 0), null, null, null, null, null from inbound_message union all"
+            " select sender, control_id, id, digest, answer, status, format, kind from inbound_message"
+            f" where status <> 'repaired' and (sender, control_id) in (values {pairs})",
             [value for key in part for value in key],
         ):
             if sender is None:
                 highest = number
+            elif status == "taken":
+                taken[sender, control_id] = (number, digest, answer)
             else:
-                found[sender, control_id] = (number, digest, answer)
-    return found, highest
+                in_repair[sender, digest] = Receipt(status, number, control_id, format_, kind, answer=answer)
+    return taken, in_repair, highest
 
 
 def _received(event: HospitalEvent, sender: Sender, reading: Reading) -> HospitalEvent:
@@ -244,7 +259,7 @@ def original(tx: Transaction, number: int) -> tuple[str, bytes]:
 
 def repair(
     tx: Transaction, number: int, raw: bytes, sender: Sender, limits: Limits, now: datetime
-) -> tuple[Receipt, list[VisitTold]]:
+) -> tuple[Receipt, list[Event]]:
     """Take a kept message again, as it was or with mended content; it leaves the repair list if it can be taken."""
     original(tx, number)
     (receipt,), told = take(tx, [open_message(raw, sender, limits)], now)

@@ -30,7 +30,7 @@ class Frames:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The messages that this chunk completes. Raises OverflowError if one grows beyond `max_bytes`."""
         self._held += chunk
-        whole = []
+        whole: list[bytes] = []
         while True:
             begin = self._held.find(START)
             if begin < 0:

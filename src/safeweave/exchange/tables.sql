@@ -22,6 +22,7 @@ create table if not exists inbound_message (
     original blob                   -- the bytes as they came, deflated
 );
 create unique index if not exists inbound_message_once on inbound_message (sender, control_id) where status = 'taken';
+create index if not exists inbound_message_key on inbound_message (sender, control_id);
 create index if not exists inbound_message_status on inbound_message (status, id) where status <> 'taken';
 
 create table if not exists gap (

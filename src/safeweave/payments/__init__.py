@@ -19,10 +19,10 @@ from safeweave.payments.handlers import (
 from safeweave.payments.journal import trial_balance, trial_balance_fen
 from safeweave.payments.payout import Payout, Recovery
 from safeweave.payments.reconcile import reconcile_command
-from safeweave.payments.store import open_recoveries, payouts_of, recoveries_of, totals, unsettled
+from safeweave.payments.store import entries_of, open_recoveries, payouts_of, recoveries_of, totals, unsettled
 
 __all__ = [
-    "Bank", "BankDesk", "Payout", "Receipt", "Recovery", "confirm", "note_unconfirmed", "open_recoveries",
+    "Bank", "BankDesk", "Payout", "Receipt", "Recovery", "confirm", "entries_of", "note_unconfirmed", "open_recoveries",
     "order_payouts", "pay_again", "payouts_of", "receive_recoveries", "reconcile_command", "recoveries_of", "refuse",
     "return_payment", "totals", "trial_balance", "trial_balance_fen", "unsettled",
 ]  # fmt: skip

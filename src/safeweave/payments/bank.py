@@ -101,7 +101,7 @@ def text_is_sendable(text: str, longest: int) -> bool:
 
 
 def account_fault(name: str, account: str, bank_code: str) -> str:
-    """Why nothing can be sent to this account, as a code of `words/payments.toml` [waiting]; "" if something can.
+    """Why nothing can be sent to this account, as a code of `words/payments.toml` [reason]; "" if something can.
 
     A card number that fails the Luhn check is no fault: passbooks and company accounts fail it, and the bank compares
     name and account itself (账户实名校验).

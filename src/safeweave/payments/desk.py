@@ -5,7 +5,7 @@ No transaction waits for a bank. What is sent is pinned to the payout first, so 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 import msgspec
@@ -17,7 +17,7 @@ from safeweave.facts import Fact
 from safeweave.ids import CaseId, PayoutId, PersonId, PolicyId
 from safeweave.money import Fen
 from safeweave.payments import store
-from safeweave.payments.bank import Bank, Instruction, Notice, Outcome, account_fault
+from safeweave.payments.bank import Bank, Instruction, Notice, Outcome, StatementEntry, account_fault
 from safeweave.payments.payout import MOVES, Happened, Payout, State, delay_before_asking, purpose_of
 from safeweave.worker import Later
 
@@ -167,6 +167,10 @@ class BankDesk:
             Later(PayoutUnconfirmed(errand.payout, errand.case), now + delay_before_asking(errand.asked))
             for errand in out_of_reach
         ]
+
+    def statement(self, first_day: date, last_day: date) -> list[StatementEntry]:
+        """What all banks booked on these Shanghai days, both included; Unavailable if one does not answer."""
+        return [entry for bank in self.banks.values() for entry in bank.statement(first_day, last_day)]
 
     def notice_cursors(self, tx: Transaction) -> dict[str, int]:
         """How far each bank's notices were read; hand it to `fetch`."""

@@ -4,13 +4,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO
 
 from safeweave.database import Database, Transaction
 from safeweave.facts import Fact
 from safeweave.money import Fen, yuan_shown, yuan_text
 from safeweave.payments import store
-from safeweave.payments.bank import Bank, StatementEntry
+from safeweave.payments.bank import StatementEntry
 from safeweave.words import Language, say
 
 Fault = Literal["missing_at_bank", "missing_in_journal", "not_yet_confirmed", "unknown_at_bank"]
@@ -80,14 +80,21 @@ def _ref(entry: StatementEntry) -> str:
     return entry.key if entry.key and entry.kind in ("payment", "return") else entry.id
 
 
-def reconcile_command(
-    database: Database, bank: Bank, first_day: date, last_day: date, language: Language, as_json: bool, out: TextIO
-) -> int:
+class Account(Protocol):
+    """Whoever can tell what was booked on our account: one bank, or the desk for all of them."""
+
+    def statement(self, first_day: date, last_day: date) -> Sequence[StatementEntry]:
+        """The lines booked on these Shanghai days, both included."""
+        ...
+
+
+def reconcile_command(database: Database, account: Account, language: Language, as_json: bool, out: TextIO) -> int:
     """Print "0.00", or the difference and every item, in the reader's language or as JSON: 0 without items, else 1.
 
-    `first_day` is a day no later than the account's first movement.
+    The whole life of the account is compared, so the journal must hold no bank that `account` does not speak for.
+    Raises Unavailable if a bank does not answer.
     """
-    entries = bank.statement(first_day, last_day)
+    entries = account.statement(date.min, date.max)
     with database.reading() as tx:
         found = reconcile(tx, entries)
     if as_json:

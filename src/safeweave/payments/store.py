@@ -7,6 +7,7 @@ from safeweave.database import Row, Transaction, at_of, at_text, marks
 from safeweave.ids import CaseId, PayoutId
 from safeweave.money import Fen
 from safeweave.payments.bank import Notice
+from safeweave.payments.journal import Account
 from safeweave.payments.payout import FAILED, OPEN, Payout, Recovery, State
 
 _PAYOUT = (
@@ -187,6 +188,19 @@ def bank_entries(tx: Transaction) -> list[tuple[str, str, Fen]]:
         (ref, booking, Fen(fen))
         for ref, booking, fen in tx.rows(
             "select ref, booking, fen from journal_entry where account = 'bank' order by booked_at, booking"
+        )
+    ]
+
+
+def entries_of(tx: Transaction, case: CaseId) -> list[tuple[Account, Fen]]:
+    """What the journal holds of a case: (account, fen) of each entry, debit positive, in the order they were booked."""
+    return [
+        (account, Fen(fen))
+        for account, fen in tx.rows(
+            "select account, fen from journal_entry where ref in"
+            " (select id from payout where case_id = ? union all select id from recovery where case_id = ?)"
+            " order by booked_at, booking, no",
+            (case, case),
         )
     ]
 

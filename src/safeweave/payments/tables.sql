@@ -49,7 +49,9 @@ create table if not exists journal_entry (
     primary key (booking, no)
 );
 
-create index if not exists journal_by_account on journal_entry (account, ref);
+create index if not exists journal_by_account on journal_entry (account);
+
+create index if not exists journal_by_ref on journal_entry (ref);
 
 create table if not exists bank_notice (
     bank text not null,

@@ -201,8 +201,6 @@ def who(seen: PersonSeen, leads: Leads, known: dict[PersonId, Candidate]) -> Fou
             continue
         if any(_only_birth_hidden(shown, held, candidate) for shown in hidden for held in candidate.documents):
             possible.append((person, "whole_number"))
-        elif hidden and not documents:
-            continue
         elif difference := _document_conflicts(documents, hidden, candidate):
             if difference == ["document_nearly_the_same"]:
                 possible.append((person, "document_nearly_the_same"))

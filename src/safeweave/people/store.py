@@ -17,7 +17,6 @@ from safeweave.facts import Fact, Sex
 from safeweave.ids import PersonId
 from safeweave.people.identity import is_citizen, lookup_of, name_key
 from safeweave.people.person import (
-    NOBODY,
     Candidate,
     Found,
     Guardianship,

@@ -157,7 +157,7 @@ class Smtp:
             server.login(self._user, self._password)
         return server
 
-    def _send(self, server: smtplib.SMTP, message: Message) -> str:
+    def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self._from, message.to, message.subject
         mail["Date"] = format_datetime(message.told_at)
@@ -165,14 +165,18 @@ class Smtp:
         mail["Content-Language"] = "zh-CN" if message.language == "zh" else "en"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no absence notes, please
         mail.set_content(message.text)
+        return mail
+
+    def _send(self, server: smtplib.SMTP, message: Message) -> str:
         try:
+            mail = self._mail(message)
             server.send_message(mail, self._sender, [message.to])
         except smtplib.SMTPRecipientsRefused as refused:
             code, _ = refused.recipients[message.to]
             raise _refusal(code) from None
         except smtplib.SMTPResponseException as refused:
             raise _refusal(refused.smtp_code) from None
-        except ValueError:
+        except ValueError:  # a line break in it, or no address at all
             raise Undeliverable("not an e-mail address") from None
         except (OSError, smtplib.SMTPException) as silent:
             raise Unavailable(f"the mail server went away ({type(silent).__name__})") from None

@@ -148,7 +148,7 @@ def test_the_main_diagnosis_comes_first_and_refuted_ones_are_left_out():
         )
     ).events[0]
     assert isinstance(told, PatientDischarged)
-    assert [(d.code, d.main) for d in told.diagnoses] == [("A00.1", True), ("D00.1", False), ("B00.1", False)]
+    assert [(d.code, d.main) for d in told.diagnoses] == [("A00.1", True), ("B00.1", False), ("D00.1", False)]
 
 
 def test_a_bill_of_outpatient_care_takes_its_kind_from_the_encounter():

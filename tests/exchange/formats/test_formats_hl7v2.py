@@ -284,3 +284,19 @@ def test_a_message_too_long_is_refused_unread():
         read(hl7("ADT^A01").encode() * 5, HOSPITAL, Limits(max_bytes=200))
     with pytest.raises(Malformed, match="segments"):
         read(hl7("ADT^A01").encode(), HOSPITAL, Limits(max_entries=3))
+
+
+@pytest.mark.parametrize(
+    ("raw", "system"),
+    [
+        (b"MSH|^~\\&|HIS^1.2^ISO|H001|X", ("HIS", "H001")),
+        (b"\x0b\xef\xbb\xbfMSH#@*#HIS#H001", ("HIS", "H001")),
+        ("MSH|^~\\&|硘院|一院".encode("gb18030"), ("硘院", "一院")),
+        (b"MSH|^~\\&|HIS", ("HIS", "")),
+        (b"PID|1", ("", "")),
+        (b"MSH", ("", "")),
+        (b"", ("", "")),
+    ],
+)
+def test_the_sending_system_is_known_before_the_message_is_read(raw, system):
+    assert hl7v2.sending_system(raw) == system

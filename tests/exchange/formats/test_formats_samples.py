@@ -37,7 +37,8 @@ def test_an_old_admission_keeps_its_diagnosis_and_numbers():
     (told,) = taken((DATA / "ADT01-23.hl7").read_bytes(), AMERICAN).events
     assert isinstance(told, AdmissionReported)
     assert (told.visit, told.diagnoses[0].code, told.diagnoses[0].system) == ("40007716", "71596", "I9")
-    assert [(i.kind, i.number) for i in told.person.identifiers] == [("mr", "10006579")]
+    numbers = [(i.kind, i.number) for i in told.person.identifiers]
+    assert numbers == [("mr", "10006579"), ("policy", "123121234A"), ("policy", "056269770")]
     assert told.person.name == "DONALD DUCK"
 
 

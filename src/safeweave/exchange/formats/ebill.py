@@ -184,7 +184,7 @@ def _bill(header: _Node, data: _Node, main: _Node, sender: Sender, limits: Limit
     code = main.text("EInvoiceCode") or ("SWEI" if tax else main.required("EInvoiceCode"))
     number = main.required("EInvoiceNumber")
     total = main.fen_needed("TotalAmount")
-    check_currency(main.text("CurrencyType"), sender, "Main/CurrencyType")
+    check_currency(main.text("CurrencyType"), sender, "Main/CurrencyType", main.line_of("CurrencyType"))
     issued_at = _issued_at(main)
     kind = _kind(main, extra, code)
     visit = extra.text("HospitalizationNumber" if kind == "inpatient" else "PatientNumber")

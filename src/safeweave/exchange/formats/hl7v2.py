@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from safeweave.clock import SHANGHAI
 from safeweave.errors import Malformed
@@ -51,12 +51,20 @@ from safeweave.exchange.formats.values import (
 from safeweave.facts import Ward
 from safeweave.money import Fen
 
-SEGMENT_ORDER, REQUIRED_MISSING, WRONG_TYPE, NOT_IN_TABLE, INTERNAL = 100, 101, 102, 103, 207  # HL7 table 0357
+SEGMENT_ORDER, REQUIRED_MISSING, WRONG_TYPE, NOT_IN_TABLE, DUPLICATE, INTERNAL = (
+    100,
+    101,
+    102,
+    103,
+    205,
+    207,
+)  # table 0357
 _ERROR_NAMES = {
     SEGMENT_ORDER: "Segment sequence error",
     REQUIRED_MISSING: "Required field missing",
     WRONG_TYPE: "Data type error",
     NOT_IN_TABLE: "Table value not found",
+    DUPLICATE: "Duplicate key identifier",
     INTERNAL: "Application internal error",
 }
 _VERSIONS_WITH_OLD_ERR = ("2.1", "2.2", "2.3", "2.3.1", "2.4")
@@ -335,10 +343,8 @@ def read(raw: bytes, sender: Sender, limits: Limits) -> Reading:
 
 
 def _segments(raw: bytes, sender: Sender, limits: Limits) -> list[_Segment]:
-    body = raw.strip(b"\x0b\x1c \t\r\n")
-    marked_utf_8 = body.startswith(codecs.BOM_UTF8)
-    if marked_utf_8:
-        body = body[3:].lstrip(b" \t\r\n")
+    body = _body(raw)
+    marked_utf_8 = raw.lstrip(b"\x0b \t\r\n").startswith(codecs.BOM_UTF8)
     text = _decoded(body, "utf-8" if marked_utf_8 else _encoding(body, sender))
     lines = text.replace("\r\n", "\r").replace("\n", "\r").split("\r")
     if len(lines) > limits.max_entries:
@@ -381,8 +387,8 @@ def _segments(raw: bytes, sender: Sender, limits: Limits) -> list[_Segment]:
 
 
 def _encoding(body: bytes, sender: Sender) -> str:
-    fields = _header_fields(body)
-    named = fields[17].decode("ascii", "replace").strip() if len(fields) > 17 else ""
+    fields, _ = _header_texts(body)
+    named = fields[17].strip() if len(fields) > 17 else ""
     if named:
         first = re.split(r"[~^]", named)[0].strip().upper()
         if first not in _CHARACTER_SETS:
@@ -408,19 +414,31 @@ def _decoded(body: bytes, encoding: str) -> str:
         raise Fault(f'this sender\'s encoding "{encoding}" is not known; correct it', field="MSH-18", line=1) from None
 
 
-def _header_fields(body: bytes) -> list[bytes]:
-    """The fields of the first segment as bytes, [0] the name; empty if it is no MSH."""
+def _header_texts(body: bytes) -> tuple[list[str], str]:
+    """The fields of the first segment, [0] the name, and the encoding they were read in; no fields if it is no MSH."""
     header = re.split(rb"[\r\n]", body, maxsplit=1)[0]
     if not header.startswith(b"MSH") or len(header) < 4:
-        return []
-    for encoding in ("utf-8", "gb18030", "latin-1"):
+        return [], "latin-1"
+    for encoding in ("utf-8", "gb18030"):
         # The second byte of a GB 18030 character may look like a delimiter, so characters are split, not bytes.
         try:
             text = header.decode(encoding)
         except UnicodeDecodeError:
             continue
-        return [field.encode(encoding) for field in text.split(text[3])]
-    return []
+        return text.split(text[3]), encoding
+    text = header.decode("latin-1")
+    return text.split(text[3]), "latin-1"
+
+
+def _header_fields(body: bytes) -> list[bytes]:
+    """The fields of the first segment as bytes."""
+    texts, encoding = _header_texts(body)
+    return [text.encode(encoding) for text in texts]
+
+
+def _body(raw: bytes) -> bytes:
+    """The message without frame, byte order mark and outer white space."""
+    return raw.strip(b"\x0b\x1c \t\r\n").removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
 
 
 def _person(segment: _Segment) -> PersonSeen:
@@ -640,7 +658,7 @@ def _amount(message: _Message, segment: _Segment) -> Fen:
     if not text:
         raise segment.fault(11, "no amount here nor in FT1-12; send it", REQUIRED_MISSING)
     field = segment.name_of(number)
-    check_currency(segment.get(number, 1, 2), message.sender, field)
+    check_currency(segment.get(number, 1, 2), message.sender, field, segment.line)
     if number == 11:
         return fen_in_text(text, field, segment.line)
     quantity = segment.get(10) or "1"
@@ -668,13 +686,33 @@ _DECIDE: dict[str, "Callable[[_Message], tuple[HospitalEvent, ...]]"] = {
 # ---------------------------------------------------------------- acknowledging
 
 
-def ack(raw: bytes, code: Literal["AA", "AE", "AR"], error: Malformed | None, now: datetime) -> bytes:
+class Located(Protocol):
+    """What an ERR segment tells of an error: the words and the field, such as PID-3; `Malformed` is one."""
+
+    @property
+    def what(self) -> str: ...
+
+    @property
+    def field(self) -> str: ...
+
+
+def sending_system(raw: bytes) -> tuple[str, str]:
+    """MSH-3 and MSH-4, the application and facility a message says it comes from; "" for what cannot be read."""
+    texts, _ = _header_texts(_body(raw))
+    component = texts[1][:1] if len(texts) > 1 else ""
+    application, facility = (
+        texts[number - 1].split(component or "^")[0].strip() if len(texts) >= number else "" for number in (3, 4)
+    )
+    return application, facility
+
+
+def ack(raw: bytes, code: Literal["AA", "AE", "AR"], error: Located | None, now: datetime) -> bytes:
     """The acknowledgement of a message: AA stored, AE faulty, AR rejected; with an error, an ERR that says where.
 
     The same arguments give the same bytes, so a repeated message gets the first answer if `now` is the first receipt.
     What the message's MSH does not say is left empty; delimiters and names are echoed as they came, in its encoding.
     """
-    body = raw.strip(b"\x0b\x1c \t\r\n").removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+    body = _body(raw)
     fields = _header_fields(body)
     separator, marks = b"|", b"^~\\&"
     usable = len(fields) > 1 and 2 <= len(fields[1]) <= 5 and not re.search(rb"[\w\s]", body[3:4] + fields[1])
@@ -725,7 +763,7 @@ def ack(raw: bytes, code: Literal["AA", "AE", "AR"], error: Malformed | None, no
 
 
 def _error_segments(
-    error: Malformed,
+    error: Located,
     version: str,
     acknowledgement: list[bytes],
     separator: bytes,
@@ -734,7 +772,8 @@ def _error_segments(
     safe: "Callable[[str], bytes]",
 ) -> list[bytes]:
     """MSA and ERR; before v2.5 the error stands in ERR-1 (ELD) and the words in MSA-3."""
-    number = error.code if isinstance(error, Fault) else WRONG_TYPE if error.field else INTERNAL
+    told = getattr(error, "code", 0)
+    number = told if told in _ERROR_NAMES else WRONG_TYPE if error.field else INTERNAL
     name = _ERROR_NAMES[number].encode()
     place = re.fullmatch(r"([A-Z][A-Z0-9]{2})(?:\[([0-9]+)\])?(?:-([0-9]+))?", error.field)
     where = [place[1], place[2] or "1", *([place[3]] if place[3] else [])] if place else []

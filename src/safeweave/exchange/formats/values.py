@@ -102,12 +102,13 @@ def fen_in_text(text: str, field: str, line: int = 0) -> Fen:
     return fen_in(decimal_in(text, field, line), field, line)
 
 
-def check_currency(currency: str, sender: Sender, field: str) -> None:
+def check_currency(currency: str, sender: Sender, field: str, line: int = 0) -> None:
     """Malformed if an amount names another currency than the sender's; "" names none."""
     if currency and currency != sender.currency:
         raise Malformed(
             f"the amount is in {currency[:10]}, this sender's are in {sender.currency}; send it in {sender.currency}",
             field=field,
+            line=line,
         )
 
 

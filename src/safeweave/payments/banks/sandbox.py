@@ -68,6 +68,7 @@ class SandboxBank:
     """Speaks to the sandbox bank at `url`; `seconds` is how long an answer may take before it counts as none."""
 
     def __init__(self, url: str, *, seconds: float = 10.0) -> None:
+        self.url = url
         timeout = httpx.Timeout(seconds, connect=min(seconds, 3.0))
         self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
 
