@@ -156,5 +156,3 @@ def _statements(script: str) -> list[str]:
             statements.append(pending.strip())
             pending = ""
     return [statement for statement in statements if statement]
-
-

@@ -65,9 +65,9 @@ class Event(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 class HospitalEvent(Event, frozen=True, kw_only=True):
     """Something a hospital told.
 
-    `visit` is the hospital's own number of the stay or visit (住院号/门诊号, PV1-19); "" if the message names none, then
-    `bill` must lead to it. `occurred_at` is when it happened there, not when it was sent (EVN-6 before EVN-2 before MSH-7).
-    `sender` is filled in on receipt; `hospital` is the institution code if the message names one other than the sender's.
+    `visit` is the hospital's own number of the stay or visit (住院号/门诊号, PV1-19); "" if the message names none,
+    then `bill` must lead to it. `occurred_at` is when it happened there, not when it was sent (EVN-6 before EVN-2
+    before MSH-7). `sender` is filled in on receipt; `hospital` is the institution code if the message names another.
     """
 
     occurred_at: datetime
@@ -245,6 +245,13 @@ class DeterminationMade(Event, frozen=True):
     supersedes: DeterminationId | None = None
     adjustment: Fen | None = None  # what moves when it supersedes another
     bank: str = "sandbox"  # which adapter pays: see payments.bank
+    again: bool = False  # whether it takes the place of an earlier determination, paid or waiting for a person
+
+
+class NothingClaimed(Event, frozen=True):
+    """No benefit of any policy is concerned by what happened: no claim is made, and nobody need refuse one."""
+
+    case: CaseId
 
 
 class CaseReferred(Event, frozen=True):
@@ -255,7 +262,7 @@ class CaseReferred(Event, frozen=True):
 
 
 class PayoutOrdered(Event, frozen=True):
-    """A payment instruction with its one key stands in the outbox; the clock from bill to here is the one we measure."""
+    """A payment instruction with its one key stands in the outbox; the time from bill to here is what we measure."""
 
     payout: PayoutId
     case: CaseId

@@ -35,11 +35,19 @@ JSON = option("--json", action="store_true")
 CASE = option("case")
 
 COMMANDS: tuple[Command, ...] = (
-    Command("demo", "demo:demo", (
-        option("--headless", action="store_true"), JSON, option("--seed", type=int, default=7),
-        option("--seconds", type=int, default=60), option("--hospitals", type=int, default=5),
-        option("--rate", type=float, default=6.0), option("--keep", action="store_true"),
-    )),
+    Command(
+        "demo",
+        "demo:demo",
+        (
+            option("--headless", action="store_true"),
+            JSON,
+            option("--seed", type=int, default=7),
+            option("--seconds", type=int, default=60),
+            option("--hospitals", type=int, default=5),
+            option("--rate", type=float),
+            option("--keep", action="store_true"),
+        ),
+    ),
     Command("serve", "serve:serve"),
     Command("feed", "feed:feed", (option("path", nargs="+", type=Path), option("--sender"), JSON)),
     Command("stories", "deciding:stories", (option("path", nargs="+"), option("--products"), JSON)),
@@ -47,37 +55,74 @@ COMMANDS: tuple[Command, ...] = (
     Command("products check", "deciding:check_products", (option("folder"),)),
     Command("case list", "case:list_cases", (option("--stage", action="append", default=[]), JSON)),
     Command("case show", "case:show", (CASE, JSON)),
-    Command("case decide", "case:decide", (
-        CASE, option("--approve", dest="verdict", action="store_const", const="approve"),
-        option("--refuse", dest="verdict", action="store_const", const="refuse"),
-        option("--by", required=True), option("--reason", required=True),
-    )),
-    Command("case ask", "case:ask", (CASE, option("--by", required=True), option("--for", dest="wanted", required=True))),
+    Command(
+        "case decide",
+        "case:decide",
+        (
+            CASE,
+            option("--approve", dest="verdict", action="store_const", const="approve"),
+            option("--refuse", dest="verdict", action="store_const", const="refuse"),
+            option("--by", required=True),
+            option("--reason", required=True),
+        ),
+    ),
+    Command(
+        "case ask", "case:ask", (CASE, option("--by", required=True), option("--for", dest="wanted", required=True))
+    ),
     Command("case supplied", "case:supplied", (CASE,)),
-    Command("replay", "case:replay", (option("case", nargs="?"), option("--all", dest="every", action="store_true"), JSON)),
-    Command("letter", "case:letter", (
-        CASE, option("--format", choices=("text", "html", "pdf"), default="text"),
-        option("--to", choices=("zh", "en"), dest="reader"), option("--output", type=Path),
-    )),
+    Command(
+        "replay", "case:replay", (option("case", nargs="?"), option("--all", dest="every", action="store_true"), JSON)
+    ),
+    Command(
+        "letter",
+        "case:letter",
+        (
+            CASE,
+            option("--format", choices=("text", "html", "pdf"), default="text"),
+            option("--to", choices=("zh", "en"), dest="reader"),
+            option("--output", type=Path),
+        ),
+    ),
     Command("clocks", "case:clocks", (option("--days", type=int), JSON)),
     Command("inbox list", "inbox:list_inbox", (JSON,)),
     Command("inbox show", "inbox:show", (option("number", type=int),)),
-    Command("inbox retry", "inbox:retry", (
-        option("number", type=int), option("--file", type=Path), option("--sender"),
-    )),
+    Command(
+        "inbox retry",
+        "inbox:retry",
+        (
+            option("number", type=int),
+            option("--file", type=Path),
+            option("--sender"),
+        ),
+    ),
     Command("inbox rerun", "inbox:rerun", (option("task", type=int, nargs="+"),)),
-    Command("policies import", "policies:import_", (option("path", nargs="+", type=Path), option("--strict", action="store_true"))),
+    Command(
+        "policies import",
+        "policies:import_",
+        (option("path", nargs="+", type=Path), option("--strict", action="store_true")),
+    ),
     Command("policies list", "policies:list_", (JSON,)),
     Command("policies show", "policies:show", (option("number"), JSON)),
     Command("policies export", "policies:export", (option("--output", type=Path),)),
-    Command("policies renew", "policies:renew", (option("number"), option("--first-day", required=True), option("--last-day", required=True))),
+    Command(
+        "policies renew",
+        "policies:renew",
+        (option("number"), option("--first-day", required=True), option("--last-day", required=True)),
+    ),
     Command("policies lapse", "policies:lapse", (option("number"), option("--on", required=True))),
     Command("policies reinstate", "policies:reinstate", (option("number"), option("--on", required=True))),
     Command("hospitals import", "hospitals:import_", (option("path", type=Path),)),
     Command("hospitals list", "hospitals:list_", (JSON,)),
-    Command("senders add", "hospitals:add_sender", (
-        option("id"), option("--hospital", default=""), option("--facility", default=""), option("--application", default=""),
-    )),
+    Command(
+        "senders add",
+        "hospitals:add_sender",
+        (
+            option("id"),
+            option("--hospital", default=""),
+            option("--facility", default=""),
+            option("--application", default=""),
+        ),
+    ),
     Command("senders list", "hospitals:list_senders", (JSON,)),
     Command("payouts", "money:payouts", (JSON,)),
     Command("pay-again", "money:pay_again", (option("payout"),)),
@@ -85,16 +130,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("reconcile", "money:reconcile", (JSON,)),
     Command("messages", "messages:list_", (option("--person"), JSON)),
     Command("bench", "bench:bench", (JSON, option("--quick", action="store_true"), option("--data", type=Path))),
-)  # fmt: skip
+)
 
 
 def parser(language: str) -> argparse.ArgumentParser:
     """The argument parser, its help in that language."""
     lang: Any = language
     top = argparse.ArgumentParser(
-        "safeweave", description=say("cli.about", lang), epilog=say("cli.start", lang),
+        "safeweave",
+        description=say("cli.about", lang),
+        epilog=say("cli.start", lang),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     top.add_argument("--version", action="version", version=f"safeweave {__version__}")
     top.add_argument("--home", type=Path, help=say("cli.home", lang))
     top.add_argument("--language", choices=("zh", "en"), help=say("cli.language", lang))
@@ -103,8 +150,10 @@ def parser(language: str) -> argparse.ArgumentParser:
         group, _, name = command.name.rpartition(" ")
         if group not in groups:
             about = say(f"cli.{group}.about", lang)
-            groups[group] = groups[""].add_parser(group, help=about, description=about).add_subparsers(
-                dest="action", metavar=say("cli.command", lang), required=True
+            groups[group] = (
+                groups[""]
+                .add_parser(group, help=about, description=about)
+                .add_subparsers(dest="action", metavar=say("cli.command", lang), required=True)
             )
         key = f"cli.{command.name.replace(' ', '.')}"
         about = say(f"{key}.about", lang)

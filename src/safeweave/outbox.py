@@ -115,7 +115,9 @@ def due(tx: Transaction, lane: str, now: datetime, limit: int) -> list[Task]:
         " where t.lane = ? and t.due_at <= ? and t.parked is null order by t.due_at, t.id limit ?",
         (lane, at_text(now), limit),
     )
-    return [Task(i, number, event_from(kind, payload), handler, tries) for i, number, kind, payload, handler, tries in rows]
+    return [
+        Task(i, number, event_from(kind, payload), handler, tries) for i, number, kind, payload, handler, tries in rows
+    ]
 
 
 def done(tx: Transaction, tasks: Sequence[Task]) -> None:
@@ -159,4 +161,3 @@ def waiting(tx: Transaction) -> int:
     """How many tasks are neither done nor parked, whenever they are due."""
     row = tx.row("select count(*) from task where parked is null")
     return int(row[0]) if row else 0
-

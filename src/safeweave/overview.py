@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import msgspec
+
 from safeweave import payments
 from safeweave.database import Transaction, at_of, at_text
 from safeweave.facts import Fact
@@ -24,10 +26,10 @@ class Overview(Fact):
     paid_fen: Fen
     trial_balance_fen: Fen
     milliseconds: tuple[float, ...] = ()
-    refer_reasons: dict[str, int] = {}
+    refer_reasons: dict[str, int] = msgspec.field(default_factory=dict)
     messages: int = 0
     refused: int = 0
-    waiting_visits: dict[str, int] = {}
+    waiting_visits: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def untouched_share(self) -> float:
@@ -55,7 +57,7 @@ class Paid(Fact):
 
 def overview(tx: Transaction) -> Overview:
     """The counts as they stand."""
-    stages = dict(tx.rows("select stage, count(*) from claim_case group by stage"))
+    stages: dict[str, int] = dict(tx.rows("select stage, count(*) from claim_case group by stage"))
     decided, untouched = tx.rows(
         "select count(*), coalesce(sum(touched = 0), 0) from (select case_id, max(decided_by <> 'machine'"
         " or decision in ('refer', 'refuse-proposed')) as touched from determination group by case_id) as each_case"
@@ -68,7 +70,9 @@ def overview(tx: Transaction) -> Overview:
     ):
         for code in _codes(codes):
             reasons[code] = reasons.get(code, 0) + count
-    messages, refused = tx.rows("select count(*), coalesce(sum(status in ('refused', 'conflict')), 0) from inbound_message")[0]
+    messages, refused = tx.rows(
+        "select count(*), coalesce(sum(status in ('refused', 'conflict')), 0) from inbound_message"
+    )[0]
     return Overview(
         sum(stages.values()), stages, decided, untouched, referred, paid, paid_fen, payments.trial_balance_fen(tx),
         tuple(milliseconds(tx)), reasons, messages, refused,

@@ -226,7 +226,7 @@ class Worker:
         while not until():
             if self.work():
                 continue
-            if not any([self.call_out(lane) for lane in self.lanes]):
+            if not sum(self.call_out(lane) for lane in self.lanes):  # every lane, not just the first busy one
                 return
 
     def signal(self) -> None:

@@ -4,7 +4,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 from people.given_people import NOW, SAMPLE_FEMALE, particulars
-
 from safeweave import people
 from safeweave.coverage import store
 from safeweave.coverage.policy import Change, Insured
@@ -37,7 +36,9 @@ def insured_under(
     return person
 
 
-def csv_file(folder: Path, *rows: str, columns: str = COLUMNS, name: str = "policies.csv", encoding: str = "utf-8") -> Path:
+def csv_file(
+    folder: Path, *rows: str, columns: str = COLUMNS, name: str = "policies.csv", encoding: str = "utf-8"
+) -> Path:
     path = folder / name
     path.write_bytes("\r\n".join([columns, *rows, ""]).encode(encoding))
     return path

@@ -1,8 +1,8 @@
 """Days of cover built from dated changes: renewals, lapses, reinstatements, cancellations."""
 
 import pytest
-from coverage.given_policies import day, period
 
+from coverage.given_policies import day, period
 from safeweave.coverage.policy import Change, Insured, Policy, check_change, first_day_without_cover, periods_of
 from safeweave.facts import Period
 from safeweave.people.identity import Unusable

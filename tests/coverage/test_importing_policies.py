@@ -5,18 +5,20 @@ import io
 import json
 
 import pytest
+
 from coverage.given_policies import COLUMNS, ROW, csv_file, day
 from people.given_people import NOW, SAMPLE_FEMALE, SAMPLE_MALE, citizen_number
-
 from safeweave import coverage, people
 from safeweave.coverage import files, store
 from safeweave.coverage.importer import import_file
 from safeweave.coverage.policy import Payee
 from safeweave.coverage.usage import Usage, Used
+from safeweave.events import Identifier, PersonSeen
 from safeweave.facts import Period
 from safeweave.words import catalogue
 
 CHILD = citizen_number(day("2018-01-15"), 2)
+CHILDS_ROW = f"P-1,hospital-expense-2020,测试丙,{CHILD},是,2026-01-01,2026-12-31"
 HEADERS_ZH = "保单号,产品代码,被保险人姓名,证件类型,证件号码,参加医保,起保日期,终止日期"
 
 
@@ -36,7 +38,12 @@ def policy(database, number="P-1"):
     with database.reading() as tx:
         found = coverage.policies_by_number(tx, [number])[number]
         persons = [insured.person for insured in found.insureds]
-        return {person: each for person, own in coverage.policies_of(tx, persons).items() for each in own if each.number == number}
+        return {
+            person: each
+            for person, own in coverage.policies_of(tx, persons).items()
+            for each in own
+            if each.number == number
+        }
 
 
 def only(database, number="P-1"):
@@ -55,10 +62,14 @@ def test_the_same_file_again_changes_nothing(database, tmp_path):
     path = csv_file(tmp_path, ROW)
     imported(database, path)
     with database.reading() as tx:
-        before = [tx.rows(f"select * from {table}") for table in ("policy_change", "insured_change", "person", "person_name")]
+        before = [
+            tx.rows(f"select * from {table}") for table in ("policy_change", "insured_change", "person", "person_name")
+        ]
     assert counts(imported(database, path)) == (0, 0, 1, 0)
     with database.reading() as tx:
-        after = [tx.rows(f"select * from {table}") for table in ("policy_change", "insured_change", "person", "person_name")]
+        after = [
+            tx.rows(f"select * from {table}") for table in ("policy_change", "insured_change", "person", "person_name")
+        ]
     assert after == before
 
 
@@ -67,8 +78,8 @@ def test_chinese_headers_and_the_encodings_of_excel_are_read(database, tmp_path,
     row = f"P-1,hospital-expense-2020,测试䶮,身份证,{SAMPLE_FEMALE.lower()},是,2026/1/1,2026年12月31日"
     report = imported(database, csv_file(tmp_path, row, columns=HEADERS_ZH, encoding=encoding))
     assert counts(report) == (1, 0, 0, 0)
+    person = only(database).person
     with database.reading() as tx:
-        person = only(database).person
         assert people.people_by_id(tx, [person])[person].name == "测试䶮"
 
 
@@ -112,8 +123,8 @@ def test_a_fault_is_told_with_file_line_and_column(database, tmp_path, column, v
         ("relation", "aunt", 'relation: "aunt" is not known here; write one of self, 本人'),
         ("email", "nobody", 'email: "nobody" is no e-mail address'),
         ("payee_account", "12", "payee_account: ** is no account number"),
-        ("payee_bank_code", "12", ""),
-        ("payee_role", "neighbour", ""),
+        ("payee_bank_code", "12", "payee_account: the number of the bank account is empty"),
+        ("payee_role", "neighbour", 'payee_role: "neighbour" is not known here'),
         ("usage", "something", 'usage: "something" cannot be read; write it like "2026-01-01 deductible year=1200.00'),
         ("usage", "2026-01-01 deductible year=12", 'usage: "2026-01-01 deductible year=12" cannot be read'),
         ("guardian_name", "测试乙", "guardian_document_number: this is missing"),
@@ -124,11 +135,8 @@ def test_a_fault_is_told_with_file_line_and_column(database, tmp_path, column, v
 )
 def test_a_fault_in_what_may_be_left_out_is_told_too(database, tmp_path, column, value, told):
     report = imported(database, csv_file(tmp_path, f"{ROW},{value}", columns=f"{COLUMNS},{column}"))
-    if told:
-        assert report.refused == 1
-        assert f":2: {told}" in faults(report)[0]
-    else:
-        assert report.refused == 0  # a payee without an account is no payee
+    assert report.refused == 1
+    assert f":2: {told}" in faults(report)[0]
 
 
 def test_every_fault_of_a_row_is_told_at_once_and_in_either_language(database, tmp_path):
@@ -170,13 +178,17 @@ def test_a_row_with_too_few_cells_is_refused_and_empty_lines_are_passed_over(dat
 
 
 def test_refused_rows_are_given_back_and_can_be_corrected_and_imported(database, tmp_path):
-    path = csv_file(tmp_path, ROW, ROW.replace("P-1", "P-2").replace("yes", "maybe"))
+    wrong = ROW.replace("P-1", "P-2").replace("yes", "maybe")
+    path = csv_file(tmp_path, ROW, wrong)
     report = imported(database, path, language="en")
     given_back = tmp_path / "policies.refused.csv"
     assert report.refused_file == str(given_back)
     header, row = csv.reader(io.StringIO(given_back.read_text(encoding="utf-8-sig")))
     assert header == ["fault", *COLUMNS.split(",")]
-    assert row == ['enrolled: "maybe" is not clear; write yes or no', *ROW.replace("P-1", "P-2").replace("yes", "maybe").split(",")]
+    assert row == [
+        'enrolled: "maybe" is not clear; write yes or no',
+        *ROW.replace("P-1", "P-2").replace("yes", "maybe").split(","),
+    ]
     assert (tmp_path / "policies.report.txt").read_text(encoding="utf-8").startswith(f"{path}:3: enrolled:")
     given_back.write_text(given_back.read_text(encoding="utf-8-sig").replace(",maybe,", ",no,"), encoding="utf-8")
     assert counts(imported(database, given_back)) == (1, 0, 0, 0)
@@ -242,6 +254,29 @@ def test_a_lapse_survives_the_import_of_the_same_file(database, tmp_path):
     assert only(database).cover.periods[0].last_day == day("2026-02-28")
 
 
+def test_an_empty_cell_keeps_what_is_on_record(database, tmp_path):
+    columns = f"{COLUMNS},beneficiary,roster_first_day,relation"
+    imported(database, csv_file(tmp_path, f"{ROW},测试乙,2026-02-01,子女", columns=columns))
+    renewal = csv_file(tmp_path, ROW.replace("2026", "2027"))
+    assert counts(imported(database, renewal)) == (0, 1, 0, 0)
+    assert (only(database).cover.beneficiary, only(database).cover.roster_first_day) == ("测试乙", day("2026-02-01"))
+
+
+@pytest.mark.parametrize("written", ["2026111", "2026-13-01", "01/02/2026", "2026", "20260229"])
+def test_a_day_that_can_be_read_in_two_ways_is_refused(database, tmp_path, written):
+    report = imported(database, csv_file(tmp_path, ROW.replace("2026-01-01", written)))
+    assert f'first_day: "{written}" is no day' in faults(report)[0]
+
+
+def test_a_passport_whose_country_is_told_later_stays_one_person(database, tmp_path):
+    columns = f"{COLUMNS},document_kind,document_country,birth,sex"
+    row = "P-1,hospital-expense-2020,Yamada Taro,TK1234567,是,2026-01-01,2026-12-31,护照"
+    imported(database, csv_file(tmp_path, f"{row},,1970-03-03,男", columns=columns))
+    assert counts(imported(database, csv_file(tmp_path, f"{row},JPN,1970-03-03,男", columns=columns))) == (0, 1, 0, 0)
+    with database.reading() as tx:
+        assert tx.rows("select count(*) from person") == [(1,)]
+
+
 def test_another_product_or_bank_under_the_same_number_is_refused(database, tmp_path):
     columns = f"{COLUMNS},bank"
     imported(database, csv_file(tmp_path, f"{ROW},sandbox", columns=columns))
@@ -254,13 +289,16 @@ def test_another_product_or_bank_under_the_same_number_is_refused(database, tmp_
 def test_a_group_policy_insures_a_roster_of_persons_held_by_a_firm(database, tmp_path):
     columns = f"{COLUMNS},holder_name,holder_document_kind,holder_document_number,roster_first_day,roster_last_day"
     firm = "示例市第一医院,统一社会信用代码,12330200MB10000025"
+    numbers = [citizen_number(day("1990-01-01"), i) for i in range(5)]
     rows = [
-        f"G-1,staff-infection-2022,员工{i},{citizen_number(day('1990-01-01'), i)},是,2026-01-01,2026-12-31,{firm},2026-01-{i + 1:02d},"
-        for i in range(5)
+        f"G-1,staff-infection-2022,员工{i},{number},是,2026-01-01,2026-12-31,{firm},2026-01-{i + 1:02d},"
+        for i, number in enumerate(numbers)
     ]
     assert counts(imported(database, csv_file(tmp_path, *rows, columns=columns))) == (1, 4, 0, 0)
     insured = policy(database, "G-1")
-    assert sorted(str(each.cover.roster_first_day) for each in insured.values()) == [f"2026-01-0{i}" for i in range(1, 6)]
+    assert sorted(str(each.cover.roster_first_day) for each in insured.values()) == [
+        f"2026-01-0{i}" for i in range(1, 6)
+    ]
     with database.reading() as tx:
         head = coverage.policies_by_number(tx, ["G-1"])["G-1"]
         assert people.people_by_id(tx, [head.holder])[head.holder].name == "示例市第一医院"
@@ -269,7 +307,7 @@ def test_a_group_policy_insures_a_roster_of_persons_held_by_a_firm(database, tmp
 
 def test_a_child_has_a_guardian_and_is_paid_to_the_guardians_account(database, tmp_path):
     columns = f"{COLUMNS},guardian_name,guardian_document_number,guardian_proof,payee_account,payee_bank_code"
-    row = f"P-1,hospital-expense-2020,测试丙,{CHILD},是,2026-01-01,2026-12-31,测试甲,{SAMPLE_FEMALE},户口簿,6222020000000000018,102332000018"
+    row = f"{CHILDS_ROW},测试甲,{SAMPLE_FEMALE},户口簿,6222020000000000018,102332000018"
     report = imported(database, csv_file(tmp_path, row, columns=columns))
     assert counts(report) == (1, 0, 0, 0)
     assert report.warnings == []
@@ -296,8 +334,8 @@ def test_opening_usage_is_taken_over_and_a_corrected_figure_replaces_it(database
         return csv_file(tmp_path, f"{ROW},{text}", columns=f"{COLUMNS},usage")
 
     def used():
+        each = only(database)
         with database.reading() as tx:
-            each = only(database)
             return coverage.usage_of(tx, [(each.policy, each.person)])[each.policy, each.person]
 
     first = with_usage("2026-01-01 deductible year=1200.00; lifetime limit total=50000.00; 2026-01-01 days hospital=12")
@@ -317,8 +355,9 @@ def test_two_documents_in_a_row_are_one_person(database, tmp_path):
     columns = f"{COLUMNS},document_kind_2,document_number_2"
     row = f"P-1,hospital-expense-2020,测试港,{permit},是,2026-01-01,2026-12-31,港澳通行证,H1234567801"
     imported(database, csv_file(tmp_path, row, columns=columns))
+    person = only(database).person
     with database.reading() as tx:
-        held = people.people_by_id(tx, [only(database).person])[only(database).person].documents
+        held = people.people_by_id(tx, [person])[person].documents
     assert {(each.kind, each.number) for each in held} == {
         ("hmt_residence_permit", permit),
         ("hk_macau_travel_permit", "H12345678"),
@@ -327,7 +366,10 @@ def test_two_documents_in_a_row_are_one_person(database, tmp_path):
 
 def test_progress_is_told_while_a_big_file_is_checked(database, tmp_path):
     told = []
-    rows = [f"P-{i},hospital-expense-2020,测试{i},{citizen_number(day('1990-01-01'), i % 1000, '99000' + str(i // 1000))},是,2026-01-01,2026-12-31" for i in range(2500)]  # fmt: skip
+    numbers = [citizen_number(day("1990-01-01"), i % 1000, f"99000{i // 1000}") for i in range(2500)]
+    rows = [
+        f"P-{i},hospital-expense-2020,测试{i},{number},是,2026-01-01,2026-12-31" for i, number in enumerate(numbers)
+    ]
     report = imported(database, csv_file(tmp_path, *rows), progress=told.append)
     assert told == [1000, 2000]
     assert counts(report) == (2500, 0, 0, 0)
@@ -335,12 +377,11 @@ def test_progress_is_told_while_a_big_file_is_checked(database, tmp_path):
 
 
 def test_an_imported_person_is_found_by_the_policy_number(database, tmp_path):
-    from safeweave.events import Identifier, PersonSeen
-
     imported(database, csv_file(tmp_path, ROW))
+    person = only(database).person
     with database.reading() as tx:
         seen = PersonSeen((Identifier("policy", "P-1"),), "测试甲", day("1949-12-31"))
-        assert people.find_people(tx, [seen])[0].person == only(database).person
+        assert people.find_people(tx, [seen])[0].person == person
 
 
 # ---------------------------------------------------------------- JSONL
@@ -348,7 +389,9 @@ def test_an_imported_person_is_found_by_the_policy_number(database, tmp_path):
 
 def jsonl(folder, *policies):
     path = folder / "policies.jsonl"
-    path.write_text("\n".join(each if isinstance(each, str) else json.dumps(each) for each in policies), encoding="utf-8")
+    path.write_text(
+        "\n".join(each if isinstance(each, str) else json.dumps(each) for each in policies), encoding="utf-8"
+    )
     return path
 
 
@@ -358,7 +401,11 @@ def told(number="P-1", **more):
         "product": "hospital-expense-2020",
         "insureds": [
             {"person": {"name": "测试甲", "documents": [{"number": SAMPLE_FEMALE}]}, "enrolled": "yes"},
-            {"person": {"name": "测试乙", "documents": [{"number": SAMPLE_MALE}]}, "enrolled": "no", "relation": "spouse"},
+            {
+                "person": {"name": "测试乙", "documents": [{"number": SAMPLE_MALE}]},
+                "enrolled": "no",
+                "relation": "spouse",
+            },
         ],
         "changes": [
             {"first_day": "2026-01-01", "last_day": "2026-12-31"},

@@ -576,6 +576,9 @@ class Maker:
                     claim["diagnoses"] = before["diagnoses"] or claim["diagnoses"]
             self.admitted = day
             self.discharged = last = day + timedelta(days=one([0, 1, 2, 3, 4, 6, 10, 33]))
+            together = before and date.fromisoformat(before.get("discharged_on", "2000-01-01"))
+            if together and day <= together and chance(0.5):
+                self.discharged = last = together  # two stays that end on the same day
             claim["admitted_on"] = day.isoformat()
             claim["discharged_on"] = last.isoformat()
             self.maybe(claim, "leave_days", 0.2, lambda: one([0, 1, 2, 20]))
@@ -628,7 +631,7 @@ class Maker:
         if merging and self.chance(0.5):
             return discharged + timedelta(days=self.one(merging) + self.one([-1, 0, 0, 1]))
         if "admitted_on" in before and self.chance(0.3):
-            return date.fromisoformat(before["admitted_on"]) + timedelta(days=self.one([0, 0, 0, 1, -1]))
+            return date.fromisoformat(before["admitted_on"]) + timedelta(days=self.one([0, 0, 0, 1, -1, -2, -3]))
         return discharged + timedelta(days=self.one([-2, -1, 0, 1, 1, 2, 5, 6, 30, 31]))
 
     def variant(self, old, identity):
@@ -874,7 +877,7 @@ class Maker:
             "death": "died_on",
         }
         key = day_key[claim["kind"]]
-        fault = self.rng.randrange(14)
+        fault = self.one([*range(14), 13, 13])
         if fault == 0:
             claim.pop(key, None)
         elif fault == 1:
@@ -908,15 +911,17 @@ class Maker:
             claim.pop("diagnoses", None)
             claim["diagnoses"] = [self.one(OTHER_ILLNESSES)]
         elif fault == 13 and claim.get("bill"):
-            claim["bill"].append(self.equal_copy(self.one(claim["bill"])))
+            claim["bill"].append(self.equal_copy(claim, self.one(claim["bill"])))
 
-    def equal_copy(self, bill):
+    def equal_copy(self, claim, bill):
         """The same bill as another system would write it: defaults stated, lists in another order."""
         twin = copy.deepcopy(bill)
         if self.chance(0.5):
             twin.setdefault("state", "issued")
             twin.setdefault("accounted", False)
             twin.setdefault("other_paid", [])
+            if "hospital" in claim:
+                twin.setdefault("hospital", dict(claim["hospital"]))
             for line in twin["line"]:
                 line.setdefault("ward", "ordinary")
         self.rng.shuffle(twin["line"])
@@ -924,12 +929,19 @@ class Maker:
 
     def spoil_bill(self, claim):
         bill = self.one(claim["bill"])
-        fault = self.one([*range(17), 13, 13])
+        fault = self.one([*range(17), 1, 13, 13])
         if fault == 0:
             bill["state"] = "reversed"
         elif fault == 1:
-            twin = self.equal_copy(bill)
-            twin["on"] = (date.fromisoformat(twin["on"]) + timedelta(days=1)).isoformat()
+            twin = self.equal_copy(claim, bill)
+            if twin["line"] and self.chance(0.6):
+                line = self.one(twin["line"])
+                line[self.one(["code", "treatment"])] = "X9"
+                line["ward"] = self.one(["ordinary", "icu"])
+            elif self.chance(0.5):
+                twin["hospital"] = self.hospital()
+            else:
+                twin["on"] = (date.fromisoformat(twin["on"]) + timedelta(days=1)).isoformat()
             claim["bill"].append(twin)
         elif fault == 2:
             bill["total"] = yuan(reference.fen(bill["total"]) + self.one([1, -1]))
@@ -1016,7 +1028,7 @@ class Maker:
                 "category": line["category"],
                 "class": line["class"],
                 "amount": yuan(-reference.fen(line["amount"]) - self.one([0, 1])),
-                "refund_of": self.one([line["no"], line["no"], 99]),
+                "refund_of": self.one([line["no"], line["no"], 99, *(other["no"] for other in bill["line"])]),
             }
             bill["line"].append(claim_refund)
             bill["total"] = yuan(reference.fen(bill["total"]) + reference.fen(claim_refund["amount"]))

@@ -17,7 +17,7 @@ from safeweave.coverage.product import load_products
 from safeweave.coverage.store import Head, add_changes, add_insureds, add_payees, add_policies
 from safeweave.database import Database, Transaction
 from safeweave.events import Diagnosis
-from safeweave.facts import Bill
+from safeweave.facts import Bill, Overlay
 from safeweave.ids import CaseId, PersonId
 from safeweave.people import Held, Particulars
 from safeweave.people.identity import citizen_check_character
@@ -77,5 +77,5 @@ def a_case(tx: Transaction, person: PersonId, case: str = "case_polyp", bill: Bi
     return CaseId(case)
 
 
-def an_adjudicator() -> Adjudicator:
-    return Adjudicator(product_files(STORIES.parent / "products"))
+def an_adjudicator(*overlays: Overlay) -> Adjudicator:
+    return Adjudicator(product_files(STORIES.parent / "products"), overlays)

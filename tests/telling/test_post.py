@@ -29,6 +29,7 @@ from safeweave.events import (
     PayoutReturned,
     RecoveryOpened,
 )
+from safeweave.facts import Overlay
 from safeweave.ids import CaseId, DeterminationId, PayoutId
 from safeweave.money import Fen
 from safeweave.people import Guardianship
@@ -141,6 +142,17 @@ def test_the_letter_can_be_had_as_text_page_and_pdf_in_both_languages(database, 
             letter_page(tx, "letter_none")
     with pytest.raises(NotFound, match="has no letter"):
         letter_show(database, CaseId("case_none"), "zh")
+
+
+def test_a_relaxation_that_helped_is_named_by_what_it_lifted(database, post):
+    overlay = Overlay("typhoon-2021", ("deductible",), date(2021, 12, 1), date(2021, 12, 31))
+    with database.transaction() as tx:
+        person = a_person(tx)
+        a_policy(tx, person)
+        (made,) = an_adjudicator(overlay).determine([CaseReady(a_case(tx, person))], tx, NOW)
+        post.tell([made], tx, NOW)
+        assert "· 不扣免赔额（措施 typhoon-2021）" in letter_text(tx, made.determination, "zh")
+        assert "· no deductible (measure typhoon-2021)" in letter_text(tx, made.determination, "en")
 
 
 def test_a_referral_by_the_rules_is_told_as_looked_at_by_a_person_and_never_as_refused(database, post):

@@ -106,16 +106,13 @@ def read_charges(bills: Sequence[Bill], occurrence: Occurrence, history: History
     """The charges of bills in canonical order, with the findings of the first round about them in `codes`."""
     charges = Charges()
     for bill in bills:
-        lines = sorted(bill.lines, key=_by_no)
-        _check_bill(bill, lines, occurrence, history, codes)
-        if bill.kind == "inpatient":
-            _check_dates(lines, occurrence, codes)
-        _net(bill, lines, charges, codes)
+        _check_bill(bill, occurrence, history, codes)
+        _read_lines(bill, charges, occurrence, codes)
     _fill_bed_days(charges, occurrence, codes)
     return charges
 
 
-def _check_bill(bill: Bill, lines: Sequence[Line], occurrence: Occurrence, history: History, codes: set[str]) -> None:
+def _check_bill(bill: Bill, occurrence: Occurrence, history: History, codes: set[str]) -> None:
     if bill.kind == "inpatient" and occurrence.claim.kind != "inpatient":
         codes.add("dates_unclear")
     if bill.hospital is not None and is_unknown(bill.hospital):
@@ -130,16 +127,6 @@ def _check_bill(bill: Bill, lines: Sequence[Line], occurrence: Occurrence, histo
         codes.add("social_split_missing")
     elif bill.social == "settled":
         _check_settlement(bill, occurrence, codes)
-    total = 0
-    for line in lines:
-        total += line.amount
-        split = line.split
-        if split is not None and split.own + split.over + split.first + split.within != line.amount:
-            codes.add("totals_differ")
-        if line.category not in CATEGORIES or line.catalogue_class not in CLASSES:
-            codes.add("unknown_code")
-    if total != bill.total:
-        codes.add("totals_differ")
 
 
 def is_unknown(hospital: Hospital | None) -> bool:
@@ -164,6 +151,39 @@ def _check_settlement(bill: Bill, occurrence: Occurrence, codes: set[str]) -> No
         codes.add("totals_differ")
 
 
+def _read_lines(bill: Bill, charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
+    """Appends a bill's lines to the charges, each refund added to its original."""
+    first, total, refunds = len(charges.lines), 0, []
+    lines = sorted(bill.lines, key=_by_no)
+    for place, line in enumerate(lines, first):
+        amount, split = line.amount, line.split
+        total += amount
+        if split is not None and split.own + split.over + split.first + split.within != amount:
+            codes.add("totals_differ")
+        if line.category not in CATEGORIES or line.catalogue_class not in CLASSES:
+            codes.add("unknown_code")
+        if line.refund_of is not None:
+            refunds.append(place)
+        charges.net.append(amount)
+        charges.splits.append(split)
+        charges.days.append(line.days)
+        charges.stated.append(line.social_paid)
+    if total != bill.total:
+        codes.add("totals_differ")
+    charges.bill_of += [len(charges.bills)] * len(lines)
+    charges.bills.append(bill)
+    charges.lines += lines
+    charges.categories += [line.category for line in lines]
+    charges.classes += [line.catalogue_class for line in lines]
+    charges.settled.append(Fen((bill.fund or 0) + (bill.other or 0)) if bill.social == "settled" else Fen(0))
+    if bill.kind == "inpatient":
+        _check_dates(lines, occurrence, codes)
+    if refunds:
+        _net(charges, first, refunds, codes)
+    if _is_anything_below_zero(charges, first):
+        codes.add("negative_line")
+
+
 def _check_dates(lines: Sequence[Line], occurrence: Occurrence, codes: set[str]) -> None:
     """Dates of an inpatient bill's lines; without a known stay there is nothing to compare them with."""
     admission, discharge = occurrence.admission, occurrence.discharge
@@ -172,56 +192,45 @@ def _check_dates(lines: Sequence[Line], occurrence: Occurrence, codes: set[str])
     year = occurrence.year_holding(admission)
     outlasts_year = year is not None and discharge > year.last_day
     for line in lines:
-        if line.refund_of is None:
-            if line.on is None:
-                if outlasts_year:
-                    codes.add("line_dates_missing")
-            elif not admission <= line.on.toordinal() <= discharge:
-                codes.add("dates_unclear")
+        on = line.on
+        if on is None:
+            if outlasts_year and line.refund_of is None:
+                codes.add("line_dates_missing")
+        elif not admission <= on.toordinal() <= discharge and line.refund_of is None:
+            codes.add("dates_unclear")
 
 
-def _net(bill: Bill, lines: Sequence[Line], charges: Charges, codes: set[str]) -> None:
-    """Appends a bill's lines to the charges, each refund added to its original."""
-    first = len(charges.lines)
-    net: list[int] = [line.amount for line in lines]
-    splits = [line.split for line in lines]
-    days = [line.days for line in lines]
-    stated: list[int | None] = [line.social_paid for line in lines]
-    refunds = [place for place, line in enumerate(lines) if line.refund_of is not None]
-    if refunds:
-        ordinary = {line.no: place for place, line in enumerate(lines) if line.refund_of is None and line.amount >= 0}
-        for place in refunds:
-            line = lines[place]
-            original = None if line.refund_of is None else ordinary.get(line.refund_of)
-            if original is None or line.amount > 0 or (line.split is None) != (lines[original].split is None):
-                codes.add("negative_line")
-            if original is None:
-                continue
-            charges.originals[first + place] = first + original
-            net[original] += net[place]
-            net[place] = 0
-            splits[original] = _sum_of(splits[original], line.split)
-            splits[place] = None
-            days[original] = _added(days[original], line.days)
-            days[place] = None
-            stated[original] = _added(stated[original], line.social_paid)
-            stated[place] = None
-    if (
-        min(net, default=0) < 0
-        or any(number is not None and number < 0 for number in days)
-        or any(split is not None and min(split.own, split.over, split.first, split.within) < 0 for split in splits)
-    ):
-        codes.add("negative_line")
-    charges.bill_of += [len(charges.bills)] * len(lines)
-    charges.bills.append(bill)
-    charges.lines += lines
-    charges.categories += [line.category for line in lines]
-    charges.classes += [line.catalogue_class for line in lines]
-    charges.net += net
-    charges.splits += splits
-    charges.days += days
-    charges.settled.append(Fen((bill.fund or 0) + (bill.other or 0)) if bill.social == "settled" else Fen(0))
-    charges.stated += stated
+def _net(charges: Charges, first: int, refunds: Sequence[int], codes: set[str]) -> None:
+    """Adds each refund of a bill, whose lines begin at `first`, to its original and leaves nothing of it."""
+    lines, net, splits, days, stated = charges.lines, charges.net, charges.splits, charges.days, charges.stated
+    ordinary = {
+        lines[place].no: place
+        for place in range(first, len(lines))
+        if lines[place].refund_of is None and lines[place].amount >= 0
+    }
+    for place in refunds:
+        refund = lines[place]
+        original = None if refund.refund_of is None else ordinary.get(refund.refund_of)
+        if original is None or refund.amount > 0 or (refund.split is None) != (lines[original].split is None):
+            codes.add("negative_line")
+        if original is not None:
+            charges.originals[place] = original
+            net[original] += refund.amount
+            splits[original] = _sum_of(splits[original], refund.split)
+            days[original] = _added(days[original], refund.days)
+            stated[original] = _added(stated[original], refund.social_paid)
+        net[place], splits[place], days[place], stated[place] = 0, None, None, None
+
+
+def _is_anything_below_zero(charges: Charges, first: int) -> bool:
+    """Whether netting leaves an amount, a part of a split or a number of days below 0."""
+    for place in range(first, len(charges.net)):
+        split, days = charges.splits[place], charges.days[place]
+        if charges.net[place] < 0 or (days is not None and days < 0):
+            return True
+        if split is not None and (split.own < 0 or split.over < 0 or split.first < 0 or split.within < 0):
+            return True
+    return False
 
 
 def _added(original: int | None, refund: int | None) -> int | None:
@@ -242,13 +251,13 @@ def _sum_of(original: Split | None, refund: Split | None) -> Split | None:
 
 def _fill_bed_days(charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
     """The days of the bed lines: they must fit the stay; a single line without days covers the whole of it."""
+    if BED not in charges.categories:
+        return
     beds = [
         place
         for place, line in enumerate(charges.lines)
         if line.category == BED and line.refund_of is None and charges.bills[charges.bill_of[place]].kind == "inpatient"
     ]
-    if not beds:
-        return
     given = [days for place in beds if (days := charges.days[place]) is not None]
     if len(given) < len(beds):
         if len(beds) > 1:
@@ -275,7 +284,7 @@ def share_compensation(charges: Charges, codes: set[str]) -> None:
 def _social_shares(charges: Charges, start: int, end: int, settled: int, codes: set[str]) -> list[int]:
     if settled == 0:
         return [0] * (end - start)
-    if any(paid is not None for paid in charges.stated[start:end]):
+    if charges.stated[start:end].count(None) < end - start:
         return _stated_social(charges, start, end, settled, codes)
     weights = [
         split.within if split is not None else 0 if catalogue_class == "丙" else amount

@@ -22,8 +22,8 @@ from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
-from safeweave.events import CaseReady, CaseReferred, DeterminationMade, Event
-from safeweave.facts import Claim, Cover, Hospital, Overlay
+from safeweave.events import CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
+from safeweave.facts import Claim, Hospital, Overlay
 from safeweave.ids import CaseId, DeterminationId, derived
 from safeweave.money import ZERO, Fen
 
@@ -113,6 +113,7 @@ class _Desk:
         self.made: list[tuple[Decided, bool]] = []  # with whether a person is to decide
         self.superseded: list[DeterminationId] = []
         self.answered: list[DeterminationId] = []
+        self.decided_again: set[CaseId] = set()
         self.used: dict[str, Product] = {}
 
     def decide_case(self, case: CaseId, claim: Claim, covering: Sequence[InsuredPolicy], now: datetime) -> list[Event]:
@@ -122,12 +123,16 @@ class _Desk:
         def one(key: PolicyOf, seen: Claim) -> Determination:
             return self._decided(by_key[key], self._own(by_key[key], case, seen))
 
-        told: list[Event] = []
-        for key, seen, determination in in_turn(list(by_key), claim, one):
-            policy = by_key[key]
+        made = in_turn(list(by_key), claim, one)
+        concerned = [(key, seen, result) for key, seen, result in made if result.benefits or result.refer]
+        for key in by_key:
             self._answer_earlier(key, case)
-            told.append(self._record(case, policy, self._own(policy, case, seen), determination, now))
-        return told
+        if not concerned:
+            return [NothingClaimed(case)]
+        return [
+            self._record(case, by_key[key], self._own(by_key[key], case, seen), result, now)
+            for key, seen, result in concerned
+        ]
 
     def decide_again(
         self, earlier: Decided, policy: InsuredPolicy, by: str, note: str, refuse: bool, now: datetime
@@ -180,6 +185,8 @@ class _Desk:
         standing = self.standings[key]
         answered = [d for d, c in standing.waiting.items() if c == case]
         self.answered += answered
+        if answered:
+            self.decided_again.add(case)
         for determination in answered:
             del standing.waiting[determination]
 
@@ -219,6 +226,7 @@ class _Desk:
         return DeterminationMade(
             case, decided.id, policy.policy, policy.person, decision, payable,  # type: ignore[arg-type]
             result.benefits[0].payee if result.benefits else "insured", replaced, adjustment, policy.bank,
+            replaced is not None or case in self.decided_again,
         )  # fmt: skip
 
 

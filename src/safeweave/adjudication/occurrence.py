@@ -70,8 +70,8 @@ class Occurrence:
         self.found_day = _number(claim.first_found_on)
         self.stay_days = max(1, self.discharge - self.admission) if self.admission and self.discharge else 0
         self.years = _years(product, cover)
-        self.triggered = tuple(benefit for benefit in product.benefits if IS_TRIGGERED[benefit.kind](benefit, claim))
-        self.reads_bills = any(benefit.kind in BY_BILL for benefit in self.triggered)
+        self.triggered = [benefit for benefit in product.benefits if IS_TRIGGERED[benefit.kind](benefit, claim)]
+        self.reads_bills = not BY_BILL.isdisjoint([benefit.kind for benefit in self.triggered])
         self.reads_hospital = bool(self.triggered) and claim.kind in ("inpatient", "outpatient")
         self.age = age_on(cover.birth, claim.claimed_on)
         self.payee = _payee(cover, claim, self.age)

@@ -10,22 +10,21 @@ from safeweave.coverage.product import Benefit, BenefitTerms
 def claim_doubts(occurrence: Occurrence, payable: int, adjustment: int | None) -> Iterator[str]:
     """The codes that concern the claim as a whole."""
     claim, cover, product = occurrence.claim, occurrence.cover, occurrence.product
-    triggered = [benefit.id for benefit in occurrence.triggered]
     for authority in product.authorities_on(claim.claimed_on):
-        if payable > authority.amount and _concerns(authority.benefits, triggered):
+        if payable > authority.amount and _concerns(authority.benefits, occurrence):
             yield "above_authority"
     if occurrence.age < ADULT_AGE and not cover.guardian:
         yield "guardian_missing"
     for rule in product.sex_rules_on(occurrence.claim_day or claim.claimed_on):
         conflicting = rule.female_icd if cover.sex == "M" else rule.male_icd
-        if occurrence.diagnosis.startswith(conflicting) and _concerns(rule.benefits, triggered):
+        if occurrence.diagnosis.startswith(conflicting) and _concerns(rule.benefits, occurrence):
             yield "sex_conflict"
     if adjustment is not None and adjustment < 0:
         yield "recovery"
 
 
-def _concerns(benefits: Collection[str] | None, triggered: Collection[str]) -> bool:
-    return benefits is None or any(benefit in benefits for benefit in triggered)
+def _concerns(benefits: Collection[str] | None, occurrence: Occurrence) -> bool:
+    return benefits is None or any(benefit.id in benefits for benefit in occurrence.triggered)
 
 
 def benefit_doubts(

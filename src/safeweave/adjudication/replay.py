@@ -33,7 +33,9 @@ class Replayed(Fact):
         return not self.faults
 
 
-def replay(tx: Transaction, cases: Sequence[CaseId], opening: Callable[[Sequence[PolicyOf]], Mapping[PolicyOf, Usage]]) -> list[Replayed]:
+def replay(
+    tx: Transaction, cases: Sequence[CaseId], opening: Callable[[Sequence[PolicyOf]], Mapping[PolicyOf, Usage]]
+) -> list[Replayed]:
     """Every determination of these cases computed again, from the stored facts, terms and earlier determinations.
 
     `opening` gives the usage a policy was imported with.
@@ -76,7 +78,9 @@ def _replayed(tx: Transaction, decided: Decided, opening: Usage, products: dict[
         if earlier.sequence < decided.sequence:
             history = history.after(earlier.claim, released(earlier))
     if faults:
-        return Replayed(decided.id, decided.case, decided.payable, None, decided.engine == ENGINE_VERSION, tuple(faults))
+        return Replayed(
+            decided.id, decided.case, decided.payable, None, decided.engine == ENGINE_VERSION, tuple(faults)
+        )
     product = _product(tx, decided, products)
     if isinstance(product, str):
         return Replayed(decided.id, decided.case, decided.payable, None, decided.engine == ENGINE_VERSION, (product,))
@@ -95,7 +99,9 @@ def _product(tx: Transaction, decided: Decided, products: dict[str, Product | st
         text = store.kept_product(tx, digest)
         try:
             product = parse_product(text or "", f"{decided.product}.toml")
-            products[digest] = product if product.digest == digest else f"product {decided.product}: its kept file has changed"
+            products[digest] = (
+                product if product.digest == digest else f"product {decided.product}: its kept file has changed"
+            )
         except Malformed as malformed:
             products[digest] = f"product {decided.product}: its kept file cannot be read ({malformed})"
     return products[digest]
@@ -104,9 +110,7 @@ def _product(tx: Transaction, decided: Decided, products: dict[str, Product | st
 def _differences(decided: Decided, again: Determination) -> list[str]:
     if again == decided.result:
         return []
-    fields = [
-        name for name in Determination.__struct_fields__ if getattr(again, name) != getattr(decided.result, name)
-    ]
+    fields = [name for name in Determination.__struct_fields__ if getattr(again, name) != getattr(decided.result, name)]
     return [
         f"determination {decided.id}: computed again, {', '.join(fields)} differ"
         f" (stored {decided.result.payable} fen, now {again.payable} fen)"

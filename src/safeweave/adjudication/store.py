@@ -27,9 +27,28 @@ _results = msgspec.json.Decoder(Determination)
 _settled = msgspec.json.Decoder(Settled)
 
 _COLUMNS = (
-    "id", "case_id", "policy", "person", "sequence", "product", "product_digest", "engine", "claim", "cover", "overlays",
-    "usage_before", "result", "decision", "decided_by", "note", "payable", "supersedes", "made_at", "facts_digest", "digest",
-)  # fmt: skip
+    "id",
+    "case_id",
+    "policy",
+    "person",
+    "sequence",
+    "product",
+    "product_digest",
+    "engine",
+    "claim",
+    "cover",
+    "overlays",
+    "usage_before",
+    "result",
+    "decision",
+    "decided_by",
+    "note",
+    "payable",
+    "supersedes",
+    "made_at",
+    "facts_digest",
+    "digest",
+)
 
 
 class Decided(Fact):
@@ -71,10 +90,27 @@ def row_of(decided: Decided) -> tuple[object, ...]:
     )
     facts_digest = digest_of(claim, cover, overlays, usage)
     plain: list[object] = [
-        decided.id, decided.case, decided.policy, decided.person, decided.sequence, decided.product,
-        decided.product_digest, decided.engine, claim, cover, overlays, usage, result, decided.decision,
-        decided.decided_by, decided.note, int(decided.payable), decided.supersedes, at_text(decided.made_at), facts_digest,
-    ]  # fmt: skip
+        decided.id,
+        decided.case,
+        decided.policy,
+        decided.person,
+        decided.sequence,
+        decided.product,
+        decided.product_digest,
+        decided.engine,
+        claim,
+        cover,
+        overlays,
+        usage,
+        result,
+        decided.decision,
+        decided.decided_by,
+        decided.note,
+        int(decided.payable),
+        decided.supersedes,
+        at_text(decided.made_at),
+        facts_digest,
+    ]
     return (*plain, digest_of(*("" if value is None else str(value) for value in plain)))
 
 
@@ -82,18 +118,35 @@ def decided_from(row: Row) -> Decided:
     """The determination a row of `_COLUMNS` holds."""
     v = dict(zip(_COLUMNS, row, strict=True))
     return Decided(
-        v["id"], v["case_id"], v["policy"], v["person"], v["sequence"], v["product"], v["product_digest"], v["engine"],
-        _claims.decode(v["claim"]), _covers.decode(v["cover"]), _overlays.decode(v["overlays"]),
-        _usages.decode(v["usage_before"]), _results.decode(v["result"]), v["decision"], v["decided_by"], v["note"],
-        v["payable"], v["supersedes"], at_of(v["made_at"]), v["facts_digest"], v["digest"],
-    )  # fmt: skip
+        v["id"],
+        v["case_id"],
+        v["policy"],
+        v["person"],
+        v["sequence"],
+        v["product"],
+        v["product_digest"],
+        v["engine"],
+        _claims.decode(v["claim"]),
+        _covers.decode(v["cover"]),
+        _overlays.decode(v["overlays"]),
+        _usages.decode(v["usage_before"]),
+        _results.decode(v["result"]),
+        v["decision"],
+        v["decided_by"],
+        v["note"],
+        v["payable"],
+        v["supersedes"],
+        at_of(v["made_at"]),
+        v["facts_digest"],
+        v["digest"],
+    )
 
 
 def released(decided: Decided) -> Determination:
     """The determination as it takes effect: what a person released counts like what the machine paid."""
     if decided.decision in (decided.result.decision, "refuse"):
         return decided.result
-    return msgspec.structs.replace(decided.result, decision=decided.decision)  # type: ignore[arg-type]
+    return msgspec.structs.replace(decided.result, decision=decided.decision)
 
 
 def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -> None:
@@ -174,17 +227,23 @@ def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[Determination
 
 def raw_rows(tx: Transaction, policy: PolicyId, person: PersonId, up_to: int) -> list[Row]:
     """The stored texts of a person's determinations under a policy up to that sequence number, for replay."""
-    return tx.rows(f"{_SELECT} where policy = ? and person = ? and sequence <= ? order by sequence", (policy, person, up_to))
+    return tx.rows(
+        f"{_SELECT} where policy = ? and person = ? and sequence <= ? order by sequence", (policy, person, up_to)
+    )
 
 
 def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
     """The determinations of a case that a person is to decide."""
-    return [decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and waiting = 1 order by made_at", (case,))]
+    return [
+        decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and waiting = 1 order by made_at", (case,))
+    ]
 
 
 def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
     """The determinations of a case that stand paid."""
-    return [decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and in_force = 1 order by made_at", (case,))]
+    return [
+        decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and in_force = 1 order by made_at", (case,))
+    ]
 
 
 def keep_products(tx: Transaction, products: Sequence[tuple[str, str, str]], now: datetime) -> None:

@@ -7,6 +7,7 @@ from safeweave.cases.case import Case
 from safeweave.cases.clocks import ring as ring_clocks
 from safeweave.cases.handlers import (
     close_cases,
+    close_unclaimed,
     hear,
     insured_policies,
     link_records,
@@ -18,6 +19,6 @@ from safeweave.cases.handlers import (
 from safeweave.cases.store import cases_by_id, hospitals
 
 __all__ = [
-    "Case", "cases_by_id", "close_cases", "hear", "hospitals", "insured_policies", "link_records",
+    "Case", "cases_by_id", "close_cases", "close_unclaimed", "hear", "hospitals", "insured_policies", "link_records",
     "note_determinations", "note_payouts", "note_returns", "refer_case", "ring_clocks",
 ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
+from safeweave.cases.claim import waits_for
 from safeweave.cases.lifecycle import Happening, Stage, stage_after
 from safeweave.cases.stay import Stay
-from safeweave.cases.claim import waits_for
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, PersonId
 
@@ -28,7 +28,11 @@ def happenings(before: Stay | None, after: Stay) -> list[Happening]:
     """What has happened between two folds of one stay, in the order the life cycle takes it."""
     old = before or Stay()
     found: list[Happening] = []
-    if after.kind == "inpatient" and after.admitted_at and (old.admitted_at is None or (old.cancelled and not after.cancelled)):
+    if (
+        after.kind == "inpatient"
+        and after.admitted_at
+        and (old.admitted_at is None or (old.cancelled and not after.cancelled))
+    ):
         found.append("admission_reported")
     elif before is None:
         found.append("visit_reported")
@@ -55,7 +59,7 @@ _ENDINGS: dict[str, Happening] = {"2": "patient_transferred", "3": "patient_tran
 def _papers(stay: Stay) -> tuple[object, ...]:
     """What a determination depends on; a change of it decides anew."""
     return (
-        [seen for seen in stay.live_bills], stay.settlements, stay.diagnoses, stay.admitted_at, stay.discharged_at,
+        stay.live_bills, stay.settlements, stay.diagnoses, stay.admitted_at, stay.discharged_at,
         stay.visited_at, stay.wards, stay.leaves, stay.disposition, stay.icu_days, stay.accident_on, stay.emergency,
         stay.treatment, stay.hospital,
     )  # fmt: skip

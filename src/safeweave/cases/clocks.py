@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
-import chinese_calendar
+import chinese_calendar  # type: ignore[import-untyped]
 
 from safeweave.clock import SHANGHAI, shanghai_day
 from safeweave.database import Transaction, at_of, at_text, marks
@@ -32,7 +32,9 @@ def is_working_day(day: date) -> bool:
         return day.weekday() < 5
 
 
-def due_day(kind: ClockKind, started_on: date, paused_days: int = 0, works: Callable[[date], bool] = is_working_day) -> date:
+def due_day(
+    kind: ClockKind, started_on: date, paused_days: int = 0, works: Callable[[date], bool] = is_working_day
+) -> date:
     """The last day of a clock that started on that day."""
     day = started_on + timedelta(days=DAYS[kind] + paused_days)
     while not works(day):

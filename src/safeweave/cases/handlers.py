@@ -8,7 +8,7 @@ import msgspec
 from safeweave import coverage, outbox, people
 from safeweave.cases import clocks, store
 from safeweave.cases.case import Case, happenings, moved
-from safeweave.cases.lifecycle import Happening, stage_after
+from safeweave.cases.lifecycle import Happening, Stage, stage_after
 from safeweave.cases.stay import Stay, folded, happened
 from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy
@@ -24,6 +24,7 @@ from safeweave.events import (
     DeterminationMade,
     Event,
     HospitalEvent,
+    NothingClaimed,
     PayoutConfirmed,
     PayoutReturned,
     PersonsMerged,
@@ -87,7 +88,11 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
             out += _tell(before, case, [happening for happening, _ in found])
         first_told_at = row.first_told_at if row else now
         after = store.VisitRow(key[0], key[1], person, case, waiting if case is None else None, first_told_at)
-        if row is None or (row.person, row.case and row.case.id, row.waiting) != (person, case and case.id, after.waiting):
+        if row is None or (row.person, row.case and row.case.id, row.waiting) != (
+            person,
+            case and case.id,
+            after.waiting,
+        ):
             visits.append(after)
 
     store.save_aliases(tx, {
@@ -100,7 +105,9 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     return out
 
 
-def insured_policies(tx: Transaction, persons: Collection[PersonId], now: datetime) -> dict[PersonId, list[InsuredPolicy]]:
+def insured_policies(
+    tx: Transaction, persons: Collection[PersonId], now: datetime
+) -> dict[PersonId, list[InsuredPolicy]]:
     """The policies of these persons as they stand today, asked for once in a transaction."""
     missing = [person for person in persons if ("policies", person) not in tx.memo]
     if missing:
@@ -165,8 +172,9 @@ def _persons(
         else:
             answers[key] = (found[key].person, None)
     people.remember_medical_record(tx, [
-        (identifier.issuer or key[0], identifier.number, found[key].person)
-        for key, person in named if found[key].person for identifier in person.identifiers if identifier.kind == "mr"
+        (identifier.issuer or key[0], identifier.number, known_as)
+        for key, person in named if (known_as := found[key].person)
+        for identifier in person.identifiers if identifier.kind == "mr"
     ], now)  # fmt: skip
     return answers
 
@@ -178,8 +186,8 @@ def link_records(merged: Sequence[PersonsMerged], tx: Transaction, now: datetime
     """
     found = people.find_people(tx, [event.survivor for event in merged])
     people.remember_medical_record(tx, [
-        (identifier.issuer or event.sender, identifier.number, who.person)
-        for event, who in zip(merged, found, strict=True) if who.person
+        (identifier.issuer or event.sender, identifier.number, survivor)
+        for event, who in zip(merged, found, strict=True) if (survivor := who.person)
         for identifier in event.retired.identifiers if identifier.kind == "mr"
     ], now)  # fmt: skip
     known = {event.sender for event, who in zip(merged, found, strict=True) if who.person}
@@ -193,19 +201,23 @@ def _first_day(stay: Stay, now: datetime) -> date:
 
 def _updated(
     case: Case | None, key: store.VisitKey, person: PersonId, stay: Stay, heard_at: datetime
-) -> tuple[Case, list[tuple[Happening, object]]]:
+) -> tuple[Case, list[tuple[Happening, Stage | None]]]:
     before = case.stay if case else None
     if before == stay and case is not None:
         return case, []
     found = moved(case.stage if case else None, happenings(before, stay))
     stage = next((stage for _, stage in reversed(found) if stage), case.stage if case else "reported")
-    completed = heard_at if any(happening == "bill_verified" for happening, _ in found) else (case.completed_at if case else None)
+    completed = (
+        heard_at
+        if any(happening == "bill_verified" for happening, _ in found)
+        else (case.completed_at if case else None)
+    )
     if case is None:
         case_id = CaseId(derived("case", *key))
-        return Case(case_id, person, *key, stage, stay, heard_at, completed), found  # type: ignore[return-value]
+        return Case(case_id, person, *key, stage, stay, heard_at, completed), found
     return (
         msgspec.structs.replace(case, stage=stage, stay=stay, completed_at=completed, version=case.version + 1),
-        found,  # type: ignore[return-value]
+        found,
     )
 
 
@@ -238,9 +250,8 @@ def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now:
             happenings_of[case] = "case_refused"
         else:
             happenings_of[case] = "case_determined"
-    was_open = [case.id for case in store.cases_by_id(tx, happenings_of).values() if case.stage in ("referred", "reopened")]
     _move(tx, happenings_of, now)
-    started = []
+    started: list[tuple[CaseId, clocks.ClockKind, datetime | None]] = []
     for case, happening in happenings_of.items():
         if happening == "case_referred":
             started += [(case, "decision", None), (case, "advance", None)]
@@ -248,13 +259,14 @@ def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now:
             started.append((case, "refusal_notice", None))
         elif _moves_money(by_case[case]):
             started.append((case, "payment", None))
-    clocks.stop(tx, [case for case in was_open if happenings_of[case] != "case_referred"], ("decision", "advance"), now)
+    decided_again = {event.case for event in made if event.again and happenings_of[event.case] != "case_referred"}
+    clocks.stop(tx, sorted(decided_again), ("decision", "advance"), now)
     clocks.start(tx, started, now)
-    nothing_due = {
+    nothing_due: dict[CaseId, Happening] = {
         case: "everything_settled" for case, happening in happenings_of.items()
         if happening == "case_determined" and not _moves_money(by_case[case])
     }  # fmt: skip
-    _move(tx, nothing_due, now)  # type: ignore[arg-type]
+    _move(tx, nothing_due, now)
     return out
 
 
@@ -263,6 +275,12 @@ def _moves_money(decided: Sequence[DeterminationMade]) -> bool:
         event.decision == "pay" and (event.payable if event.adjustment is None else event.adjustment) != 0
         for event in decided
     )
+
+
+def close_unclaimed(events: Sequence[NothingClaimed], tx: Transaction, now: datetime) -> list[Event]:
+    """Close cases under which nothing is claimed."""
+    _move(tx, {event.case: "nothing_claimed" for event in events}, now)
+    return []
 
 
 def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:

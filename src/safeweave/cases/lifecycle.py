@@ -39,6 +39,7 @@ Happening = Literal[
     "payout_confirmed",
     "payout_returned",
     "everything_settled",
+    "nothing_claimed",
     "supplement_asked",
     "supplement_received",
 ]
@@ -71,6 +72,7 @@ TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
     (("determined",), "payout_confirmed", "paid"),
     (("paid", "closed"), "payout_returned", "determined"),
     (("determined", "paid"), "everything_settled", "closed"),
+    (("verified", "referred", "reopened"), "nothing_claimed", "closed"),
 )
 _NEXT: dict[tuple[Stage | None, Happening], Stage] = {
     (stage, happening): after for stages, happening, after in TABLE for stage in stages

@@ -5,7 +5,7 @@ Cancels and corrections are events like any other (domain: HL7 v2 A11/A13, å†²çº
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from safeweave.clock import shanghai_day
 from safeweave.events import (
@@ -108,7 +108,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
     person: PersonSeen | None = None
     diagnoses: dict[str, tuple[Diagnosis, ...]] = {}  # by role: final ones outrank working and admitting ones
     wards: list[WardSince] = []
-    leaves: list[Leave] = []
+    leaves: dict[date, date | None] = {}  # first day to last day
     charges: dict[str, Charge] = {}
     bills: dict[str, BillSeen] = {}
     reversed_keys: set[str] = set()
@@ -133,7 +133,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
                 wards.append(WardSince(shanghai_day(event.admitted_at), event.ward))
                 diagnosed(event.diagnoses, "A")
             case OutpatientVisited():
-                now |= {"kind": now.get("kind") or "outpatient", "visited_at": event.visited_at, "cancelled": False}
+                now |= {"kind": "outpatient", "visited_at": event.visited_at, "cancelled": False}
                 now |= {"emergency": event.emergency, "treatment": event.treatment}
                 now["accident_on"] = event.accident_on or now.get("accident_on")
                 person = merged(person, event.person)
@@ -144,10 +144,11 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
                 if event.ward is not None:
                     wards.append(WardSince(shanghai_day(event.occurred_at), event.ward))
             case LeaveBegan():
-                leaves.append(Leave(shanghai_day(event.occurred_at)))
+                leaves.setdefault(shanghai_day(event.occurred_at), None)  # told twice, it is still one leave
             case LeaveEnded():
-                if leaves and leaves[-1].last_day is None:
-                    leaves[-1] = Leave(leaves[-1].first_day, shanghai_day(event.occurred_at))
+                begun = next((day for day in reversed(leaves) if leaves[day] is None), None)
+                if begun is not None:
+                    leaves[begun] = shanghai_day(event.occurred_at)
             case ChargesPosted():
                 charges |= {charge.id: charge for charge in event.charges}
             case PatientDischarged():
@@ -187,7 +188,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
         person=person,
         diagnoses=tuple(sorted(final, key=lambda diagnosis: not diagnosis.main)),
         wards=tuple(wards),
-        leaves=tuple(leaves),
+        leaves=tuple(Leave(first_day, last_day) for first_day, last_day in leaves.items()),
         charges=tuple(charges.values()),
         bills=tuple(
             BillSeen(seen.bill, seen.itemised, key in reversed_keys, seen.issued_at) for key, seen in bills.items()
@@ -215,10 +216,6 @@ def ward_on(stay: Stay, day: date) -> Ward:
 
 def leave_days(stay: Stay) -> int:
     """Whole days on leave: each night away counts once."""
-    last = shanghai_day(stay.discharged_at) if stay.discharged_at else None
-    return sum(
-        max(((leave.last_day or last) - leave.first_day) // timedelta(days=1), 0)
-        for leave in stay.leaves
-        if leave.last_day or last
-    )
-
+    left_on = shanghai_day(stay.discharged_at) if stay.discharged_at else None
+    ended = [(leave.first_day, leave.last_day or left_on) for leave in stay.leaves]
+    return sum(max((last_day - first_day).days, 0) for first_day, last_day in ended if last_day is not None)

@@ -51,7 +51,15 @@ class HospitalRow(Fact):
 def _case(row: Row) -> Case:
     case, person, sender, visit, stage, stay, opened, completed, version = row
     return Case(
-        case, person, sender, visit, stage, _stay.decode(stay), at_of(opened), at_of(completed) if completed else None, version
+        case,
+        person,
+        sender,
+        visit,
+        stage,
+        _stay.decode(stay),
+        at_of(opened),
+        at_of(completed) if completed else None,
+        version,
     )
 
 
@@ -115,10 +123,7 @@ def save_visits(tx: Transaction, rows: Sequence[VisitRow], now: datetime) -> Non
         "insert into visit (sender, visit, person, case_id, waiting, first_told_at) values (?, ?, ?, ?, ?, ?)"
         " on conflict (sender, visit) do update set"
         " person = excluded.person, case_id = excluded.case_id, waiting = excluded.waiting",
-        [
-            (v.sender, v.visit, v.person, v.case and v.case.id, v.waiting, at_text(v.first_told_at or now))
-            for v in rows
-        ],
+        [(v.sender, v.visit, v.person, v.case and v.case.id, v.waiting, at_text(v.first_told_at or now)) for v in rows],
     )
 
 
@@ -128,19 +133,27 @@ def save_cases(tx: Transaction, cases: Sequence[Case]) -> None:
     tx.queue(
         "insert into claim_case (id, person, sender, visit, stage, stay, opened_at, completed_at, version)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set person = excluded.person,"
-        " stage = excluded.stage, stay = excluded.stay, completed_at = excluded.completed_at, version = excluded.version",
+        " stage = excluded.stage, stay = excluded.stay, completed_at = excluded.completed_at,"
+        " version = excluded.version",
         [
-            (c.id, c.person, c.sender, c.visit, c.stage, _encode(c.stay).decode(), at_text(c.opened_at),
-             c.completed_at and at_text(c.completed_at), c.version)
+            (
+                c.id,
+                c.person,
+                c.sender,
+                c.visit,
+                c.stage,
+                _encode(c.stay).decode(),
+                at_text(c.opened_at),
+                c.completed_at and at_text(c.completed_at),
+                c.version,
+            )
             for c in cases
         ],
         key=lambda row: row[0],
-    )  # fmt: skip
+    )
 
 
-def add_steps(
-    tx: Transaction, steps: Sequence[tuple[CaseId, Happening, Stage | None, str]], now: datetime
-) -> None:
+def add_steps(tx: Transaction, steps: Sequence[tuple[CaseId, Happening, Stage | None, str]], now: datetime) -> None:
     """Add to the history: (case, happening, the stage after it, a note)."""
     at = at_text(now)
     tx.queue(
@@ -172,8 +185,7 @@ def aliases(tx: Transaction, keys: Sequence[tuple[str, str, str]]) -> dict[tuple
     return {
         (sender, kind, value): visit
         for sender, kind, value, visit in tx.rows(
-            "select sender, kind, value, visit from visit_alias"
-            f" where (sender, kind, value) in (values {triples})",
+            f"select sender, kind, value, visit from visit_alias where (sender, kind, value) in (values {triples})",
             [part for key in keys for part in key],
         )
     }
@@ -211,7 +223,9 @@ def hospitals(tx: Transaction, codes: Iterable[str], on: date) -> dict[str, Hosp
         (*wanted, on.isoformat()),
     )
     return {
-        code: HospitalRow(code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day))
+        code: HospitalRow(
+            code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
+        )
         for code, name, name_en, level, public, region, day in rows
     }
 
@@ -219,7 +233,9 @@ def hospitals(tx: Transaction, codes: Iterable[str], on: date) -> dict[str, Hosp
 def every_hospital(tx: Transaction) -> list[HospitalRow]:
     """The whole registry, by code and day."""
     return [
-        HospitalRow(code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day))
+        HospitalRow(
+            code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
+        )
         for code, name, name_en, level, public, region, day in tx.rows(
             "select code, name, name_en, level, public, region, from_day from hospital order by code, from_day"
         )

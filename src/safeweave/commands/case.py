@@ -34,20 +34,35 @@ def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
         found = store.cases_in(tx, asked.stage)
         who = people.people_by_id(tx, [case.person for case in found])
     if asked.json:
-        print_json([
-            {"case": c.id, "stage": c.stage, "sender": c.sender, "visit": c.visit, "opened_at": c.opened_at.isoformat()}
-            for c in found
-        ])  # fmt: skip
+        print_json(
+            [
+                {
+                    "case": c.id,
+                    "stage": c.stage,
+                    "sender": c.sender,
+                    "visit": c.visit,
+                    "opened_at": c.opened_at.isoformat(),
+                }
+                for c in found
+            ]
+        )
         return 0
     print_table(
-        settings.language, ["columns.case", "columns.stage", "columns.person", "columns.sender", "columns.visit", "columns.opened"],
+        settings.language,
+        ["columns.case", "columns.stage", "columns.person", "columns.sender", "columns.visit", "columns.opened"],
         [
-            (c.id, say(f"stages.{c.stage}", settings.language), who[c.person].name if c.person in who else "", c.sender, c.visit,
-             shown_at(c.opened_at))
+            (
+                c.id,
+                say(f"stages.{c.stage}", settings.language),
+                who[c.person].name if c.person in who else "",
+                c.sender,
+                c.visit,
+                shown_at(c.opened_at),
+            )
             for c in found
         ],
         "cli.case.none",
-    )  # fmt: skip
+    )
     return 0
 
 
@@ -74,18 +89,36 @@ def find_case(tx: Transaction, wanted: str) -> Case:
 def as_json(tx: Transaction, case: Case) -> dict[str, Any]:
     """The case as one JSON object."""
     return {
-        "case": case.id, "stage": case.stage, "sender": case.sender, "visit": case.visit,
-        "history": [{"at": at.isoformat(), "happening": h, "stage": s, "note": n} for at, h, s, n in store.history(tx, case.id)],
-        "bills": [{"bill": seen.bill.key, "total": yuan_text(seen.bill.total), "reversed": seen.reversed} for seen in case.stay.bills],
+        "case": case.id,
+        "stage": case.stage,
+        "sender": case.sender,
+        "visit": case.visit,
+        "history": [
+            {"at": at.isoformat(), "happening": h, "stage": s, "note": n} for at, h, s, n in store.history(tx, case.id)
+        ],
+        "bills": [
+            {"bill": seen.bill.key, "total": yuan_text(seen.bill.total), "reversed": seen.reversed}
+            for seen in case.stay.bills
+        ],
         "determinations": [
-            {"id": d.id, "policy": d.policy, "decision": d.decision, "by": d.decided_by, "payable": yuan_text(d.payable),
-             "refer": list(d.result.refer), "product": d.product, "engine": d.engine, "digest": d.digest}
+            {
+                "id": d.id,
+                "policy": d.policy,
+                "decision": d.decision,
+                "by": d.decided_by,
+                "payable": yuan_text(d.payable),
+                "refer": list(d.result.refer),
+                "product": d.product,
+                "engine": d.engine,
+                "digest": d.digest,
+            }
             for d in determinations.of_cases(tx, [case.id])
         ],
         "payouts": [
-            {"key": p.id, "amount": yuan_text(p.amount), "state": p.state, "reason": p.reason} for p in payouts.payouts_of(tx, [case.id])
+            {"key": p.id, "amount": yuan_text(p.amount), "state": p.state, "reason": p.reason}
+            for p in payouts.payouts_of(tx, [case.id])
         ],
-    }  # fmt: skip
+    }
 
 
 def print_case(tx: Transaction, node: Node, case: Case, lang: Language) -> None:
@@ -100,12 +133,16 @@ def print_case(tx: Transaction, node: Node, case: Case, lang: Language) -> None:
         out.print(say("cli.case.interim", lang, amount=yuan_shown(interim_total(case.stay))))
     out.print(f"\n[bold]{say('cli.case.history', lang)}[/bold]")
     for at, happening, stage, note in store.history(tx, case.id):
-        out.print(escape(f"  {shown_at(at)}  {say(f'happenings.{happening}', lang)} → {say(f'stages.{stage}', lang)}  {note}"))
+        out.print(
+            escape(f"  {shown_at(at)}  {say(f'happenings.{happening}', lang)} → {say(f'stages.{stage}', lang)}  {note}")
+        )
     for decided in determinations.of_cases(tx, [case.id]):
         print_determination(out, tx, node, decided, lang)
     for payout in payouts.payouts_of(tx, [case.id]):
         state = say(f"payments.state.{payout.state}", lang) if knows(f"payments.state.{payout.state}") else payout.state
-        out.print(escape(f"{say('cli.case.payout', lang)} {payout.id}  {yuan_shown(payout.amount)}  {state} {payout.reason}"))
+        out.print(
+            escape(f"{say('cli.case.payout', lang)} {payout.id}  {yuan_shown(payout.amount)}  {state} {payout.reason}")
+        )
     for at, channel, text in telling.messages_of(tx, case.id):
         out.print(escape(f"{say('cli.case.message', lang)} {shown_at(at)} [{say(f'channels.{channel}', lang)}] {text}"))
 
@@ -174,14 +211,24 @@ def replay(settings: Settings, asked: argparse.Namespace) -> int:
             results += replaying.replay(tx, part, lambda keys: coverage.opening_usage(tx, keys))
     agree = sum(result.agrees for result in results)
     if asked.json:
-        print_json({
-            "replayed": len(results), "agree": agree,
-            "determinations": [
-                {"determination": r.determination, "case": r.case, "stored_fen": r.stored_payable, "replayed_fen": r.replayed_payable,
-                 "same_engine": r.same_engine, "agrees": r.agrees, "faults": list(r.faults)}
-                for r in results
-            ],
-        })  # fmt: skip
+        print_json(
+            {
+                "replayed": len(results),
+                "agree": agree,
+                "determinations": [
+                    {
+                        "determination": r.determination,
+                        "case": r.case,
+                        "stored_fen": r.stored_payable,
+                        "replayed_fen": r.replayed_payable,
+                        "same_engine": r.same_engine,
+                        "agrees": r.agrees,
+                        "faults": list(r.faults),
+                    }
+                    for r in results
+                ],
+            }
+        )
     else:
         for result in results:
             for fault in result.faults:
@@ -209,20 +256,33 @@ def clocks(settings: Settings, asked: argparse.Namespace) -> int:
     with node.database.reading() as tx:
         running = case_clocks.running(tx, before)
     if asked.json:
-        print_json([
-            {"case": c.case, "clock": c.kind, "started_at": c.started_at.isoformat(), "due_on": c.due_on.isoformat(),
-             "days_left": (c.due_on - today).days, "paused": c.paused_at is not None}
-            for c in running
-        ])  # fmt: skip
+        print_json(
+            [
+                {
+                    "case": c.case,
+                    "clock": c.kind,
+                    "started_at": c.started_at.isoformat(),
+                    "due_on": c.due_on.isoformat(),
+                    "days_left": (c.due_on - today).days,
+                    "paused": c.paused_at is not None,
+                }
+                for c in running
+            ]
+        )
         return 0
     print_table(
-        settings.language, ["columns.due", "columns.days_left", "columns.clock", "columns.case", "columns.started"],
+        settings.language,
+        ["columns.due", "columns.days_left", "columns.clock", "columns.case", "columns.started"],
         [
-            (c.due_on, say("cli.clocks.paused", settings.language) if c.paused_at else (c.due_on - today).days,
-             say(f"clocks.{c.kind}", settings.language), c.case, shown_at(c.started_at))
+            (
+                c.due_on,
+                say("cli.clocks.paused", settings.language) if c.paused_at else (c.due_on - today).days,
+                say(f"clocks.{c.kind}", settings.language),
+                c.case,
+                shown_at(c.started_at),
+            )
             for c in running
         ],
         "cli.clocks.none",
-    )  # fmt: skip
+    )
     return 0
-

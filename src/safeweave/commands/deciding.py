@@ -14,7 +14,7 @@ def stories(settings: Settings, asked: argparse.Namespace) -> int:
 
 def adjudicate(settings: Settings, asked: argparse.Namespace) -> int:
     """Decide claims, one JSON object a line."""
-    return told.adjudicate_command(asked.products, sys.stdin.buffer, sys.stdout, sys.stderr)
+    return told.adjudicate_command(asked.products, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
 
 
 def check_products(settings: Settings, asked: argparse.Namespace) -> int:

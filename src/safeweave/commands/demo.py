@@ -21,11 +21,11 @@ from rich.panel import Panel
 from rich.table import Table
 
 from safeweave import clock, payments
+from safeweave.cases import store
 from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.case import find_case, print_case
 from safeweave.commands.hospitals import read_hospitals
 from safeweave.commands.screen import console, print_json
-from safeweave.cases import store
 from safeweave.coverage.commands import policies_import
 from safeweave.database import Database, at_text
 from safeweave.errors import Conflict, Unavailable
@@ -109,9 +109,19 @@ class _City:
     def _simulator(self, *more: str) -> list[str]:
         plan = self.plan
         return [
-            "safeweave_simulator", "--seed", str(plan["seed"]), "--hospitals", str(plan["hospitals"]),
-            "--people", str(max(2 * self.stays, 200)), "--stays", str(plan["stays"]), "--today", self.today, *more,
-        ]  # fmt: skip
+            "safeweave_simulator",
+            "--seed",
+            str(plan["seed"]),
+            "--hospitals",
+            str(plan["hospitals"]),
+            "--people",
+            str(max(2 * self.stays, 200)),
+            "--stays",
+            str(plan["stays"]),
+            "--today",
+            self.today,
+            *more,
+        ]
 
     def _write_city(self) -> None:
         folder = self.home / "city"
@@ -123,10 +133,13 @@ class _City:
         lines = [json.loads(line) for line in (folder / "senders.jsonl").read_text(encoding="utf-8").splitlines()]
         with node.database.transaction() as tx:
             store.save_hospitals(tx, read_hospitals(folder / "hospitals.jsonl"))
-            senders.save(tx, [
-                (Sender(line["id"], line["hospital"], hl7_facility=line["hl7_facility"]), tokens[line["hospital"]])
-                for line in lines
-            ])  # fmt: skip
+            senders.save(
+                tx,
+                [
+                    (Sender(line["id"], line["hospital"], hl7_facility=line["hl7_facility"]), tokens[line["hospital"]])
+                    for line in lines
+                ],
+            )
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             policies_import(node.database, [folder / "policies.jsonl"], False, self.language, nowhere, now=node.clock())
 
@@ -136,22 +149,40 @@ class _City:
         """Start bank, node and city; show them; wait until all is settled; the summary."""
         bank_url = closing.enter_context(self._bank())
         environment = {
-            "SAFEWEAVE_HOME": str(self.home), "SAFEWEAVE_BANK_URL": bank_url, "SAFEWEAVE_HOST": self.settings.host,
-            "SAFEWEAVE_HTTP_PORT": str(self.settings.http_port), "SAFEWEAVE_MLLP_PORT": str(self.settings.mllp_port),
+            "SAFEWEAVE_HOME": str(self.home),
+            "SAFEWEAVE_BANK_URL": bank_url,
+            "SAFEWEAVE_HOST": self.settings.host,
+            "SAFEWEAVE_HTTP_PORT": str(self.settings.http_port),
+            "SAFEWEAVE_MLLP_PORT": str(self.settings.mllp_port),
             "SAFEWEAVE_LANGUAGE": self.language,
-        }  # fmt: skip
+        }
         closing.enter_context(_leashed(["safeweave.main", "serve"], self.home / "node.log", environment))
         self._wait_for_doors()
         _bank_faults(bank_url)
         database = Database(self.settings.database)
         closing.callback(database.close)
-        doors = ["--mllp", f"{self.settings.host}:{self.settings.mllp_port}",
-                 "--http", f"http://{self.settings.host}:{self.settings.http_port}"]  # fmt: skip
+        doors = [
+            "--mllp",
+            f"{self.settings.host}:{self.settings.mllp_port}",
+            "--http",
+            f"http://{self.settings.host}:{self.settings.http_port}",
+        ]
         rate = self.asked.rate or max(self.stays * MESSAGES_A_STAY / max(self.asked.seconds - 4, 2), 1)
         told = self._simulator(
-            *doors, "--rate", f"{rate:.1f}", "--seconds", str(self.asked.seconds), "--state", str(self.home / "city.state"),
-            "--answers", str(self.home / "answers.json"), "--opening", "--quiet", "--patience", "20",
-        )  # fmt: skip
+            *doors,
+            "--rate",
+            f"{rate:.1f}",
+            "--seconds",
+            str(self.asked.seconds),
+            "--state",
+            str(self.home / "city.state"),
+            "--answers",
+            str(self.home / "answers.json"),
+            "--opening",
+            "--quiet",
+            "--patience",
+            "20",
+        )
         began = seconds_running()
         city = closing.enter_context(_leashed(told, self.home / "city.log", {}))
         if not self.asked.headless:
@@ -251,9 +282,12 @@ def _leashed(
     """A process that ends with this one, whatever happens to it."""
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "safeweave_simulator.leash", *arguments], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if read_first_line else errors, stderr=errors, env={**os.environ, **environment},
-        )  # fmt: skip
+            [sys.executable, "-m", "safeweave_simulator.leash", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if read_first_line else errors,
+            stderr=errors,
+            env={**os.environ, **environment},
+        )
     try:
         yield process
     finally:
@@ -268,22 +302,37 @@ def _leashed(
 
 def _bank_faults(url: str) -> None:
     """A bank as banks are: sometimes slow, silent though it paid, or sending a notice twice."""
-    for fault in ({"kind": "slow", "share": 0.05, "ms": 300}, {"kind": "silent", "share": 0.01}, {"kind": "duplicate_notice", "share": 0.05}):
+    for fault in (
+        {"kind": "slow", "share": 0.05, "ms": 300},
+        {"kind": "silent", "share": 0.01},
+        {"kind": "duplicate_notice", "share": 0.05},
+    ):
         httpx.post(f"{url}/faults", json=fault, timeout=5).raise_for_status()
 
 
 def _view(now: Overview, latest: list[Any], seconds: float, lang: Language) -> Panel:
     counts = Table.grid(padding=(0, 3))
     p50, p95 = now.percentile(0.5), now.percentile(0.95)
-    counts.add_row(*(f"[bold]{value}[/bold] {say(f'demo.{name}', lang)}" for name, value in (
-        ("cases", now.cases), ("in_hospital", sum(now.stages.get(stage, 0) for stage in ("admitted", "charged"))),
-        ("paid", now.paid), ("referred", now.referred), ("messages", now.messages), ("refused", now.refused),
-    )))  # fmt: skip
+    counts.add_row(
+        *(
+            f"[bold]{value}[/bold] {say(f'demo.{name}', lang)}"
+            for name, value in (
+                ("cases", now.cases),
+                ("in_hospital", sum(now.stages.get(stage, 0) for stage in ("admitted", "charged"))),
+                ("paid", now.paid),
+                ("referred", now.referred),
+                ("messages", now.messages),
+                ("refused", now.refused),
+            )
+        )
+    )
     money = say("demo.money", lang, amount=yuan_shown(now.paid_fen), balance=yuan_shown(now.trial_balance_fen))
     times = say("demo.times", lang, p50=_ms(p50), p95=_ms(p95), share=f"{now.untouched_share:.0%}")
     table = Table(box=None, expand=True, header_style="bold")
     for column in ("columns.at", "columns.hospital", "columns.person", "columns.amount", "columns.milliseconds"):
-        table.add_column(say(column, lang), justify="right" if column in ("columns.amount", "columns.milliseconds") else "left")
+        table.add_column(
+            say(column, lang), justify="right" if column in ("columns.amount", "columns.milliseconds") else "left"
+        )
     for paid in latest:
         at = paid.at.astimezone(SHANGHAI).strftime("%H:%M:%S")
         table.add_row(at, paid.hospital, _discreet(paid.person), yuan_shown(paid.amount), _ms(paid.milliseconds))
@@ -301,12 +350,23 @@ def _ms(value: float | None) -> str:
 
 def _summary(now: Overview, difference: int, items: list[str]) -> dict[str, Any]:
     return {
-        "cases": now.cases, "paid": now.paid, "untouched_share": round(now.untouched_share, 4),
-        "p50_ms": _rounded(now.percentile(0.5)), "p95_ms": _rounded(now.percentile(0.95)), "paid_fen": now.paid_fen,
-        "trial_balance_fen": now.trial_balance_fen, "bank_difference_fen": difference, "bank_items": items,
-        "referred": now.referred, "refer_reasons": now.refer_reasons, "decided": now.decided, "stages": now.stages,
-        "messages": now.messages, "refused": now.refused, "waiting_visits": now.waiting_visits,
-    }  # fmt: skip
+        "cases": now.cases,
+        "paid": now.paid,
+        "untouched_share": round(now.untouched_share, 4),
+        "p50_ms": _rounded(now.percentile(0.5)),
+        "p95_ms": _rounded(now.percentile(0.95)),
+        "paid_fen": now.paid_fen,
+        "trial_balance_fen": now.trial_balance_fen,
+        "bank_difference_fen": difference,
+        "bank_items": items,
+        "referred": now.referred,
+        "refer_reasons": now.refer_reasons,
+        "decided": now.decided,
+        "stages": now.stages,
+        "messages": now.messages,
+        "refused": now.refused,
+        "waiting_visits": now.waiting_visits,
+    }
 
 
 def _rounded(value: float | None) -> float | None:
@@ -316,9 +376,12 @@ def _rounded(value: float | None) -> float | None:
 def _print_summary(out: Console, summary: dict[str, Any], lang: Language) -> None:
     out.rule(say("demo.summary", lang))
     shown = {
-        **summary, "share": f"{summary['untouched_share']:.1%}", "amount": yuan_shown(summary["paid_fen"]),
-        "balance": yuan_shown(summary["trial_balance_fen"]), "difference": yuan_shown(summary["bank_difference_fen"]),
-    }  # fmt: skip
+        **summary,
+        "share": f"{summary['untouched_share']:.1%}",
+        "amount": yuan_shown(summary["paid_fen"]),
+        "balance": yuan_shown(summary["trial_balance_fen"]),
+        "difference": yuan_shown(summary["bank_difference_fen"]),
+    }
     for line in ("summary_cases", "summary_times", "summary_money"):
         out.print(say(f"demo.{line}", lang, **shown))
     for code, count in sorted(summary["refer_reasons"].items(), key=lambda pair: -pair[1]):
@@ -327,4 +390,3 @@ def _print_summary(out: Console, summary: dict[str, Any], lang: Language) -> Non
     for item in summary["bank_items"]:
         out.print(f"  {item}")
     out.print(say("demo.next", lang))
-

@@ -17,17 +17,26 @@ from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.commands.screen import print_json
 from safeweave.coverage.policy import Change, Insured, Payee
-from safeweave.coverage.store import Head, add_changes, add_insureds, add_payees, add_policies, policies_by_number, policy_id
+from safeweave.coverage.store import (
+    Head,
+    add_changes,
+    add_insureds,
+    add_payees,
+    add_policies,
+    policies_by_number,
+    policy_id,
+)
 from safeweave.database import Transaction
-from safeweave.errors import NotFound
+from safeweave.errors import InvariantBroken, NotFound
 from safeweave.events import BillIssued, Event, OutpatientVisited, PatientDischarged, PersonSeen
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Sender
 from safeweave.exchange.inbound import Arrived, Fault, Receipt
 from safeweave.exchange.profiles import Profile, profile_of
 from safeweave.facts import Fact
+from safeweave.ids import PersonId
 from safeweave.node import Node, open_node
-from safeweave.people import Guardianship, Held, Particulars
+from safeweave.people import Guardianship, Held, Particulars, Saved
 from safeweave.settings import Settings
 from safeweave.words import say
 
@@ -135,10 +144,14 @@ class _Desk:
         self.messages += 1
         try:
             arrived = inbound.open_message(raw, sender, self.node.limits)
-        except Exception as error:  # a reader that fails is our fault: it is counted, kept and said, and the feed goes on
+        except (
+            Exception
+        ) as error:  # a reader that fails is our fault: it is counted, kept and said, and the feed goes on
             log.exception("reading %s failed", name)
             self.crashed += 1
-            arrived = Arrived(raw, sender, None, Fault(f"our reader failed ({type(error).__name__}); it is kept for repair"))
+            arrived = Arrived(
+                raw, sender, None, Fault(f"our reader failed ({type(error).__name__}); it is kept for repair")
+            )
         if sender is FILES and arrived.reading is not None:  # loose files of many origins: each is known by its content
             arrived = known_by_content(arrived)
         self.waiting.append((arrived, profile))
@@ -166,7 +179,15 @@ class _Desk:
         for sender, bill, paid in self.eobs:
             agree += payables.get((sender, self.visit_of.get((sender, bill), ""))) == paid
         return Tally(
-            len(self.patients), opened, closed, len(self.eobs), agree, self.messages, self.refused, self.crashed, self.events_new
+            len(self.patients),
+            opened,
+            closed,
+            len(self.eobs),
+            agree,
+            self.messages,
+            self.refused,
+            self.crashed,
+            self.events_new,
         )
 
     def _work(self) -> None:
@@ -221,6 +242,12 @@ class _Desk:
             _insure_for_back_test(tx, profile, seen, now)
 
 
+def _registered_as(saved: Saved) -> PersonId:
+    if saved.person is None:
+        raise InvariantBroken(f"a patient of the data set cannot be registered ({saved.conflict})")
+    return saved.person
+
+
 def known_by_content(arrived: Arrived) -> Arrived:
     """The message under an id made of its bytes, where the sender's own ids mean nothing."""
     assert arrived.reading is not None
@@ -253,7 +280,7 @@ def _insure_for_back_test(
         ],
         now,
     )
-    guardian, *patients = [person.person for person in saved]
+    guardian, *patients = [_registered_as(person) for person in saved]
     ids = dict(zip(new, patients, strict=True))
     people.add_guardianships(
         tx, [Guardianship(ids[number], guardian, "back-test", cover.first_day) for number in new], now
@@ -271,4 +298,3 @@ def _insure_for_back_test(
         now,
     )
     people.remember_medical_record(tx, [(*new[number][0], ids[number]) for number in new], now)
-

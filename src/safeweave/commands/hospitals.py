@@ -39,23 +39,31 @@ def read_hospitals(path: Path) -> Iterable[HospitalRow]:
     for line, entry in entries:
         code = str(entry.get("code") or "")
         if not code:
-            raise Malformed("a hospital needs its institution code, such as H33020000001", file=str(path), line=line, field="code")
+            raise Malformed(
+                "a hospital needs its institution code, such as H33020000001", file=str(path), line=line, field="code"
+            )
         level = entry.get("level")
         if level not in (None, "") and str(level) not in ("0", "1", "2", "3"):
             raise Malformed(f'level is 0, 1, 2 or 3, not "{level}"', file=str(path), line=line, field="level")
         public = str(entry.get("public") if entry.get("public") is not None else "").lower()
         yield HospitalRow(
-            code, str(entry.get("name") or code), str(entry.get("name_en") or entry.get("name") or code),
-            None if level in (None, "") else int(level), {"true": True, "1": True, "false": False, "0": False}.get(public),
-            str(entry.get("region") or "") or None, date.fromisoformat(str(entry.get("from_day") or "1900-01-01")),
-        )  # fmt: skip
+            code,
+            str(entry.get("name") or code),
+            str(entry.get("name_en") or entry.get("name") or code),
+            None if level in (None, "") else int(level),
+            {"true": True, "1": True, "false": False, "0": False}.get(public),
+            str(entry.get("region") or "") or None,
+            date.fromisoformat(str(entry.get("from_day") or "1900-01-01")),
+        )
 
 
 def _object(line: str, path: Path, number: int) -> dict[str, object]:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise Malformed(f"not a JSON object ({error.msg}); write one object a line", file=str(path), line=number) from None
+        raise Malformed(
+            f"not a JSON object ({error.msg}); write one object a line", file=str(path), line=number
+        ) from None
     if not isinstance(value, dict):
         raise Malformed("not a JSON object; write one object a line", file=str(path), line=number)
     return value
@@ -70,10 +78,14 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
         print_json([{name: getattr(row, name) for name in row.__struct_fields__} for row in rows])
         return 0
     print_table(
-        settings.language, ["columns.code", "columns.name", "columns.level", "columns.public", "columns.region", "columns.since"],
-        [(r.code, r.name if settings.language == "zh" else r.name_en, r.level, r.public, r.region, r.from_day) for r in rows],
+        settings.language,
+        ["columns.code", "columns.name", "columns.level", "columns.public", "columns.region", "columns.since"],
+        [
+            (r.code, r.name if settings.language == "zh" else r.name_en, r.level, r.public, r.region, r.from_day)
+            for r in rows
+        ],
         "cli.hospitals.none",
-    )  # fmt: skip
+    )
     return 0
 
 
@@ -81,7 +93,9 @@ def add_sender(settings: Settings, asked: argparse.Namespace) -> int:
     """Register a sender and print the bearer token it will show, once."""
     node = open_node(settings)
     token = secrets.token_urlsafe(32)
-    sender = Sender(id=asked.id, hospital=asked.hospital, hl7_application=asked.application, hl7_facility=asked.facility)
+    sender = Sender(
+        id=asked.id, hospital=asked.hospital, hl7_application=asked.application, hl7_facility=asked.facility
+    )
     with node.database.transaction() as tx:
         senders.save(tx, [(sender, token)])
     print(say("cli.senders.add.done", settings.language, id=asked.id, token=token))
@@ -96,7 +110,9 @@ def list_senders(settings: Settings, asked: argparse.Namespace) -> int:
         print_json([{"id": s.id, "hospital": s.hospital, "facility": s.hl7_facility} for s in known.values()])
         return 0
     print_table(
-        settings.language, ["columns.sender", "columns.hospital", "columns.facility"],
-        [(s.id, s.hospital, s.hl7_facility) for s in known.values()], "cli.senders.none",
-    )  # fmt: skip
+        settings.language,
+        ["columns.sender", "columns.hospital", "columns.facility"],
+        [(s.id, s.hospital, s.hl7_facility) for s in known.values()],
+        "cli.senders.none",
+    )
     return 0

@@ -29,38 +29,79 @@ def list_inbox(settings: Settings, asked: argparse.Namespace) -> int:
         entries, visits, gaps, parked = inbound.inbox(tx), waiting_visits(tx), inbound.gaps(tx), outbox.parked(tx)
         unplaced = inbound.unplaced(tx)
     if asked.json:
-        print_json({
-            "messages": [
-                {"number": e.number, "sender": e.sender, "format": e.format, "kind": e.kind, "status": e.status,
-                 "received_at": e.received_at.isoformat(), "what": e.fault.what if e.fault else "",
-                 "field": e.fault.field if e.fault else "", "line": e.fault.line if e.fault else 0}
-                for e in entries
-            ],
-            "visits": [{"sender": v.sender, "visit": v.visit, "waiting": v.waiting} for v in visits],
-            "unplaced": [{"sender": s, "kind": kind, "names": names} for s, kind, names in unplaced],
-            "gaps": [{"sender": s, "sequence": n} for s, n, _ in gaps],
-            "parked": [{"task": t, "event": kind, "subject": subject, "error": error} for t, kind, subject, error in parked],
-        })  # fmt: skip
+        print_json(
+            {
+                "messages": [
+                    {
+                        "number": e.number,
+                        "sender": e.sender,
+                        "format": e.format,
+                        "kind": e.kind,
+                        "status": e.status,
+                        "received_at": e.received_at.isoformat(),
+                        "what": e.fault.what if e.fault else "",
+                        "field": e.fault.field if e.fault else "",
+                        "line": e.fault.line if e.fault else 0,
+                    }
+                    for e in entries
+                ],
+                "visits": [{"sender": v.sender, "visit": v.visit, "waiting": v.waiting} for v in visits],
+                "unplaced": [{"sender": s, "kind": kind, "names": names} for s, kind, names in unplaced],
+                "gaps": [{"sender": s, "sequence": n} for s, n, _ in gaps],
+                "parked": [
+                    {"task": t, "event": kind, "subject": subject, "error": error} for t, kind, subject, error in parked
+                ],
+            }
+        )
         return 0
     print(say("cli.inbox.messages", lang))
     print_table(
-        lang, ["columns.number", "columns.received", "columns.sender", "columns.format", "columns.status", "columns.place", "columns.what"],
+        lang,
         [
-            (e.number, shown_at(e.received_at), e.sender, e.format or "?", say(f"status.message.{e.status}", lang),
-             (e.fault.field or (f"line {e.fault.line}" if e.fault.line else "")) if e.fault else "",
-             e.fault.what if e.fault else "")
+            "columns.number",
+            "columns.received",
+            "columns.sender",
+            "columns.format",
+            "columns.status",
+            "columns.place",
+            "columns.what",
+        ],
+        [
+            (
+                e.number,
+                shown_at(e.received_at),
+                e.sender,
+                e.format or "?",
+                say(f"status.message.{e.status}", lang),
+                (e.fault.field or (f"line {e.fault.line}" if e.fault.line else "")) if e.fault else "",
+                e.fault.what if e.fault else "",
+            )
             for e in entries
         ],
         "cli.inbox.no_messages",
-    )  # fmt: skip
+    )
     for heading, columns, rows in (
-        ("cli.inbox.visits", ["columns.sender", "columns.visit", "columns.since", "columns.why"],
-         [(v.sender, v.visit, shown_at(v.first_told_at) if v.first_told_at else "", _why(v.waiting or "", settings))
-          for v in visits]),
+        (
+            "cli.inbox.visits",
+            ["columns.sender", "columns.visit", "columns.since", "columns.why"],
+            [
+                (
+                    v.sender,
+                    v.visit,
+                    shown_at(v.first_told_at) if v.first_told_at else "",
+                    _why(v.waiting or "", settings),
+                )
+                for v in visits
+            ],
+        ),
         ("cli.inbox.unplaced", ["columns.sender", "columns.kind", "columns.names"], unplaced),
-        ("cli.inbox.gaps", ["columns.sender", "columns.sequence", "columns.since"], [(s, n, shown_at(at)) for s, n, at in gaps]),
+        (
+            "cli.inbox.gaps",
+            ["columns.sender", "columns.sequence", "columns.since"],
+            [(s, n, shown_at(at)) for s, n, at in gaps],
+        ),
         ("cli.inbox.parked", ["columns.task", "columns.kind", "columns.subject", "columns.what"], parked),
-    ):  # fmt: skip
+    ):
         if rows:
             print("\n" + say(heading, lang))
             print_table(lang, columns, rows, "cli.inbox.no_messages")

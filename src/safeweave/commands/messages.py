@@ -21,14 +21,20 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
             (asked.person or "", asked.person or ""),
         )
     if asked.json:
-        print_json([
-            {"at": at, "person": name, "channel": channel, "text": text, "case": case, "delivered": bool(delivered)}
-            for at, name, channel, text, case, delivered in rows
-        ])  # fmt: skip
+        print_json(
+            [
+                {"at": at, "person": name, "channel": channel, "text": text, "case": case, "delivered": bool(delivered)}
+                for at, name, channel, text, case, delivered in rows
+            ]
+        )
         return 0
     print_table(
-        settings.language, ["columns.at", "columns.person", "columns.channel", "columns.text"],
-        [(shown_at(at_of(at)), name, say(f"channels.{channel}", settings.language), text) for at, name, channel, text, _, _ in rows],
+        settings.language,
+        ["columns.at", "columns.person", "columns.channel", "columns.text"],
+        [
+            (shown_at(at_of(at)), name, say(f"channels.{channel}", settings.language), text)
+            for at, name, channel, text, _, _ in rows
+        ],
         "cli.messages.none",
-    )  # fmt: skip
+    )
     return 0

@@ -22,29 +22,41 @@ def payouts(settings: Settings, asked: argparse.Namespace) -> int:
     with node.database.reading() as tx:
         open_payouts, totals = store.unsettled(tx, 1000), store.totals(tx)
     if asked.json:
-        print_json({
-            "totals": {state: {"count": count, "yuan": yuan_text(fen)} for state, (count, fen) in totals.items()},
-            "open": [
-                {"payout": p.id, "case": p.case, "yuan": yuan_text(p.amount), "state": p.state, "reason": p.reason}
-                for p in open_payouts
-            ],
-        })  # fmt: skip
+        print_json(
+            {
+                "totals": {state: {"count": count, "yuan": yuan_text(fen)} for state, (count, fen) in totals.items()},
+                "open": [
+                    {"payout": p.id, "case": p.case, "yuan": yuan_text(p.amount), "state": p.state, "reason": p.reason}
+                    for p in open_payouts
+                ],
+            }
+        )
         return 0
     lang = settings.language
     print_table(
-        lang, ["columns.state", "columns.count", "columns.amount"],
-        [(_state(state, settings), count, yuan_shown(fen)) for state, (count, fen) in totals.items()], "cli.payouts.none",
-    )  # fmt: skip
+        lang,
+        ["columns.state", "columns.count", "columns.amount"],
+        [(_state(state, settings), count, yuan_shown(fen)) for state, (count, fen) in totals.items()],
+        "cli.payouts.none",
+    )
     if open_payouts:
         print()
         print_table(
-            lang, ["columns.payout", "columns.case", "columns.amount", "columns.state", "columns.why", "columns.since"],
+            lang,
+            ["columns.payout", "columns.case", "columns.amount", "columns.state", "columns.why", "columns.since"],
             [
-                (p.id, p.case, yuan_shown(p.amount), _state(p.state, settings), _reason(p.reason, settings), shown_at(p.ordered_at))
+                (
+                    p.id,
+                    p.case,
+                    yuan_shown(p.amount),
+                    _state(p.state, settings),
+                    _reason(p.reason, settings),
+                    shown_at(p.ordered_at),
+                )
                 for p in open_payouts
             ],
             "cli.payouts.none",
-        )  # fmt: skip
+        )
     return 0
 
 
@@ -75,20 +87,23 @@ def journal(settings: Settings, asked: argparse.Namespace) -> int:
     with node.database.reading() as tx:
         balance, total = payments.trial_balance(tx), payments.trial_balance_fen(tx)
     if asked.json:
-        print_json({"accounts": {account: fen for account, fen in balance.items()}, "trial_balance_fen": total})
+        print_json({"accounts": dict(balance), "trial_balance_fen": total})
     else:
-        rows = [(say(f"payments.account.{account}", settings.language), yuan_shown(fen)) for account, fen in balance.items()]
+        rows = [
+            (say(f"payments.account.{account}", settings.language), yuan_shown(fen)) for account, fen in balance.items()
+        ]
         print_table(
-            settings.language, ["columns.account", "columns.balance"],
-            [*rows, (say("cli.journal.sum", settings.language), yuan_shown(total))], "cli.journal.none",
-        )  # fmt: skip
+            settings.language,
+            ["columns.account", "columns.balance"],
+            [*rows, (say("cli.journal.sum", settings.language), yuan_shown(total))],
+            "cli.journal.none",
+        )
     return 0 if total == 0 else 1
 
 
 def reconcile(settings: Settings, asked: argparse.Namespace) -> int:
     """Our journal against the bank's statement: 0.00, or every item that one side misses."""
     node = open_node(settings)
-    bank = node.desk.banks.get("sandbox")
-    if bank is None:
+    if "sandbox" not in node.desk.banks:
         raise NotFound(say("cli.reconcile.no_bank", settings.language))
-    return reconcile_command(node.database, bank, settings.language, asked.json, sys.stdout)
+    return reconcile_command(node.database, node.desk, settings.language, asked.json, sys.stdout)

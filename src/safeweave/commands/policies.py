@@ -14,7 +14,9 @@ from safeweave.settings import Settings
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
     """Import policies, then look again at visits that waited for one."""
     node = open_node(settings)
-    code = commands.policies_import(node.database, asked.path, asked.strict, settings.language, sys.stdout, now=node.clock())
+    code = commands.policies_import(
+        node.database, asked.path, asked.strict, settings.language, sys.stdout, now=node.clock()
+    )
     hear_waiting_again(node)
     return code
 
@@ -48,7 +50,9 @@ def renew(settings: Settings, asked: argparse.Namespace) -> int:
     """Add a policy year."""
     node = open_node(settings)
     first, last = _day(asked.first_day, "first-day"), _day(asked.last_day, "last-day")
-    return commands.policies_renew(node.database, asked.number, first, last, settings.language, sys.stdout, now=node.clock())
+    return commands.policies_renew(
+        node.database, asked.number, first, last, settings.language, sys.stdout, now=node.clock()
+    )
 
 
 def lapse(settings: Settings, asked: argparse.Namespace) -> int:
@@ -63,7 +67,9 @@ def reinstate(settings: Settings, asked: argparse.Namespace) -> int:
     """Open lapsed cover again."""
     node = open_node(settings)
     day = _day(asked.on, "on")
-    code = commands.policies_reinstate(node.database, asked.number, day, settings.language, sys.stdout, now=node.clock())
+    code = commands.policies_reinstate(
+        node.database, asked.number, day, settings.language, sys.stdout, now=node.clock()
+    )
     hear_waiting_again(node)
     return code
 

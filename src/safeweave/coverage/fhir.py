@@ -189,7 +189,7 @@ def policies_in(content: bytes) -> Iterator[tuple[int, str, PolicyText | None, l
                 resources[name] = found
     yield from broken
     for each in _once(resources.values()):
-        if each.kind == "Coverage" and not _is_public(each.resource) and each.resource.status != "entered-in-error":
+        if each.kind == "Coverage" and not _is_public(each.resource):
             yield _policy(each, resources)
 
 
@@ -216,6 +216,9 @@ def _policy(found: _Found, resources: dict[str, _Found]) -> tuple[int, str, Poli
             needed.append(target.raw)
         return target
 
+    if coverage.status != "active":
+        where = f"Coverage/{coverage.id}.status"
+        faults.append(Remark(where, "coverage.fault.status", {"status": coverage.status}))
     patient = follow(coverage.beneficiary, "beneficiary")
     holder = follow(coverage.policy_holder, "policyHolder") if coverage.policy_holder.reference else None
     if patient is None or faults:

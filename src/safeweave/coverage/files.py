@@ -228,12 +228,9 @@ def _policy_of_row(cells: dict[str, str]) -> tuple[PolicyText | None, list[Remar
             )
         )
     payees = []
-    if get("payee_account"):
-        payees.append(
-            PayeeText(
-                get("payee_role", ""), get("payee_name", ""), get("payee_account", ""), get("payee_bank_code", "")
-            )
-        )
+    payee = [get(f"payee_{part}", "") for part in ("role", "name", "account", "bank_code")]
+    if any(payee):
+        payees.append(PayeeText(*payee))
     holder = None
     if get("holder_name") or get("holder_document_number"):
         document = DocumentText(get("holder_document_kind", "") or "resident_id", get("holder_document_number", ""))

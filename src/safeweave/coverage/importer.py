@@ -88,7 +88,10 @@ def import_file(
     report.refused = len(bad)
     report.faults.sort(key=lambda each: each.line)
     if bad:
-        _write_refused(path, source, bad, report, language)
+        try:
+            _write_refused(path, source, bad, report, language)
+        except OSError:
+            report.refused_file = report.report_file = ""  # the folder takes no files; the report in hand has it all
     return report
 
 
@@ -257,6 +260,8 @@ class _Plan:
         for change in changes:
             self.on_record.add_change(policy, change)
         self.changes += ((policy, change) for change in changes)
+        if head is not None:
+            self.on_record.heads[each.told.number] = head
         before = len(self.insureds) + len(self.payees) + len(self.usage)
         for i, (insured, person) in enumerate(zip(each.told.insureds, ids, strict=True)):
             self._insured(policy, person, insured, each.told.number)
@@ -268,7 +273,6 @@ class _Plan:
         more = len(self.insureds) + len(self.payees) + len(self.usage) > before
         if head is not None:
             self.heads.append(head)
-            self.on_record.heads[each.told.number] = head
             self.added += 1
         elif changes or more or any(saved.changed or saved.added for _, _, saved in told):
             self.changed += 1
@@ -316,12 +320,21 @@ class _Plan:
 
     def _insured(self, policy: PolicyId, person: PersonId, told: InsuredTold, number: str) -> None:
         key = (policy, person)
+        known = self.on_record.insureds.get(key)
+        if known is None:
+            self.aliases.append((number, person))
+            holder = self.on_record.heads[number].holder
+            known = Insured(person, told.enrolled, "self" if holder in (None, person) else "other")
+        # What the row leaves empty is not said, so it stays as it is on record.
         insured = Insured(
-            person, told.enrolled, told.relation, told.beneficiary, told.roster_first_day, told.roster_last_day
+            person,
+            told.enrolled,
+            told.relation or known.relation,
+            told.beneficiary or known.beneficiary,
+            told.roster_first_day or known.roster_first_day,
+            told.roster_last_day or known.roster_last_day,
         )
         if self.on_record.insureds.get(key) != insured:
-            if key not in self.on_record.insureds:
-                self.aliases.append((number, person))
             self.on_record.insureds[key] = insured
             self.insureds.append((policy, insured))
         payees = self.on_record.payees.setdefault(key, {})

@@ -322,6 +322,7 @@ class Product:
         self._blocks = blocks
         self._changes = sorted({block.from_day for found in blocks.values() for block in found})
         self._compiled: dict[int, TermsInForce] = {}
+        self._claim_rules: dict[int, tuple[list[Authority], list[SexRule]]] = {}
 
     def benefit(self, id: str) -> Benefit:
         """The benefit with this id. Raises KeyError if the product has none."""
@@ -340,13 +341,23 @@ class Product:
             }
         return compiled
 
-    def authorities_on(self, day: date) -> list[Authority]:
-        """The authorities in force on a day."""
-        return _of_kind(Authority, in_force(self._blocks.get("authority", ()), day))
+    def authorities_on(self, day: date) -> Sequence[Authority]:
+        """The authorities in force on a day, by id."""
+        return self._whole_claim_rules_on(day)[0]
 
-    def sex_rules_on(self, day: date) -> list[SexRule]:
+    def sex_rules_on(self, day: date) -> Sequence[SexRule]:
         """The sex rules in force on a day, by id."""
-        return _of_kind(SexRule, in_force(self._blocks.get("sex_rule", ()), day))
+        return self._whole_claim_rules_on(day)[1]
+
+    def _whole_claim_rules_on(self, day: date) -> tuple[list[Authority], list[SexRule]]:
+        stretch = bisect_right(self._changes, day)
+        rules = self._claim_rules.get(stretch)
+        if rules is None:
+            rules = self._claim_rules[stretch] = (
+                _of_kind(Authority, in_force(self._blocks.get("authority", ()), day)),
+                _of_kind(SexRule, in_force(self._blocks.get("sex_rule", ()), day)),
+            )
+        return rules
 
     def blocks_of(self, kind: str) -> tuple[Block, ...]:
         """All blocks of a kind, as they stand in the file."""

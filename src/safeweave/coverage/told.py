@@ -38,7 +38,7 @@ _ROLE_BY_NAME = {
 _YES, _NO = ("yes", "y", "true", "1", "是", "有"), ("no", "n", "false", "0", "否", "无")
 _SEX: dict[str, Sex] = {"f": "F", "女": "F", "female": "F", "2": "F", "m": "M", "男": "M", "male": "M", "1": "M"}
 _LANGUAGE = {"zh": "zh", "中文": "zh", "zh-cn": "zh", "en": "en", "英文": "en", "english": "en"}
-_DAY = re.compile(r"(\d{4})[-/.年]?(\d{1,2})[-/.月]?(\d{1,2})日?(?:[ T]00:00(?::00)?)?")
+_DAY = re.compile(r"(\d{4})(?:[-/.年](\d{1,2})[-/.月](\d{1,2})日?|(\d\d)(\d\d))(?:[ T]0?0:00(?::00)?)?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -106,7 +106,7 @@ class ChangeText(Text):
 class InsuredText(Text):
     person: PersonText
     relation: str = ""
-    enrolled: str = ""
+    enrolled: str | bool = ""
     beneficiary: str = ""
     roster_first_day: str = ""
     roster_last_day: str = ""
@@ -197,8 +197,7 @@ class Checker:
             self._needed("", "changes[0].first_day", "起保日期", "the first day of the policy year")
         days = [change.first_day for change, _ in filter(None, changes)]
         insureds = [
-            self._insured(each, f"insureds[{i}]", max(days, default=None), holder)
-            for i, each in enumerate(text.insureds)
+            self._insured(each, f"insureds[{i}]", max(days, default=None)) for i, each in enumerate(text.insureds)
         ]
         if self.faults:
             return None
@@ -229,7 +228,7 @@ class Checker:
         match = _DAY.fullmatch(text)
         try:
             if match:
-                return date(int(match[1]), int(match[2]), int(match[3]))
+                return date(int(match[1]), int(match[2] or match[4]), int(match[3] or match[5]))
         except ValueError:
             pass
         self._fault(field, "day", text=text)
@@ -302,14 +301,13 @@ class Checker:
             self._fault(field, "sex", text=text)
         return _SEX.get(text.lower())
 
-    def _insured(
-        self, text: InsuredText, field: str, latest: date | None, holder: Particulars | None
-    ) -> InsuredTold | None:
+    def _insured(self, text: InsuredText, field: str, latest: date | None) -> InsuredTold | None:
         before = len(self.faults)
         person = self._person(text.person, f"{field}.person")
         relation = self._word(text.relation, f"{field}.relation", _RELATION_BY_NAME, "")
+        said = text.enrolled if isinstance(text.enrolled, str) else str(text.enrolled)
         enrolled = self._needed(
-            text.enrolled, f"{field}.enrolled", "是否参加医保（是/否）", "whether enrolled in 医保: yes or no"
+            said, f"{field}.enrolled", "是否参加医保（是/否）", "whether enrolled in 医保: yes or no"
         )
         if enrolled and enrolled.lower() not in _YES + _NO:
             self._fault(f"{field}.enrolled", "yes_no", text=enrolled)
@@ -327,7 +325,7 @@ class Checker:
             self._warn(f"{field}.payees", "payee_missing")
         return InsuredTold(
             person,
-            relation or ("self" if holder is None or holder.documents[0] in person.documents else "other"),
+            relation,
             enrolled.lower() in _YES,
             text.beneficiary.strip() or None,
             roster_first,

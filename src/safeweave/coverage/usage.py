@@ -44,10 +44,7 @@ class Usage(Fact, frozen=True):
 
     def rows(self) -> Iterator[tuple[str, Used]]:
         """The scopes in order, without zeros and without those that used nothing."""
-        for scope in sorted(self.scopes):
-            used = _without_zeros(self.scopes[scope])
-            if used != NOTHING_USED:
-                yield scope, used
+        yield from _tidy(self.scopes).items()
 
 
 NOTHING_USED = Used()
@@ -76,7 +73,7 @@ def usage_without(usage: Usage, addition: Usage) -> Usage:
 
 def tidied(usage: Usage) -> Usage:
     """The same usage sorted by scope, without zeros and empty tables, as FORMAT.md §4 shows it."""
-    return Usage(dict(usage.rows()))
+    return Usage(_tidy(usage.scopes))
 
 
 def _combined(usage: Usage, addition: Usage, sign: int) -> Usage:
@@ -89,7 +86,7 @@ def _combined(usage: Usage, addition: Usage, sign: int) -> Usage:
             _summed(before.days, added.days, sign),
             _summed(before.count, added.count, sign),
         )
-    return Usage(dict(Usage(scopes).rows()))
+    return Usage(_tidy(scopes))
 
 
 def _summed(before: dict[str, N], added: dict[str, N], sign: int) -> dict[str, N]:
@@ -99,6 +96,10 @@ def _summed(before: dict[str, N], added: dict[str, N], sign: int) -> dict[str, N
     for id, amount in added.items():
         total[id] = total.get(id, 0) + sign * amount  # type: ignore[assignment]
     return total
+
+
+def _tidy(scopes: Mapping[str, Used]) -> dict[str, Used]:
+    return {scope: used for scope in sorted(scopes) if (used := _without_zeros(scopes[scope])) != NOTHING_USED}
 
 
 def _without_zeros(used: Used) -> Used:

@@ -1,4 +1,4 @@
-"""Takes what hospitals send: each message wholly or not at all, once, and the original of what cannot be read is kept."""
+"""Takes what hospitals send: each message wholly or not at all, once; the original of the unreadable is kept."""
 
 import hashlib
 import zlib
@@ -75,7 +75,9 @@ def open_message(raw: bytes, sender: Sender, limits: Limits, content_type: str |
     try:
         return Arrived(raw, sender, read(raw, sender, limits, content_type))
     except Malformed as malformed:
-        return Arrived(raw, sender, None, Fault(malformed.what, malformed.line, malformed.field, getattr(malformed, "code", 0)))
+        return Arrived(
+            raw, sender, None, Fault(malformed.what, malformed.line, malformed.field, getattr(malformed, "code", 0))
+        )
 
 
 Answer = Callable[[Arrived, Receipt], bytes]
@@ -86,7 +88,8 @@ def take(
 ) -> tuple[list[Receipt], list[Event]]:
     """Receipts for these messages, in their order, and what is to be followed: the visits they tell of.
 
-    What was told stands in the log. The caller has what follows done (`Worker.accept`), or puts it in the outbox (`worker.tell`).
+    What was told stands in the log. The caller has what follows done (`Worker.accept`), or puts it in the outbox
+    (`worker.tell`).
     `answer` writes what the sender is answered; it is kept, so that a duplicate is answered the same.
     """
     readings = [_timely(message, now) for message in arrived]
@@ -107,12 +110,14 @@ def take(
             known_number, known_digest, answered = before[sender, reading.control_id]
             if known_digest == digest:
                 receipts.append(
-                    Receipt("duplicate", known_number, reading.control_id, reading.format, reading.kind, answer=answered)
+                    Receipt(
+                        "duplicate", known_number, reading.control_id, reading.format, reading.kind, answer=answered
+                    )
                 )
                 continue
             fault = Fault(
-                f'the id "{reading.control_id}" was used before for a message with other content (number {known_number});'
-                " send the correction under an id of its own",
+                f'the id "{reading.control_id}" was used before for a message with other content (number'
+                f" {known_number}); send the correction under an id of its own",
                 field="MSH-10" if reading.format == "hl7v2" else "id",
                 code=205 if reading.format == "hl7v2" else 0,
             )
@@ -120,7 +125,9 @@ def take(
             receipts.append(msgspec.structs.replace(in_repair[sender, digest], fault=fault))
             continue
         number += 1
-        status = "taken" if fault is None else ("conflict" if reading is not None and message.fault is None else "refused")
+        status = (
+            "taken" if fault is None else ("conflict" if reading is not None and message.fault is None else "refused")
+        )
         count = 0
         if reading is not None and fault is None:
             events = [_received(event, message.sender, reading) for event in reading.events]
@@ -133,22 +140,41 @@ def take(
             count = len(events)
             if reading.sequence is not None:
                 sequences.setdefault(sender, []).append(reading.sequence)
-        receipt = Receipt(status, number, reading.control_id if reading else "", reading.format if reading else "",
-                          reading.kind if reading else "", count, fault)  # fmt: skip
+        receipt = Receipt(
+            status,
+            number,
+            reading.control_id if reading else "",
+            reading.format if reading else "",
+            reading.kind if reading else "",
+            count,
+            fault,
+        )
         answered = answer(message, receipt) if answer else None
         if reading is not None and status == "taken":
             before[sender, reading.control_id] = (number, digest, answered)
         receipts.append(msgspec.structs.replace(receipt, answer=answered))
         rows.append(
-            (number, sender, reading.control_id if reading else digest, digest, reading.format if reading else "",
-             reading.kind if reading else "", status, reading.sent_at and at_text(reading.sent_at) if reading else None,
-             reading.sequence if reading else None, at_text(now), count,
-             msgspec.json.encode(fault).decode() if fault else None, answered, zlib.compress(message.raw, 1))
-        )  # fmt: skip
+            (
+                number,
+                sender,
+                reading.control_id if reading else digest,
+                digest,
+                reading.format if reading else "",
+                reading.kind if reading else "",
+                status,
+                reading.sent_at and at_text(reading.sent_at) if reading else None,
+                reading.sequence if reading else None,
+                at_text(now),
+                count,
+                msgspec.json.encode(fault).decode() if fault else None,
+                answered,
+                zlib.compress(message.raw, 1),
+            )
+        )
 
     tx.run_many(
-        "insert into inbound_message (id, sender, control_id, digest, format, kind, status, sent_at, sequence, received_at, events,"
-        " error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into inbound_message (id, sender, control_id, digest, format, kind, status, sent_at, sequence,"
+        " received_at, events, error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
     outbox.append(tx, told, now, read_back=True)
@@ -207,7 +233,7 @@ def _note_gaps(tx: Transaction, sequences: dict[str, list[int]], now: datetime) 
     if not sequences:
         return
     senders = list(sequences)
-    highest = dict(
+    highest: dict[str, int] = dict(
         tx.rows(f"select sender, sequence from highest_sequence where sender in ({marks(senders)})", senders)
     )
     missing, closed, new = [], [], []
@@ -235,13 +261,22 @@ def _note_gaps(tx: Transaction, sequences: dict[str, list[int]], now: datetime) 
 def inbox(tx: Transaction) -> list[InboxEntry]:
     """Messages that wait for repair, the latest first."""
     return [
-        InboxEntry(number, sender, control_id, format_, kind, status, at_of(received),
-                   _faults.decode(error) if error else None, size)
-        for number, sender, control_id, format_, kind, status, received, error, size in tx.rows(
-            "select id, sender, control_id, format, kind, status, received_at, error, length(original) from inbound_message"
-            " where status in ('refused', 'conflict') order by id desc"
+        InboxEntry(
+            number,
+            sender,
+            control_id,
+            format_,
+            kind,
+            status,
+            at_of(received),
+            _faults.decode(error) if error else None,
+            size,
         )
-    ]  # fmt: skip
+        for number, sender, control_id, format_, kind, status, received, error, size in tx.rows(
+            "select id, sender, control_id, format, kind, status, received_at, error, length(original)"
+            " from inbound_message where status in ('refused', 'conflict') order by id desc"
+        )
+    ]
 
 
 def gaps(tx: Transaction) -> list[tuple[str, int, datetime]]:
@@ -264,7 +299,10 @@ def repair(
     original(tx, number)
     (receipt,), told = take(tx, [open_message(raw, sender, limits)], now)
     if receipt.status in ("taken", "duplicate"):
-        tx.run("update inbound_message set status = 'repaired' where id = ? and status in ('refused', 'conflict')", (number,))
+        tx.run(
+            "update inbound_message set status = 'repaired' where id = ? and status in ('refused', 'conflict')",
+            (number,),
+        )
     elif receipt.number != number:
         tx.run("delete from inbound_message where id = ?", (receipt.number,))  # the same fault need not be listed twice
     return receipt, told

@@ -174,6 +174,7 @@ def who(seen: PersonSeen, leads: Leads, known: dict[PersonId, Candidate]) -> Fou
         return _doubt([*reasons, "documents_of_two_persons"], leads.by_document)
     for person in leads.by_document:
         conflicts = _conflicts(seen, known[person])
+        conflicts += _document_conflicts(documents, hidden, known[person])
         if leads.by_record - {person}:
             conflicts.append("record_of_another_person")
         if not seen.name and seen.birth is None:

@@ -291,7 +291,10 @@ class Registration:
         self.now = now
         lookups = sorted({lookup_of(held.kind, held.number) for each in described for held in each.documents})
         rows = _in_parts(tx, "select lookup, country, person from person_document where lookup in ({marks})", lookups)
-        self.by_document: dict[tuple[str, str], PersonId] = {(row[0], row[1]): row[2] for row in rows}
+        self.by_document: dict[tuple[str, str], PersonId] = {}
+        self.countries: dict[str, set[str]] = {}
+        for lookup, country, person in rows:
+            self._own((lookup, country), person)
         self.known = people_by_id(tx, {row[2] for row in rows})
         self.new_people: list[PersonId] = []
         self.names: list[tuple[PersonId, Name, date | None]] = []
@@ -303,7 +306,7 @@ class Registration:
 
     def _save(self, told: Particulars) -> Saved:
         keys = [_key_of(held) for held in told.documents]
-        owners = {self.by_document[key] for key in keys if key in self.by_document}
+        owners = {owner for key in keys for owner in self._owners(key)}
         if len(owners) > 1:
             return Saved(conflict="documents_of_two_persons")
         if not owners:
@@ -321,13 +324,24 @@ class Registration:
             return Saved(person.id, "name_differs")
         return Saved(person.id, changed=self._bring_up_to_date(person, told, keys))
 
+    def _own(self, key: tuple[str, str], person: PersonId) -> None:
+        self.by_document[key] = person
+        self.countries.setdefault(key[0], set()).add(key[1])
+
+    def _owners(self, key: tuple[str, str]) -> set[PersonId]:
+        """Whose the document is; one without a country may be that of any country."""
+        lookup, country = key
+        known = self.countries.get(lookup, set())
+        return {self.by_document[lookup, each] for each in known if each == country or not each or not country}
+
     def _add(self, told: Particulars, keys: list[tuple[str, str]]) -> PersonId:
         person = PersonId(ids.fresh("person"))
         self.new_people.append(person)
         names = (*map(self._ended, told.former_names), Name(told.name))
         self.names += ((person, name, told.birth) for name in names)
         self.documents += ((person, held) for held in told.documents)
-        self.by_document.update(dict.fromkeys(keys, person))
+        for key in keys:
+            self._own(key, person)
         self.known[person] = Person(
             person,
             names,
@@ -347,7 +361,7 @@ class Registration:
         names, documents = list(person.names), list(person.documents)
         for held, key in zip(told.documents, keys, strict=True):
             if key not in self.by_document:
-                self.by_document[key] = person.id
+                self._own(key, person.id)
                 self.documents.append((person.id, held))
                 documents.append(held)
                 self._changed(person.id, "document", "", held.kind)

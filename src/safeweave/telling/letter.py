@@ -346,10 +346,11 @@ class _Voice:
             self.say("sums.charged_bills", bills=self.say("clauses").join(bills)),
         )
         account = sum(bill.account for bill in self.facts.bills if bill.key in bills)
+        told = account > 0 and result.payable > 0 and not overflow
         return Section(
             self._heading(result),
             sums=(start, *self._cuts(cut for line in rows for cut in line.cuts), self._pays(result)),
-            sums_foot=self.say("sums.account", amount=shown(account)) if account > 0 and not overflow else "",
+            sums_foot=self.say("sums.account", amount=shown(account)) if told else "",
         )
 
     def _fixed(self, result: BenefitResult) -> Section:

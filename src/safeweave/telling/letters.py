@@ -22,7 +22,7 @@ from safeweave.coverage.product import Product, parse_product
 from safeweave.database import Database, Transaction
 from safeweave.errors import NotFound
 from safeweave.events import CaseReferred, DeterminationMade
-from safeweave.facts import Claim, ClaimKind
+from safeweave.facts import Claim, ClaimKind, Overlay
 from safeweave.ids import CaseId, DeterminationId, LetterId, PersonId, derived
 from safeweave.money import Fen
 from safeweave.people import Person
@@ -42,7 +42,7 @@ from safeweave.telling.letter import (
 from safeweave.telling.page import html, text
 from safeweave.telling.pdf import pdf
 from safeweave.telling.store import LetterRow
-from safeweave.words import Language, knows, say
+from safeweave.words import Language, say
 
 Format = Literal["text", "html", "pdf"]
 
@@ -177,7 +177,7 @@ def composed(kept: LetterFacts, decided: Decided, product: Product | None) -> Le
     if computed:
         parts["results"], parts["lines"] = result.benefits, result.lines
         parts["duplicates"] = result.duplicates
-        parts["overlays"] = tuple(_overlay(overlay) for overlay in result.overlays)
+        parts["overlays"] = _overlays(decided)
         if product is not None and kept.kind != "refused":
             parts["deductibles"] = _deductibles(decided, product)
     return msgspec.structs.replace(kept, **parts)
@@ -249,10 +249,15 @@ def _bills(claim: Claim) -> tuple[BillShown, ...]:
     )
 
 
-def _overlay(id_: str) -> Named:
-    """A relaxation by what it is called in words/letters.toml, else by its id."""
-    key = f"letters.overlay.{id_}"
-    return Named(say(key, "zh"), say(key, "en")) if knows(key) else Named(id_)
+def _overlays(decided: Decided) -> tuple[Named, ...]:
+    """What each relaxation that was applied lifted."""
+
+    def name(overlay: Overlay, language: Language) -> str:
+        lifts = say("letters.clauses", language).join(say(f"letters.lift.{lift}", language) for lift in overlay.lifts)
+        return say("letters.overlay", language, lifts=lifts, id=overlay.id)
+
+    applied = [overlay for overlay in decided.overlays if overlay.id in decided.result.overlays]
+    return tuple(Named(name(overlay, "zh"), name(overlay, "en")) for overlay in applied)
 
 
 def _deductibles(decided: Decided, product: Product) -> tuple[DeductibleShown, ...]:

@@ -25,7 +25,7 @@ STAND_IN = "\u3013"  # the geta mark 〓, printers' sign for a character they do
 _FAMILY = "letter"
 _INK, _SOFT, _ACCENT, _PALE, _RULE = (29, 39, 51), (90, 102, 117), (12, 107, 100), (238, 246, 244), (216, 225, 223)
 _NO_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # the letter says its day; the file must not differ from run to run
-_LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 188.0, 17.0, 277.0  # millimetres
+_LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 188.0, 17.0, 279.0  # millimetres
 _WIDTH = _RIGHT - _LEFT
 _POINT = 25.4 / 72  # millimetres
 _BODY, _SMALL, _SMALL_LINE = 10.5, 8.8, 4.25
@@ -174,8 +174,8 @@ class _Sheet(FPDF):
             self._items(section.items)
             for point in section.points:
                 self._point(point)
-        self._need(24)
-        self.y_at += 5
+        self._need(22)
+        self.y_at += 4.5
         for line in (letter.closing, letter.sender, letter.made_on):
             self._line(line, 10.5, _INK)
 

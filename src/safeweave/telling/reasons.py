@@ -32,7 +32,7 @@ def reference() -> str:
     lines = [
         "# Reason codes / 理由代码",
         "",
-        "Generated from `words/reasons.toml` by `python -m safeweave.telling.reasons`; amounts and clauses are examples.",
+        "Made from `words/reasons.toml` by `python -m safeweave.telling.reasons`; amounts and clauses are examples.",
     ]
     for title, title_zh, codes in _GROUPS:
         lines += ["", f"## {title} / {title_zh}"]

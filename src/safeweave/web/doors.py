@@ -7,6 +7,7 @@ wrong and where, and kept for repair.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -68,7 +69,9 @@ def http_door(hall: Hall) -> FastAPI:
         with hall.database.reading() as tx:
             sender = senders.by_token(tx, token) if token else None
         if sender is None:
-            fault = Fault("the bearer token belongs to no registered sender; ask the insurer for one", field="Authorization")
+            fault = Fault(
+                "the bearer token belongs to no registered sender; ask the insurer for one", field="Authorization"
+            )
             return hall.receive(hall.stranger(raw, fault), received_at), 401
         receipt = hall.receive(inbound.open_message(raw, sender, hall.limits, content_type), received_at)
         return receipt, _STATUS[receipt.status]
@@ -102,16 +105,23 @@ def http_door(hall: Hall) -> FastAPI:
 
 
 CAPABILITIES = {
-    "resourceType": "CapabilityStatement", "status": "active", "date": "2026-11-25", "kind": "instance",
-    "fhirVersion": "4.0.1", "format": ["json"],
-    "rest": [{
-        "mode": "server", "interaction": [{"code": "transaction"}],
-        "resource": [
-            {"type": name, "interaction": [{"code": "create"}, {"code": "update"}]}
-            for name in ("Patient", "Encounter", "Condition", "ChargeItem", "Invoice", "Claim")
-        ],
-    }],
-}  # fmt: skip
+    "resourceType": "CapabilityStatement",
+    "status": "active",
+    "date": "2026-11-25",
+    "kind": "instance",
+    "fhirVersion": "4.0.1",
+    "format": ["json"],
+    "rest": [
+        {
+            "mode": "server",
+            "interaction": [{"code": "transaction"}],
+            "resource": [
+                {"type": name, "interaction": [{"code": "create"}, {"code": "update"}]}
+                for name in ("Patient", "Encounter", "Condition", "ChargeItem", "Invoice", "Claim")
+            ],
+        }
+    ],
+}
 
 
 def _receipt_json(receipt: Receipt) -> bytes:
@@ -125,12 +135,17 @@ def _outcome(receipt: Receipt) -> bytes:
     """The answer as an OperationOutcome (FHIR R4), with the place of a fault as its expression."""
     if receipt.fault is None:
         issue: dict[str, object] = {
-            "severity": "information", "code": "informational",
+            "severity": "information",
+            "code": "informational",
             "diagnostics": f"{receipt.status} as number {receipt.number}; {receipt.events} events",
-        }  # fmt: skip
+        }
     else:
-        issue = {"severity": "error", "code": "conflict" if receipt.status == "conflict" else "invalid",
-                 "diagnostics": receipt.fault.what, "expression": [receipt.fault.field or f"line {receipt.fault.line}"]}  # fmt: skip
+        issue = {
+            "severity": "error",
+            "code": "conflict" if receipt.status == "conflict" else "invalid",
+            "diagnostics": receipt.fault.what,
+            "expression": [receipt.fault.field or f"line {receipt.fault.line}"],
+        }
     return msgspec.json.encode({"resourceType": "OperationOutcome", "issue": [issue]})
 
 
@@ -141,7 +156,8 @@ def hl7_answer(hall: Hall) -> Callable[[bytes], Awaitable[bytes]]:
     """What answers each HL7 v2 message on the MLLP door with its ACK or NAK."""
 
     def acknowledge(arrived: inbound.Arrived, receipt: Receipt) -> bytes:
-        code = "AA" if receipt.fault is None else ("AR" if arrived.sender.id == senders.UNKNOWN else "AE")
+        rejected: Literal["AR", "AE"] = "AR" if arrived.sender.id == senders.UNKNOWN else "AE"
+        code: Literal["AA", "AR", "AE"] = "AA" if receipt.fault is None else rejected
         return hl7v2.ack(arrived.raw, code, receipt.fault, hall.clock())
 
     def answer(raw: bytes) -> bytes:

@@ -1,0 +1,57 @@
+# Everything a newcomer, a developer and the build server do. `make demo` and `make test` each set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_LOCK := requirements/run.lock
+DEV_LOCK := requirements/dev.lock
+
+.PHONY: help setup setup-dev demo test check bench docs lock clean
+
+help:
+	@echo "make demo     set up and watch a city for a minute"
+	@echo "make test     set up and run all tests"
+	@echo "make check    lint, types, import contracts, docs kept true"
+	@echo "make bench    measure speed against baselines of the same run"
+	@echo "make setup    only make $(BIN)/safeweave"
+	@echo "make docs     write the generated reference pages anew"
+	@echo "make lock     pin the newest allowed versions anew"
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+
+$(VENV)/.run: $(RUN_LOCK) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(RUN_LOCK)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(DEV_LOCK) $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(DEV_LOCK)
+	@touch $@
+
+demo: setup
+	@$(BIN)/safeweave demo $(ARGS)
+
+test: setup-dev
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+check: setup-dev
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/architecture
+
+bench: setup
+	@$(BIN)/safeweave bench $(ARGS)
+
+docs: setup-dev
+	@$(BIN)/python -m tests.architecture.write_docs
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build -o $(RUN_LOCK)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build --extra dev -o $(DEV_LOCK)
+
+clean:
+	rm -rf $(VENV) safeweave-data
