@@ -67,11 +67,13 @@ def share(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     if total == 0 or whole == 0:
         return [0] * len(weights)
-    exact = [total * weight for weight in weights]
-    parts = [product // whole for product in exact]
+    parts, remainders = [], []
+    for weight in weights:
+        part, remainder = divmod(total * weight, whole)
+        parts.append(part)
+        remainders.append(remainder)
     missing = total - sum(parts)
     if missing:
-        remainders = [product % whole for product in exact]
         # A reversed sort keeps the order of equals, so ties go to the earlier.
         for index in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:missing]:
             parts[index] += 1

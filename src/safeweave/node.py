@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import uvicorn
 
-from safeweave import cases, clock, coverage, worker
+from safeweave import cases, clock, worker
 from safeweave.adjudication import Adjudicator, product_files, read_overlays
 from safeweave.clock import Clock
 from safeweave.database import Database
@@ -80,7 +80,7 @@ def open_node(settings: Settings, now: Clock = clock.now) -> Node:
     banks: dict[str, Bank] = {"book": BookBank(database)}
     if settings.bank_url:
         banks["sandbox"] = SandboxBank(settings.bank_url)
-    desk = BankDesk(banks, coverage.payees)
+    desk = BankDesk(banks, cases.payees)
     post = Post.from_settings(settings)
     follows = flow(adjudicator, desk, post)
     limits = Limits(max_bytes=settings.max_message_bytes)

@@ -43,12 +43,21 @@ def visit_subject(sender: str, visit: str) -> str:
 
 def number(tx: Transaction, told: Sequence[Event]) -> list[tuple[int, Event]]:
     """These events with the log numbers they will have; nothing else may write to the log before this commits."""
-    if "last event" not in tx.memo:
-        last = tx.row("select coalesce(max(id), 0) from event")
-        tx.memo["last event"] = last[0] if last else 0
-    first = tx.memo["last event"] + 1
-    tx.memo["last event"] += len(told)
+    if _LAST not in tx.memo:
+        last = tx.row(f"select {LAST_EVENT}")
+        go_on_from(tx, last[0] if last else 0)
+    first = tx.memo[_LAST] + 1
+    tx.memo[_LAST] += len(told)
     return list(enumerate(told, start=first))
+
+
+LAST_EVENT = "(select coalesce(max(id), 0) from event)"  # for a store that asks for it together with something else
+_LAST = "last event"
+
+
+def go_on_from(tx: Transaction, last_event: int) -> None:
+    """Number events from here on, where `LAST_EVENT` was asked in this transaction already."""
+    tx.memo.setdefault(_LAST, last_event)
 
 
 _INSERT = "insert into event (id, kind, subject, told_at, payload) values (?, ?, ?, ?, ?)"
@@ -61,11 +70,14 @@ def append(tx: Transaction, told: Sequence[Event], now: datetime, read_back: boo
     numbered = number(tx, told)
     at = at_text(now)
     rows = [(n, type(event).__name__, subject_of(event), at, _encode(event).decode()) for n, event in numbered]
+    tx.queue(_INSERT, rows, _number_of)
     if read_back:
-        tx.run_many(_INSERT, rows)
-    else:
-        tx.queue(_INSERT, rows)
+        _queued(tx).add(rows, [Logged(n, event, now) for n, event in numbered])
     return numbered
+
+
+def _number_of(row: Sequence[object]) -> object:
+    return row[0]
 
 
 def event_from(kind: str, payload: str) -> Event:
@@ -82,6 +94,32 @@ class Logged(msgspec.Struct, frozen=True):
     told_at: datetime
 
 
+class _Queued:
+    """Events of this transaction that it reads back before they are written."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[int, str, str, str, str]] = {}
+        self.by_subject: dict[str, dict[int, Logged]] = {}
+
+    def add(self, rows: Iterable[tuple[int, str, str, str, str]], logged: Iterable[Logged]) -> None:
+        for row, entry in zip(rows, logged, strict=True):
+            self.rows[row[0]] = row
+            self.by_subject.setdefault(row[2], {})[row[0]] = entry
+
+    def move(self, number: int, subject: str) -> tuple[int, str, str, str, str]:
+        """The row as it is to be written instead."""
+        n, kind, before, at, payload = self.rows[number]
+        entry = self.by_subject[before].pop(number)
+        row = (n, kind, subject, at, payload)
+        self.add([row], [entry])
+        return row
+
+
+def _queued(tx: Transaction) -> _Queued:
+    queued: _Queued = tx.memo.setdefault("queued events", _Queued())
+    return queued
+
+
 def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[Logged]]:
     """Everything told of each subject, in order of arrival."""
     found: dict[str, list[Logged]] = {subject: [] for subject in subjects}
@@ -92,12 +130,20 @@ def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[Logg
             f"select id, kind, subject, payload, told_at from event where subject in ({marks(part)}) order by id", part
         ):
             found[subject].append(Logged(number, event_from(kind, payload), at_of(told_at)))
+    queued = _queued(tx).by_subject
+    for subject in wanted:
+        if queued.get(subject):
+            found[subject] = sorted([*found[subject], *queued[subject].values()], key=lambda logged: logged.number)
     return found
 
 
-def move(tx: Transaction, numbers: Iterable[int], subject: str) -> None:
+def move(tx: Transaction, numbers: Sequence[int], subject: str) -> None:
     """Put events that named no visit under the visit they turned out to belong to."""
-    tx.run_many("update event set subject = ? where id = ?", [(subject, number) for number in numbers])
+    queued = _queued(tx)
+    here = [number for number in numbers if number in queued.rows]
+    tx.queue(_INSERT, [queued.move(number, subject) for number in here], _number_of)
+    written = [(subject, number) for number in numbers if number not in queued.rows]
+    tx.run_many("update event set subject = ? where id = ?", written)
 
 
 def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, int, str, datetime]]) -> None:

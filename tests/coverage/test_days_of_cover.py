@@ -1,6 +1,11 @@
 """Days of cover built from dated changes: renewals, lapses, reinstatements, cancellations."""
 
+from datetime import timedelta
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coverage.given_policies import day, period
 from safeweave.coverage.policy import Change, Insured, Policy, check_change, first_day_without_cover, periods_of
@@ -184,3 +189,47 @@ def test_changes_of_one_person_leave_the_others_alone():
 def test_how_a_policy_stands_on_a_day(changes, on, status):
     policy = Policy("policy_1", "P-1", "x", None, "sandbox", (Insured("person_a", True),), tuple(changes))
     assert policy.status_on(day(on)) == status
+
+
+days = st.integers(0, 1500).map(lambda n: day("2024-01-01") + timedelta(days=n))
+some_changes = st.lists(
+    st.one_of(
+        st.builds(lambda first, n: Change("period", first, first + timedelta(days=n)), days, st.integers(0, 365)),
+        st.builds(lambda first: Change("lapse", first), days),
+        st.builds(lambda first: Change("reinstatement", first), days),
+        st.builds(lambda first: Change("cancellation", first), days),
+    ),
+    max_size=12,
+)
+
+
+@given(some_changes)
+def test_years_never_overlap_and_every_accepted_change_does_what_it_says(changes):
+    known = []
+    for change in changes:
+        try:
+            check_change(known, change)
+        except Unusable:
+            continue
+        known.append(change)
+        found = periods_of(known)
+        assert all(a.last_day < b.first_day for a, b in pairwise(found))
+        assert all(p.since <= p.first_day <= p.last_day for p in found)
+        if change.kind in ("lapse", "cancellation"):
+            assert all(p.last_day < change.first_day for p in found)
+        else:
+            assert any(p.first_day <= change.first_day <= p.last_day for p in found)
+
+
+@given(some_changes)
+def test_since_is_the_first_day_of_an_unbroken_row_of_years(changes):
+    known = []
+    for change in changes:
+        try:
+            check_change(known, change)
+        except Unusable:
+            continue
+        known.append(change)
+    for before, after in pairwise(periods_of(known)):
+        unbroken = before.last_day + timedelta(days=1) == after.first_day
+        assert after.since == (before.since if unbroken else after.first_day)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -460,3 +461,17 @@ def test_every_sentence_about_policies_exists_in_both_languages():
     for key, texts in catalogue().items():
         if key.split(".")[0] in ("people", "coverage"):
             assert set(texts) == {"zh", "en"}, key
+
+
+@pytest.mark.parametrize("guide", ["policies.md", "policies.zh-CN.md"])
+def test_the_guide_names_every_column(guide):
+    text = (Path(__file__).parents[2] / "docs" / "guides" / guide).read_text(encoding="utf-8")
+    assert [column for column, (headers, _) in files.COLUMNS.items() if f"`{column}`" not in text] == []
+    assert [headers[0] for headers, _ in files.COLUMNS.values() if headers[0] not in text] == []
+
+
+def test_the_jsonl_of_the_guide_can_be_imported(database, tmp_path):
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "policies.md").read_text(encoding="utf-8")
+    example = guide.split("```json\n")[1].split("```")[0].replace("\n", "")
+    assert counts(imported(database, jsonl(tmp_path, example))) == (1, 0, 0, 0)
+    assert [str(period.first_day) for period in only(database).cover.periods] == ["2026-01-01", "2026-05-01"]

@@ -38,10 +38,13 @@ def rounded_together(exact: Sequence[int]) -> list[int]:
 
     The fen that the floors lack go to the largest fractional parts, ties to the earlier.
     """
-    paid = [amount // WHOLE for amount in exact]
+    paid, fractions = [], []
+    for amount in exact:
+        whole, fraction = divmod(amount, WHOLE)
+        paid.append(whole)
+        fractions.append(fraction)
     missing = half_up(sum(exact), WHOLE) - sum(paid)
     if missing:
-        fractions = [amount % WHOLE for amount in exact]
         for place in sorted(range(len(exact)), key=fractions.__getitem__, reverse=True)[:missing]:
             paid[place] += 1
     return paid

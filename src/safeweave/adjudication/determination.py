@@ -8,7 +8,7 @@ from safeweave.facts import Fact, PaidBill
 from safeweave.money import Fen
 
 
-class Cut(Fact, frozen=True):
+class Cut(Fact, frozen=True, gc=False):
     """Part of an amount that is not paid, why, and by which clause ("" if no block caused it)."""
 
     reason: CutReason
@@ -16,7 +16,7 @@ class Cut(Fact, frozen=True):
     clause: str
 
 
-class LineResult(Fact, frozen=True):
+class LineResult(Fact, frozen=True, gc=False):
     """One line of a bill under one benefit and policy year; amount = paid + sum of cuts."""
 
     benefit: str
@@ -28,7 +28,7 @@ class LineResult(Fact, frozen=True):
     cuts: tuple[Cut, ...] = ()
 
 
-class BenefitResult(Fact, frozen=True):
+class BenefitResult(Fact, frozen=True, gc=False):
     """What one benefit pays in one policy year, and to whom.
 
     `days` belongs to allowances and `grade` to lump sums ("" if none); only these two have cuts of their own.

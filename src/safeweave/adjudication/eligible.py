@@ -7,7 +7,7 @@ from safeweave.adjudication.determination import Cut
 from safeweave.adjudication.hospital import is_covered
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.adjudication.reasons import CutReason
-from safeweave.coverage.product import BenefitTerms, Scope
+from safeweave.coverage.product import BedCap, BenefitTerms, Scope
 from safeweave.facts import Line, Split
 from safeweave.money import Fen
 
@@ -28,21 +28,36 @@ def eligible_amounts(
     `amounts` are the net amounts by place, 0 where a line is cut already.
     """
     barred = _barred_bills(charges, occurrence, terms, lifted)
+    hospital, scope, bed_cap = terms.hospital, terms.scope, terms.bed_cap
+    ordinary_only = hospital is not None and hospital.ordinary_ward_only
     treatments = terms.treatments_after_accident if occurrence.claim.accident else terms.treatments
+    drugs = None if "drug_list" in lifted else terms.drug_list
+    items = None if "item_list" in lifted else terms.item_list
     eligible = []
     for place in places:
         amount = amounts[place]
         if amount > 0:
             line = charges.lines[place]
-            whole = _whole_line_cut(line, charges.bill_of[place] in barred, terms, treatments, lifted)
+            category = line.category
+            whole: tuple[CutReason, str] | None = None
+            if hospital is not None and charges.bill_of[place] in barred:
+                whole = "hospital_not_covered", hospital.clause
+            elif hospital is not None and ordinary_only and line.ward not in ORDINARY_WARDS:
+                whole = "ward_not_ordinary", hospital.clause
+            elif line.treatment is not None and line.treatment in treatments:
+                whole = "excluded_treatment", treatments[line.treatment]
+            elif drugs is not None and category in drugs.categories and not drugs.allows(line):
+                whole = "not_in_drug_list", drugs.clause
+            elif items is not None and category in items.categories and not items.allows(line):
+                whole = "not_in_item_list", items.clause
             if whole is not None:
                 cuts[place].append(Cut(whole[0], Fen(amount), whole[1]))
                 amount = 0
             else:
-                if terms.scope is not None:
-                    amount -= _outside_scope(line, charges.splits[place], amount, terms.scope, cuts[place])
-                if terms.bed_cap is not None and line.category == BED:
-                    amount -= _over_bed_cap(charges, place, amount, terms, cuts[place])
+                if scope is not None:
+                    amount -= _outside_scope(line, charges.splits[place], amount, scope, cuts[place])
+                if bed_cap is not None and category == BED:
+                    amount -= _over_bed_cap(charges, place, amount, bed_cap, cuts[place])
         eligible.append(amount)
     return eligible
 
@@ -59,37 +74,6 @@ def _barred_bills(
         for index, bill in enumerate(charges.bills)
         if not is_covered(rule, claim, bill.hospital or claim.hospital, lifted)
     ]
-
-
-def _whole_line_cut(
-    line: Line,
-    is_barred: bool,
-    terms: BenefitTerms,
-    treatments: dict[str, str],
-    lifted: Collection[str],
-) -> tuple[CutReason, str] | None:
-    """The first reason that takes the whole line, with its clause."""
-    if terms.hospital is not None:
-        if is_barred:
-            return "hospital_not_covered", terms.hospital.clause
-        if terms.hospital.ordinary_ward_only and line.ward not in ORDINARY_WARDS:
-            return "ward_not_ordinary", terms.hospital.clause
-    if line.treatment is not None and line.treatment in treatments:
-        return "excluded_treatment", treatments[line.treatment]
-    drugs, items = terms.drug_list, terms.item_list
-    if (
-        drugs is not None
-        and drugs.leaves_out(line.category, line.catalogue_class, line.code)
-        and "drug_list" not in lifted
-    ):
-        return "not_in_drug_list", drugs.clause
-    if (
-        items is not None
-        and items.leaves_out(line.category, line.catalogue_class, line.code)
-        and "item_list" not in lifted
-    ):
-        return "not_in_item_list", items.clause
-    return None
 
 
 def _outside_scope(line: Line, split: Split | None, amount: int, scope: Scope, cuts: list[Cut]) -> int:
@@ -112,10 +96,9 @@ def _outside_scope(line: Line, split: Split | None, amount: int, scope: Scope, c
     return taken
 
 
-def _over_bed_cap(charges: Charges, place: int, amount: int, terms: BenefitTerms, cuts: list[Cut]) -> int:
+def _over_bed_cap(charges: Charges, place: int, amount: int, cap: BedCap, cuts: list[Cut]) -> int:
     """What a bed line of an inpatient bill counts too much."""
-    cap = terms.bed_cap
-    if cap is None or charges.bills[charges.bill_of[place]].kind != "inpatient":
+    if charges.bills[charges.bill_of[place]].kind != "inpatient":
         return 0
     excess = amount - cap.amount * (charges.days[place] or 0)
     if excess <= 0:

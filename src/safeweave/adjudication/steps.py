@@ -139,9 +139,10 @@ class Settlement:
                 self._settle_overflow(benefit)
             elif benefit in triggered:
                 self._settle_benefit(benefit)
-        order = {benefit.id: benefit.order for benefit in self._occurrence.product.benefits}
-        self.benefits.sort(key=lambda result: (order[result.benefit], result.period))
-        self.lines.sort(key=lambda result: (order[result.benefit], result.period))
+        if self._occurrence.product.has_early_overflow:  # what was computed early is shown in its order
+            order = {benefit.id: benefit.order for benefit in self._occurrence.product.benefits}
+            self.benefits.sort(key=lambda result: order[result.benefit])
+            self.lines.sort(key=lambda result: order[result.benefit])
 
     def _settle_benefit(self, benefit: Benefit) -> None:
         occurrence, lifted = self._occurrence, self._lifts.get(benefit.id, NOTHING)
@@ -222,14 +223,15 @@ class Settlement:
     ) -> list[int]:
         """What is paid within the benefit's limits; what claim and year limits cut may flow over."""
         limits = year.terms[benefit.id].limits
-        categories = [self._charges.categories[place] for place in places]
+        categories = [self._charges.categories[place] for place in places] if limits else []
         left, found = left_after_limits(limits, paid, categories, year.scope, self._tally)
         over: dict[int, int] = {}
         for limit, parts in found:
+            reason, clause = limit.reason, limit.clause
             for place, part in zip(places, parts, strict=True):
                 if part:
-                    cuts[place].append(Cut(limit.reason, Fen(part), limit.clause))
-                    if limit.reason in FLOWING_OVER:
+                    cuts[place].append(Cut(reason, Fen(part), clause))
+                    if reason in FLOWING_OVER:
                         over[place] = over.get(place, 0) + part
         if over:
             self._flowing_over.setdefault(benefit.id, []).append((year, dict(sorted(over.items()))))

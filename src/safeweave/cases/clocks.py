@@ -18,9 +18,10 @@ from safeweave.events import ClockDue
 from safeweave.facts import Fact
 from safeweave.ids import CaseId
 
-ClockKind = Literal["decision", "payment", "refusal_notice", "advance"]
+ClockKind = Literal["decision", "payment", "refusal_notice", "advance", "papers"]
 
-DAYS: dict[ClockKind, int] = {"decision": 30, "payment": 10, "refusal_notice": 3, "advance": 60}
+# "papers" is our own: bill and settlement should have come by then, or a person asks the hospital for them.
+DAYS: dict[ClockKind, int] = {"decision": 30, "payment": 10, "refusal_notice": 3, "advance": 60, "papers": 7}
 MARKS_PERCENT = (50, 80, 100)
 
 
@@ -138,7 +139,8 @@ def ring(tx: Transaction, now: datetime) -> list[ClockDue]:
 def running(tx: Transaction, before: date | None = None) -> list[ClockRow]:
     """Clocks that have not stopped, the most urgent first; only those due on or before that day, if one is given."""
     rows = tx.rows(
-        "select case_id, kind, started_at, due_on, paused_at from clock where stopped_at is null and due_on <= ?"
+        "select case_id, kind, started_at, due_on, paused_at from clock"
+        " where stopped_at is null and kind <> 'papers' and due_on <= ?"
         " order by due_on, case_id",
         ((before or date.max).isoformat(),),
     )

@@ -8,10 +8,11 @@ import msgspec
 from safeweave import coverage, outbox, people
 from safeweave.cases import clocks, store
 from safeweave.cases.case import Case, happenings, moved
-from safeweave.cases.lifecycle import Happening, Stage, stage_after
+from safeweave.cases.claim import waits_for
+from safeweave.cases.lifecycle import AWAITING_BILL, Happening, Stage, stage_after
 from safeweave.cases.stay import Stay, folded, happened
 from safeweave.clock import shanghai_day
-from safeweave.coverage import InsuredPolicy
+from safeweave.coverage import InsuredPolicy, Payee
 from safeweave.database import Transaction
 from safeweave.events import (
     BillIssued,
@@ -21,6 +22,7 @@ from safeweave.events import (
     CaseReady,
     CaseReferred,
     CaseSettled,
+    ClockDue,
     DeterminationMade,
     Event,
     HospitalEvent,
@@ -32,7 +34,7 @@ from safeweave.events import (
     SettlementReported,
     VisitTold,
 )
-from safeweave.ids import CaseId, PersonId, derived
+from safeweave.ids import CaseId, PersonId, PolicyId, derived
 from safeweave.outbox import Logged
 from safeweave.people import Found
 
@@ -95,6 +97,11 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
         ):
             visits.append(after)
 
+    discharged = [case.id for case in cases if case.stage in AWAITING_BILL]
+    clocks.start(tx, [(case, "papers", None) for case in discharged], now)
+    dead = {case_id for case_id, happening, _, _ in steps if happening == "patient_died"}
+    for died in (each for each in cases if each.id in dead):
+        _report_death(tx, died, now)
     store.save_aliases(tx, {
         (key[0], kind, value, key[1]) for key in keys for logged in logs[key]
         if isinstance(logged.event, HospitalEvent) for kind, value in aliases_of(logged.event)
@@ -114,6 +121,21 @@ def insured_policies(
         for person, found in coverage.policies_of(tx, missing, shanghai_day(now)).items():
             tx.memo["policies", person] = found
     return {person: tx.memo["policies", person] for person in persons}
+
+
+def payees(tx: Transaction, keys: Sequence[tuple[PolicyId, PersonId, str]]) -> dict[tuple[PolicyId, PersonId, str], Payee]:
+    """The payee on file for each (policy, insured person, role); policies read in this transaction say it already."""
+    found: dict[tuple[PolicyId, PersonId, str], Payee] = {}
+    unread = []
+    for key in keys:
+        policies: Sequence[InsuredPolicy] | None = tx.memo.get(("policies", key[1]))
+        if policies is None or all(policy.policy != key[0] for policy in policies):
+            unread.append(key)
+            continue
+        found |= {
+            key: payee for policy in policies if policy.policy == key[0] for payee in policy.payees if payee.role == key[2]
+        }
+    return found | coverage.payees(tx, unread)
 
 
 def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKey, list[Logged]]:
@@ -160,6 +182,7 @@ def _persons(
     named = [(key, person) for key, person in seen if person is not None]
     found: dict[store.VisitKey, Found] = dict(
         zip((key for key, _ in named), people.find_people(tx, [person for _, person in named]), strict=True)
+        if named else ()
     )
     answers: dict[store.VisitKey, tuple[PersonId | None, str | None]] = {}
     for key in stays:
@@ -281,6 +304,23 @@ def close_unclaimed(events: Sequence[NothingClaimed], tx: Transaction, now: date
     """Close cases under which nothing is claimed."""
     _move(tx, {event.case: "nothing_claimed" for event in events}, now)
     return []
+
+
+def refer_without_papers(due: Sequence[ClockDue], tx: Transaction, now: datetime) -> list[Event]:
+    """Put a discharged stay before a person whose bill or settlement has not come in time."""
+    late = [event.case for event in due if event.clock == "papers" and event.percent == 100]
+    clocks.stop(tx, late, ("papers",), now)
+    return [
+        CaseReferred(case.id, ("bill_missing" if waits_for(case.stay) == "bill" else "settlement_missing",))
+        for case in store.cases_by_id(tx, late).values()
+        if case.stage in AWAITING_BILL
+    ]
+
+
+def _report_death(tx: Transaction, case: Case, now: datetime) -> None:
+    """From now on nobody writes to the person, and only the estate is paid."""
+    if case.stay.discharged_at:
+        people.report_death(tx, case.person, shanghai_day(case.stay.discharged_at), now)
 
 
 def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:

@@ -48,8 +48,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
 
 _IN_HOSPITAL: tuple[Stage, ...] = ("reported", "admitted", "charged", "reopened")
-_AWAITING_BILL: tuple[Stage, ...] = ("discharged", "transferred", "died")
-_BEFORE_DECISION: tuple[Stage, ...] = (*_IN_HOSPITAL, *_AWAITING_BILL, "verified", "referred")
+AWAITING_BILL: tuple[Stage, ...] = ("discharged", "transferred", "died")
+_BEFORE_DECISION: tuple[Stage, ...] = (*_IN_HOSPITAL, *AWAITING_BILL, "verified", "referred")
 _DECIDED: tuple[Stage, ...] = ("determined", "paid", "closed", "refused")
 
 # (stages, happening, next stage)
@@ -60,13 +60,13 @@ TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
     ((*_IN_HOSPITAL,), "patient_discharged", "discharged"),
     ((*_IN_HOSPITAL, "discharged"), "patient_transferred", "transferred"),
     ((*_IN_HOSPITAL, "discharged", "transferred"), "patient_died", "died"),
-    (("reported", *_AWAITING_BILL, "referred", *_DECIDED, "reopened"), "bill_verified", "verified"),
+    (("reported", *AWAITING_BILL, "referred", *_DECIDED, "reopened"), "bill_verified", "verified"),
     ((*_BEFORE_DECISION, *_DECIDED), "admission_cancelled", "withdrawn"),
-    ((*_AWAITING_BILL, "verified", "referred"), "discharge_cancelled", "admitted"),
+    ((*AWAITING_BILL, "verified", "referred"), "discharge_cancelled", "admitted"),
     ((*_DECIDED,), "discharge_cancelled", "reopened"),
     (("verified", "referred"), "bill_reversed", "discharged"),
     ((*_DECIDED,), "bill_reversed", "reopened"),
-    (("verified", "referred", *_AWAITING_BILL, "reopened"), "case_referred", "referred"),
+    (("verified", "referred", *AWAITING_BILL, "reopened"), "case_referred", "referred"),
     (("verified", "referred"), "case_determined", "determined"),
     (("verified", "referred"), "case_refused", "refused"),
     (("determined",), "payout_confirmed", "paid"),

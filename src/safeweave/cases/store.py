@@ -213,21 +213,21 @@ def save_hospitals(tx: Transaction, hospitals: Iterable[HospitalRow]) -> None:
 
 
 def hospitals(tx: Transaction, codes: Iterable[str], on: date) -> dict[str, HospitalRow]:
-    """What holds on that day of these hospitals; those not registered are absent."""
+    """What holds on that day of these hospitals, asked for once in a transaction; those not registered are absent."""
+    known: dict[str, HospitalRow | None] = tx.memo.setdefault(("hospitals", on), {})
     wanted = [code for code in dict.fromkeys(codes) if code]
-    if not wanted:
-        return {}
-    rows = tx.rows(
-        "select code, name, name_en, level, public, region, from_day from hospital"
-        f" where code in ({marks(wanted)}) and from_day <= ? order by from_day",
-        (*wanted, on.isoformat()),
-    )
-    return {
-        code: HospitalRow(
-            code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
-        )
-        for code, name, name_en, level, public, region, day in rows
-    }
+    missing = [code for code in wanted if code not in known]
+    if missing:
+        known |= dict.fromkeys(missing)
+        for code, name, name_en, level, public, region, day in tx.rows(
+            "select code, name, name_en, level, public, region, from_day from hospital"
+            f" where code in ({marks(missing)}) and from_day <= ? order by from_day",
+            (*missing, on.isoformat()),
+        ):
+            known[code] = HospitalRow(
+                code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
+            )
+    return {code: row for code in wanted if (row := known[code]) is not None}
 
 
 def every_hospital(tx: Transaction) -> list[HospitalRow]:

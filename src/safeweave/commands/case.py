@@ -136,6 +136,11 @@ def print_case(tx: Transaction, node: Node, case: Case, lang: Language) -> None:
         out.print(
             escape(f"  {shown_at(at)}  {say(f'happenings.{happening}', lang)} → {say(f'stages.{stage}', lang)}  {note}")
         )
+    for seen in case.stay.bills:
+        bill, settlement = seen.bill, case.stay.settlement_of(seen.bill)
+        key = "reversed" if seen.reversed else "settled" if settlement or bill.social == "settled" else "unsettled"
+        parts = {name: yuan_shown(getattr(settlement or bill, name) or 0) for name in ("fund", "other", "account", "cash")}
+        out.print(escape(say(f"cli.case.bill.{key}", lang, bill=bill.key, total=yuan_shown(bill.total), **parts)))
     for decided in determinations.of_cases(tx, [case.id]):
         print_determination(out, tx, node, decided, lang)
     for payout in payouts.payouts_of(tx, [case.id]):

@@ -226,6 +226,9 @@ class _City:
                     case = find_case(tx, found[0].id)
                     out.rule(say("demo.opening", self.language))
                     print_case(tx, node, case, self.language)
+                    for paid in latest_payouts(tx, 1000):
+                        if paid.case == case.id:
+                            out.print(f"[bold]{say('demo.fast', self.language, time=_ms(paid.milliseconds))}[/bold]")
                     out.print(say("demo.journal", self.language))
                     for account, fen in payments.entries_of(tx, case.id):
                         out.print(f"  {say(f'payments.account.{account}', self.language)}  {yuan_shown(fen)}")

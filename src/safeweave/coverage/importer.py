@@ -309,13 +309,17 @@ class _Plan:
         shared = min(len(stated), len(on_record))
         if stated[:shared] == on_record[:shared]:
             stated = stated[shared:]  # an export read again: what follows is new
+        known = {person: self.on_record.changes_of(policy, [person]) for person in ids}
         new: list[Change] = []
         for change in stated:
-            known = [*on_record, *new]
-            mine = [c for c in known if change.person is None or c.person in (None, change.person)]
-            if not _is_on_record(mine, change):
-                check_change(known, change)
-                new.append(change)
+            concerned = list(known.values()) if change.person is None else [known[change.person]]
+            if all(_is_on_record(changes, change) for changes in concerned):
+                continue
+            for changes in concerned:
+                check_change(changes, change)
+            for changes in concerned:
+                changes.append(change)
+            new.append(change)
         return new
 
     def _insured(self, policy: PolicyId, person: PersonId, told: InsuredTold, number: str) -> None:

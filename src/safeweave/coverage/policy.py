@@ -7,7 +7,7 @@ early; a reinstatement opens the rest of that year as a year of its own from its
 (cooling-off, rescission) never covered anything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Literal
 
@@ -115,24 +115,38 @@ class InsuredPolicy(Fact, frozen=True):
         return next((payee for payee in self.payees if payee.role == role), None)
 
 
+class _Lost(Fact, frozen=True):
+    """What a lapse took away of a year, and a reinstatement may open again."""
+
+    first_day: date
+    last_day: date
+    since: date | None
+    year: date  # the first day of the year it was part of
+
+
+_Spans = dict[date, tuple[date, date | None]]  # first day -> last day, and `since` if it is stated
+
+
 def periods_of(changes: Iterable[Change]) -> tuple[Period, ...]:
     """The policy years that the changes, in the order they were recorded, leave; by first day.
 
     A period with the first day of an earlier one replaces it.
     """
-    spans: dict[date, tuple[date, date | None]] = {}  # first day -> last day, since if stated
-    lost: list[tuple[date, date, date | None]] = []  # what lapses took away and a reinstatement may open again
+    spans: _Spans = {}
+    lost: list[_Lost] = []
     for change in changes:
         match change.kind:
             case "period":
                 assert change.last_day is not None, "a period has a last day"
                 spans[change.first_day] = (change.last_day, change.since)
-            case "lapse" | "cancellation":
-                spans, taken = _cut(spans, change.first_day)
-                lost = [*lost, *taken] if change.kind == "lapse" else []
+            case "lapse":
+                lost += _cut(spans, change.first_day)
+            case "cancellation":
+                _cut(spans, change.first_day)
+                lost = []
             case "reinstatement":
-                spans = _reopened(spans, lost, change)
-                lost = [each for each in lost if each[0] < change.first_day and each[1] < change.first_day]
+                _reopen(spans, lost, change)
+                lost = []
             case "void":
                 spans, lost = {}, []
     periods: list[Period] = []
@@ -144,41 +158,39 @@ def periods_of(changes: Iterable[Change]) -> tuple[Period, ...]:
     return tuple(periods)
 
 
-def _cut(
-    spans: dict[date, tuple[date, date | None]], day: date
-) -> tuple[dict[date, tuple[date, date | None]], list[tuple[date, date, date | None]]]:
-    """The spans without `day` and what follows, and the pieces cut away."""
-    kept, taken = {}, []
-    for first_day, (last_day, since) in spans.items():
-        if first_day < day:
-            kept[first_day] = (min(last_day, day - ONE_DAY), since)
+def _cut(spans: _Spans, day: date) -> list[_Lost]:
+    """Take `day` and all that follows out of the spans; what was taken, by first day."""
+    taken = []
+    for first_day, (last_day, since) in sorted(spans.items()):
         if last_day >= day:
-            taken.append((max(first_day, day), last_day, since))
-    return kept, taken
+            taken.append(_Lost(max(first_day, day), last_day, since, first_day))
+            del spans[first_day]
+            if first_day < day:
+                spans[first_day] = (day - ONE_DAY, since)
+    return taken
 
 
-def _reopened(
-    spans: dict[date, tuple[date, date | None]], lost: list[tuple[date, date, date | None]], change: Change
-) -> dict[date, tuple[date, date | None]]:
-    opened = dict(spans)
-    if not lost and change.last_day is not None:
-        opened[change.first_day] = (change.last_day, change.since)
-    gap = all(piece_first < change.first_day for piece_first, _, _ in lost[:1])
-    for piece_first, piece_last, since in sorted(lost, key=lambda piece: piece[0]):
-        last_day = piece_last if change.last_day is None else min(piece_last, change.last_day)
-        first_day = max(piece_first, change.first_day)
+def _reopen(spans: _Spans, lost: Sequence[_Lost], change: Change) -> None:
+    """Put what was lost from the change's first day on back into the spans, but for days that are covered by now."""
+    pieces = sorted(lost, key=lambda piece: piece.first_day)
+    if not pieces and change.last_day is not None:
+        pieces = [_Lost(change.first_day, change.last_day, None, change.first_day)]
+    broken = any(piece.first_day < change.first_day <= piece.last_day for piece in pieces)
+    for piece in pieces:
+        first_day = max(piece.first_day, change.first_day)
+        last_day = piece.last_day if change.last_day is None else min(piece.last_day, change.last_day)
+        for covered_from, (covered_to, _) in sorted(spans.items()):
+            if covered_from <= first_day <= covered_to:
+                first_day = covered_to + ONE_DAY
+            elif first_day < covered_from <= last_day:
+                last_day = covered_from - ONE_DAY
         if last_day < first_day:
             continue
-        before = next((day for day, (end, _) in opened.items() if end + ONE_DAY == first_day == piece_first), None)
-        if before is not None and not gap and since == opened[before][1] and _one_year(before, last_day):
-            opened[before] = (last_day, since)
+        year = spans.get(piece.year)
+        if first_day == piece.first_day and year is not None and year[0] + ONE_DAY == first_day:
+            spans[piece.year] = (last_day, year[1])  # no day was lost: the lapse is undone
         else:
-            opened[first_day] = (last_day, None if gap else since)
-    return opened
-
-
-def _one_year(first_day: date, last_day: date) -> bool:
-    return (last_day - first_day).days < 366
+            spans[first_day] = (last_day, None if broken else piece.since)
 
 
 def first_day_without_cover(due_on: date, demanded_on: date | None = None) -> date:
@@ -206,7 +218,7 @@ def check_change(known: Iterable[Change], change: Change) -> None:
     elif change.kind == "reinstatement":
         if any(period.first_day <= first <= period.last_day for period in periods):
             raise Unusable("coverage.change.in_force", field="first_day", day=first)
-        if periods_of([*known, change]) == periods:
+        if not any(period.first_day <= first <= period.last_day for period in periods_of([*known, change])):
             raise Unusable("coverage.change.nothing_lapsed", field="first_day", day=first)
     elif change.kind != "void" and not any(period.last_day >= first for period in periods):
         raise Unusable("coverage.change.nothing_to_end", field="first_day", day=first)

@@ -17,7 +17,7 @@ import msgspec
 from safeweave.coverage import form
 from safeweave.coverage.form import Fault, Key, Table, optional, required
 from safeweave.errors import Malformed
-from safeweave.facts import SOURCES, Hospital
+from safeweave.facts import SOURCES, Hospital, Line
 from safeweave.money import Fen, Rate
 
 BenefitKind = Literal["inpatient", "outpatient", "accident", "allowance", "lump_sum", "overflow"]
@@ -140,11 +140,9 @@ class ServiceList(Block, frozen=True, kw_only=True):
     codes: frozenset[str] = frozenset()
     barred: frozenset[str] = frozenset()
 
-    def leaves_out(self, category: str, catalogue_class: str, code: str | None) -> bool:
-        """Whether a line is looked at and not allowed; a barred code is stronger than any permission."""
-        return category in self.categories and (
-            code in self.barred or (catalogue_class not in self.classes and code not in self.codes)
-        )
+    def allows(self, line: Line) -> bool:
+        """Whether a line of one of the categories is covered; a barred code is stronger than any permission."""
+        return line.code not in self.barred and (line.catalogue_class in self.classes or line.code in self.codes)
 
 
 class Scope(Block, frozen=True, kw_only=True):
@@ -319,6 +317,7 @@ class Product:
         self.benefits = tuple(sorted(benefits, key=lambda benefit: benefit.order))
         self.digest = digest
         self.sequence = _sequence(self.benefits)
+        self.has_early_overflow = self.sequence != self.benefits
         self._blocks = blocks
         self._changes = sorted({block.from_day for found in blocks.values() for block in found})
         self._compiled: dict[int, TermsInForce] = {}

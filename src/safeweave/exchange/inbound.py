@@ -208,13 +208,15 @@ def _seen(
         part = keys[start : start + 5000] or [("", "")]
         pairs = ", ".join(["(?, ?)"] * len(part))
         for sender, control_id, number, digest, answer, status, format_, kind in tx.rows(
-            "select null, null, coalesce(max(id), 0), null, null, null, null, null from inbound_message union all"
+            f"select null, {outbox.LAST_EVENT}, coalesce(max(id), 0), null, null, null, null, null from inbound_message"
+            " union all"
             " select sender, control_id, id, digest, answer, status, format, kind from inbound_message"
             f" where status <> 'repaired' and (sender, control_id) in (values {pairs})",
             [value for key in part for value in key],
         ):
             if sender is None:
                 highest = number
+                outbox.go_on_from(tx, control_id)
             elif status == "taken":
                 taken[sender, control_id] = (number, digest, answer)
             else:

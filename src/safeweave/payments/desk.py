@@ -12,12 +12,21 @@ import msgspec
 
 from safeweave.database import Transaction
 from safeweave.errors import Unavailable
-from safeweave.events import Event, PayoutConfirmed, PayoutOrdered, PayoutRefused, PayoutReturned, PayoutUnconfirmed
+from safeweave.events import (
+    DeterminationMade,
+    Event,
+    PayoutConfirmed,
+    PayoutOrdered,
+    PayoutRefused,
+    PayoutReturned,
+    PayoutUnconfirmed,
+)
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, PayoutId, PersonId, PolicyId
 from safeweave.money import Fen
 from safeweave.payments import store
 from safeweave.payments.bank import Bank, Instruction, Notice, Outcome, StatementEntry, account_fault
+from safeweave.payments.handlers import order_payouts
 from safeweave.payments.payout import MOVES, Happened, Payout, State, delay_before_asking, purpose_of
 from safeweave.worker import Later
 
@@ -64,17 +73,30 @@ class BankDesk:
         self.banks = banks
         self.payees = payees
 
+    def order(self, events: Sequence[DeterminationMade], tx: Transaction, now: datetime) -> list[Event]:
+        """Order what these determinations pay, pinned at once, and open what they take back (see `order_payouts`)."""
+        return order_payouts(events, tx, now, self._pinned_at_once)
+
     def address(self, events: Sequence[PayoutOrdered], tx: Transaction, now: datetime) -> list[Event]:
         """Pin payee, account and purpose to these payouts before anything is sent, or keep why they wait.
 
-        Only an account of the role the determination names will do: an estate is not paid into the insured's account.
+        Those ordered in this very transaction are pinned already.
         """
-        found = store.payouts(tx, [event.payout for event in events])
+        asked = [event.payout for event in events if ("pinned", event.payout) not in tx.memo]
+        found = store.payouts(tx, asked) if asked else {}
         unpinned = [p for p in found.values() if p.state in ("ordered", "waiting") and not p.account]
         if unpinned:
-            known = self.payees(tx, sorted({_payee_key(payout) for payout in unpinned}))
-            store.pin(tx, [self._pinned(payout, known.get(_payee_key(payout))) for payout in unpinned])
+            store.pin(tx, self._all_pinned(unpinned, tx))
         return []
+
+    def _pinned_at_once(self, payouts: Sequence[Payout], tx: Transaction) -> list[Payout]:
+        tx.memo.update(dict.fromkeys((("pinned", payout.id) for payout in payouts), True))
+        return self._all_pinned(payouts, tx)
+
+    def _all_pinned(self, payouts: Sequence[Payout], tx: Transaction) -> list[Payout]:
+        """Only an account of the role the determination names will do: an estate is not paid into the insured's."""
+        known = self.payees(tx, sorted({_payee_key(payout) for payout in payouts}))
+        return [self._pinned(payout, known.get(_payee_key(payout))) for payout in payouts]
 
     def _pinned(self, payout: Payout, payee: Payee | None) -> Payout:
         if payout.bank not in self.banks:

@@ -1,6 +1,6 @@
 """What payments does when something happens: load, decide, remember, tell. `desk.py` speaks to the banks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -43,10 +43,16 @@ class Receipt(Fact):
     amount: Fen
 
 
-def order_payouts(events: Sequence[DeterminationMade], tx: Transaction, now: datetime) -> list[Event]:
+def order_payouts(
+    events: Sequence[DeterminationMade],
+    tx: Transaction,
+    now: datetime,
+    pinned: Callable[[Sequence[Payout], Transaction], list[Payout]] | None = None,
+) -> list[Event]:
     """Order what these determinations pay and open what they take back; one that moves nothing is told nothing.
 
-    A determination told twice orders once. Tells PayoutOrdered and RecoveryOpened.
+    A determination told twice orders once. `pinned` gives payouts with payee and account, where these are known by now;
+    without it they are pinned before they are sent. Tells PayoutOrdered and RecoveryOpened.
     """
     payouts: dict[str, Payout] = {}
     recoveries: dict[str, Recovery] = {}
@@ -61,12 +67,12 @@ def order_payouts(events: Sequence[DeterminationMade], tx: Transaction, now: dat
     if not payouts and not recoveries:
         return []
 
-    known = store.known_ids(tx, list(payouts), list(recoveries))
-    ordered = [payout for id, payout in payouts.items() if id not in known]
-    opened = [recovery for id, recovery in recoveries.items() if id not in known]
+    to_pay = list(payouts.values())
+    new = store.add_payouts(tx, pinned(to_pay, tx) if pinned and to_pay else to_pay)
+    new |= store.add_recoveries(tx, recoveries.values())
+    ordered = [payout for id, payout in payouts.items() if id in new]
+    opened = [recovery for id, recovery in recoveries.items() if id in new]
 
-    store.add_payouts(tx, ordered)
-    store.add_recoveries(tx, opened)
     journal.book(
         tx,
         [journal.booking_for("claim_ordered", p.amount, p.id) for p in ordered]

@@ -14,6 +14,7 @@ _PAYOUT = (
     "id, case_id, determination, policy, person, role, amount_fen, bank, state, ordered_at, reason, attempt,"
     " replaced_by, name, account, bank_code, purpose, asked, settled_at"
 )
+_ROWS_AT_ONCE = 1_000  # SQLite takes 32,766 parameters
 _RECOVERY = "id, case_id, determination, policy, person, amount_fen, opened_at, received_fen"
 
 
@@ -29,42 +30,45 @@ def _recovery(row: Row) -> Recovery:
     return Recovery(*values)
 
 
-def add_payouts(tx: Transaction, payouts: Iterable[Payout]) -> None:
-    """Remember new payouts; an id that is there already stays as it is."""
-    tx.run_many(
-        f"insert into payout ({_PAYOUT}) values ({marks(range(19))}) on conflict (id) do nothing",
-        (
+def add_payouts(tx: Transaction, payouts: Iterable[Payout]) -> set[str]:
+    """The ids of those that were not here before and are now; one that is here already stays as it is."""
+    return _added(
+        tx, "payout", _PAYOUT,
+        [
             (
                 p.id, p.case, p.determination, p.policy, p.person, p.role, p.amount, p.bank, p.state,
                 at_text(p.ordered_at), p.reason, p.attempt, p.replaced_by, p.name, p.account, p.bank_code, p.purpose,
                 p.asked, at_text(p.settled_at) if p.settled_at else None,
             )
             for p in payouts
-        ),
+        ],
     )  # fmt: skip
 
 
-def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> None:
-    """Remember new recoveries; an id that is there already stays as it is."""
-    tx.run_many(
-        f"insert into recovery ({_RECOVERY}) values ({marks(range(8))}) on conflict (id) do nothing",
-        (
+def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> set[str]:
+    """The ids of those that were not here before and are now; one that is here already stays as it is."""
+    return _added(
+        tx, "recovery", _RECOVERY,
+        [
             (r.id, r.case, r.determination, r.policy, r.person, r.amount, at_text(r.opened_at), r.received)
             for r in recoveries
-        ),
-    )
+        ],
+    )  # fmt: skip
 
 
-def known_ids(tx: Transaction, payouts: Sequence[str], recoveries: Sequence[str]) -> set[str]:
-    """Which of these payouts and recoveries are here already."""
-    return {
-        row[0]
-        for row in tx.rows(
-            f"select id from payout where id in ({marks(payouts)})"
-            f" union all select id from recovery where id in ({marks(recoveries)})",
-            [*payouts, *recoveries],
+def _added(tx: Transaction, table: str, columns: str, rows: Sequence[Sequence[object]]) -> set[str]:
+    added: set[str] = set()
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        added.update(
+            row[0]
+            for row in tx.rows(
+                f"insert into {table} ({columns}) values {', '.join([f'({marks(part[0])})'] * len(part))}"
+                " on conflict (id) do nothing returning id",
+                [value for row in part for value in row],
+            )
         )
-    }
+    return added
 
 
 def payouts(tx: Transaction, ids: Sequence[str]) -> dict[PayoutId, Payout]:

@@ -12,6 +12,7 @@ SYSTEM_REASONS: tuple[str, ...] = (
     "product_unknown",
     "bill_not_itemised",
     "settlement_missing",
+    "bill_missing",
     "overlapping_stay",
     "refusal_needs_person",
     "engine_error",
