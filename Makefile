@@ -21,12 +21,12 @@ setup-dev: $(VENV)/.dev
 
 $(VENV)/.run: $(RUN_LOCK) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $(RUN_LOCK)
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(RUN_LOCK)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(DEV_LOCK) $(VENV)/.run
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $(DEV_LOCK)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(DEV_LOCK)
 	@touch $@
 
 demo: setup
@@ -49,7 +49,7 @@ docs: setup-dev
 	@$(BIN)/python -m tests.architecture.write_docs
 
 lock:
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build -o $(RUN_LOCK)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build --extra dev -o $(DEV_LOCK)
 

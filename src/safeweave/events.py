@@ -215,6 +215,8 @@ class VisitTold(Event, frozen=True):
 
 
 class CaseOpened(Event, frozen=True):
+    """A visit of an insured person became a case."""
+
     case: CaseId
 
 
@@ -278,6 +280,8 @@ class RecoveryOpened(Event, frozen=True):
 
 
 class PayoutConfirmed(Event, frozen=True):
+    """The bank has booked a payout."""
+
     payout: PayoutId
     case: CaseId
     amount: Fen

@@ -99,17 +99,21 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "policies import",
         "policies:import_",
-        (option("path", nargs="+", type=Path), option("--strict", action="store_true")),
+        (option("path", nargs="+", type=Path), option("--strict", action="store_true"), JSON),
     ),
     Command("policies list", "policies:list_", (JSON,)),
-    Command("policies show", "policies:show", (option("number"), JSON)),
+    Command("policies show", "policies:show", (option("number"), option("--unmasked", action="store_true"), JSON)),
     Command("policies export", "policies:export", (option("--output", type=Path),)),
     Command(
         "policies renew",
         "policies:renew",
         (option("number"), option("--first-day", required=True), option("--last-day", required=True)),
     ),
-    Command("policies lapse", "policies:lapse", (option("number"), option("--on", required=True))),
+    Command(
+        "policies lapse",
+        "policies:lapse",
+        (option("number"), option("--on"), option("--due-on"), option("--demanded-on"), option("--reason")),
+    ),
     Command("policies reinstate", "policies:reinstate", (option("number"), option("--on", required=True))),
     Command("hospitals import", "hospitals:import_", (option("path", type=Path),)),
     Command("hospitals list", "hospitals:list_", (JSON,)),
@@ -182,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(run(settings, asked))
     except Malformed as malformed:
-        print(malformed, file=sys.stderr)
+        told = str(malformed) if malformed.file else f"{malformed.field}: {malformed.what}"
+        print(told, file=sys.stderr)
         return 2
     except SafeweaveError as error:
         print(error, file=sys.stderr)

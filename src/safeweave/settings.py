@@ -13,25 +13,25 @@ class Settings:
     """How one node is set up; each field is an environment variable `SAFEWEAVE_<FIELD>`."""
 
     home: Path = Path("safeweave-data")  # databases, letters, bank files
-    language: Language = "en"
+    language: Language = "en"  # zh or en; if unset, the system's (LC_ALL, LANG)
     products: Path | None = None  # folder of product files; None: the sample products that come with safeweave
-    host: str = "127.0.0.1"
-    http_port: int = 8440
-    mllp_port: int = 2575
+    host: str = "127.0.0.1"  # where both doors listen
+    http_port: int = 8440  # FHIR, e-bills and settlements
+    mllp_port: int = 2575  # HL7 v2
     bank_url: str = ""  # of the bank's HTTP face; "": no bank is connected, payouts wait
-    bank_account: str = "3310010000000000001"
-    bank_code: str = "102332000001"
-    company: str = "安织健康保险股份有限公司"
-    company_en: str = "Anzhi Health Insurance Co., Ltd."
+    bank_account: str = "3310010000000000001"  # ours, from which payouts leave in bank files
+    bank_code: str = "102332000001"  # of our own bank, 12 digits (CNAPS)
+    company: str = "安织健康保险股份有限公司"  # who signs letters and messages in Chinese
+    company_en: str = "Anzhi Health Insurance Co., Ltd."  # and in English
     smtp_url: str = ""  # smtp://user:password@host:port; "": e-mails go to the local outbox
-    sms_url: str = ""
-    wechat_url: str = ""
+    sms_url: str = ""  # of an SMS gateway; "": the local outbox
+    wechat_url: str = ""  # of the WeChat message interface; "": the local outbox
     wechat_template: str = ""  # id of the subscription-message template
-    mail_from: str = "claims@localhost"
+    mail_from: str = "claims@localhost"  # sender of e-mails
     phone: str = ""  # whom the insured can call, as printed in letters and messages
-    max_message_bytes: int = 32 * 1024 * 1024
+    max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
-    batch: int = 500
+    batch: int = 500  # how many events a worker takes at once
 
     @property
     def database(self) -> Path:

@@ -6,7 +6,7 @@ answer is no.
 
 import re
 from collections.abc import Sequence
-from operator import attrgetter
+from operator import attrgetter, sub
 
 from safeweave.adjudication.history import History
 from safeweave.adjudication.occurrence import Occurrence
@@ -63,7 +63,7 @@ class Charges:
 def distinct_bills(
     bills: Sequence[Bill], hospital: Hospital | None, history: History, codes: set[str]
 ) -> tuple[list[Bill], tuple[str, ...]]:
-    """The bills to look into, in canonical order, and the keys of those dropped as duplicates."""
+    """The bills to look into, and the keys of those dropped as duplicates, each once; both in canonical order."""
     kept: list[Bill] = []
     dropped: list[str] = []
     contents: dict[str, list[object]] = {}
@@ -164,15 +164,15 @@ def _read_lines(bill: Bill, charges: Charges, occurrence: Occurrence, codes: set
             codes.add("unknown_code")
         if line.refund_of is not None:
             refunds.append(place)
-        charges.net.append(amount)
-        charges.splits.append(split)
-        charges.days.append(line.days)
-        charges.stated.append(line.social_paid)
     if total != bill.total:
         codes.add("totals_differ")
     charges.bill_of += [len(charges.bills)] * len(lines)
     charges.bills.append(bill)
     charges.lines += lines
+    charges.net += [line.amount for line in lines]
+    charges.splits += [line.split for line in lines]
+    charges.days += [line.days for line in lines]
+    charges.stated += [line.social_paid for line in lines]
     charges.categories += [line.category for line in lines]
     charges.classes += [line.catalogue_class for line in lines]
     charges.settled.append(Fen((bill.fund or 0) + (bill.other or 0)) if bill.social == "settled" else Fen(0))
@@ -271,7 +271,8 @@ def _fill_bed_days(charges: Charges, occurrence: Occurrence, codes: set[str]) ->
 def share_compensation(charges: Charges, codes: set[str]) -> None:
     """The second round: what 医保 and others paid, shared over the lines of each bill (`social`, `others`)."""
     start = 0
-    for bill, settled in zip(charges.bills, charges.settled, strict=True):
+    for index, bill in enumerate(charges.bills):
+        settled = charges.settled[index]
         end = start + len(bill.lines)
         social = _social_shares(charges, start, end, settled, codes)
         charges.social += social
@@ -286,11 +287,10 @@ def _social_shares(charges: Charges, start: int, end: int, settled: int, codes: 
         return [0] * (end - start)
     if charges.stated[start:end].count(None) < end - start:
         return _stated_social(charges, start, end, settled, codes)
+    splits, classes, net = charges.splits, charges.classes, charges.net
     weights = [
-        split.within if split is not None else 0 if catalogue_class == "丙" else amount
-        for split, catalogue_class, amount in zip(
-            charges.splits[start:end], charges.classes[start:end], charges.net[start:end], strict=True
-        )
+        split.within if (split := splits[place]) is not None else 0 if classes[place] == "丙" else net[place]
+        for place in range(start, end)
     ]
     if settled > sum(weights):
         codes.add("social_exceeds_scope")
@@ -326,9 +326,9 @@ def _share_others(
         codes.add("other_insurer_unknown")
     if codes:
         return
-    left = [amount - part for amount, part in zip(charges.net[start:end], social, strict=True)]
+    left = list(map(sub, charges.net[start:end], social))
     for source in SOURCES:
         if paid.get(source):
             parts = share(paid[source], left)
-            left = [rest - part for rest, part in zip(left, parts, strict=True)]
+            left = list(map(sub, left, parts))
             charges.others.setdefault(source, [0] * len(charges.lines))[start:end] = parts

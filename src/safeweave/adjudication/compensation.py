@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from safeweave.adjudication.bills import Charges
-from safeweave.adjudication.determination import Cut
+from safeweave.adjudication.determination import Cut, cut_of
 from safeweave.coverage.product import BenefitTerms
-from safeweave.money import Fen
 
 
 def left_after_compensation(
@@ -18,8 +17,8 @@ def left_after_compensation(
 ) -> tuple[list[int], int]:
     """What is left of the eligible amounts, and what of the compensation may offset the deductible.
 
-    `earlier` is what earlier benefits of the claim paid, by place. The clause is that of the ratio: it says what
-    the policy shares in.
+    All other payers make one `other_paid` cut of a line. `earlier` is what earlier benefits of the claim paid, by
+    place. The clause is that of the ratio: it says what the policy shares in.
     """
     clause = terms.ratio.clause if terms.ratio is not None else ""
     offset_by = terms.deductible.offset_by if terms.deductible is not None else frozenset[str]()
@@ -28,13 +27,14 @@ def left_after_compensation(
     offsetting = 0
     left = []
     social_paid = charges.social
-    for place, rest in zip(places, eligible, strict=True):
+    for index, place in enumerate(places):
+        rest = eligible[index]
         if rest:
             social = social_paid[place]
             if social:
                 social = min(social, rest)
                 rest -= social
-                cuts[place].append(Cut("social_paid", Fen(social), clause))
+                cuts[place].append(cut_of("social_paid", social, clause))
                 if social_offsets:
                     offsetting += social
             if sources:
@@ -46,12 +46,12 @@ def left_after_compensation(
                         offsetting += part
                 if others:
                     rest -= others
-                    cuts[place].append(Cut("other_paid", Fen(others), clause))
+                    cuts[place].append(cut_of("other_paid", others, clause))
             paid_earlier = earlier[place]
             if paid_earlier and rest:
                 paid_earlier = min(paid_earlier, rest)
                 rest -= paid_earlier
-                cuts[place].append(Cut("earlier_benefit", Fen(paid_earlier), clause))
+                cuts[place].append(cut_of("earlier_benefit", paid_earlier, clause))
                 if earlier_offsets:
                     offsetting += paid_earlier
         left.append(rest)

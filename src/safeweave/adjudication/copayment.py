@@ -1,13 +1,14 @@
 """The share that is paid, rounded once for a benefit and policy year (FORMAT.md §5.6.3)."""
 
 from collections.abc import Collection, Sequence
+from operator import sub
 
 from safeweave.adjudication.bills import Charges
-from safeweave.adjudication.determination import Cut
+from safeweave.adjudication.determination import Cut, cut_lines
 from safeweave.adjudication.hospital import is_in_network
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.coverage.product import BenefitTerms, Ratio, Situation
-from safeweave.money import WHOLE, Fen, Rate, half_up
+from safeweave.money import WHOLE, Rate, half_up
 
 
 def paid_shares(
@@ -25,11 +26,10 @@ def paid_shares(
         return amounts
     rates, bill_of, classes = _rates(charges, occurrence, terms, ratio, lifted), charges.bill_of, charges.classes
     paid = rounded_together(
-        [amount * rates[bill_of[place]][classes[place]] for place, amount in zip(places, amounts, strict=True)]
+        [amounts[index] * rates[bill_of[place]][classes[place]] for index, place in enumerate(places)]
     )
-    for place, amount, part in zip(places, amounts, paid, strict=True):
-        if amount != part:
-            cuts[place].append(Cut("copayment", Fen(amount - part), ratio.clause))
+    if paid != amounts:
+        cut_lines(cuts, places, list(map(sub, amounts, paid)), "copayment", ratio.clause)
     return paid
 
 
@@ -56,9 +56,9 @@ def _rates(
     """For each bill the rates of the catalogue classes, by how 医保 took part in it and by its hospital."""
     claim, enrolled = occurrence.claim, occurrence.cover.enrolled
     rates: list[dict[str, Rate]] = []
-    for bill, settled in zip(charges.bills, charges.settled, strict=True):
+    for index, bill in enumerate(charges.bills):
         situation: Situation = "enrolled_not_used" if enrolled else "not_enrolled"
-        if bill.social == "settled" and (settled > 0 or ratio.zero_settlement == "settled"):
+        if bill.social == "settled" and (charges.settled[index] > 0 or ratio.zero_settlement == "settled"):
             situation = "settled"
         hospital = bill.hospital or claim.hospital
         rates.append(ratio.rates(situation, is_in_network(terms.hospital, claim, hospital, lifted)))

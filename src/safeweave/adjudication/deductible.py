@@ -1,11 +1,12 @@
 """What the insured bears first (FORMAT.md §5.6.2)."""
 
 from collections.abc import Sequence
+from operator import sub
 
-from safeweave.adjudication.determination import Cut
+from safeweave.adjudication.determination import Cut, cut_lines
 from safeweave.adjudication.tally import Tally, scope_of
 from safeweave.coverage.product import Deductible
-from safeweave.money import Fen, share
+from safeweave.money import share
 
 
 def deductible_left(amount: int, used: int) -> int:
@@ -34,7 +35,5 @@ def left_after_deductible(
     if taken == 0:
         return amounts
     parts = share(taken, amounts)
-    for place, part in zip(places, parts, strict=True):
-        if part:
-            cuts[place].append(Cut("deductible", Fen(part), deductible.clause))
-    return [amount - part for amount, part in zip(amounts, parts, strict=True)]
+    cut_lines(cuts, places, parts, "deductible", deductible.clause)
+    return list(map(sub, amounts, parts))

@@ -1,6 +1,7 @@
 """The answer to a claim: decision, amounts, and a reason with its clause for every fen not paid (FORMAT.md §4)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from safeweave.adjudication.reasons import CutReason, Decision, Payee
 from safeweave.coverage.usage import NO_USAGE, Usage
@@ -14,6 +15,20 @@ class Cut(Fact, frozen=True, gc=False):
     reason: CutReason
     amount: Fen
     clause: str
+
+
+# A cut of an amount that is whole fen already. Calling `Fen` for each would cost as much as making the cut.
+cut_of = cast("Callable[[CutReason, int, str], Cut]", Cut)
+
+
+def cut_lines(
+    cuts: Sequence[list[Cut]], places: Sequence[int], parts: Sequence[int], reason: CutReason, clause: str
+) -> None:
+    """Adds to the cuts of each of the lines at `places` its part, unless that is 0."""
+    for index, place in enumerate(places):
+        part = parts[index]
+        if part:
+            cuts[place].append(cut_of(reason, part, clause))
 
 
 class LineResult(Fact, frozen=True, gc=False):

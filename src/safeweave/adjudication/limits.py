@@ -1,6 +1,7 @@
 """The most that is paid: by charge category, claim, year and lifetime (FORMAT.md §5.7)."""
 
 from collections.abc import Iterable, Sequence
+from operator import sub
 
 from safeweave.adjudication.determination import Cut
 from safeweave.adjudication.tally import Tally, scope_of
@@ -33,7 +34,7 @@ def left_after_limits(
         if excess > 0:
             parts = share(excess, counted)
             found.append((limit, parts))
-            amounts = [amount - part for amount, part in zip(amounts, parts, strict=True)]
+            amounts = list(map(sub, amounts, parts))
     for limit in limits:
         tally.add("limit", scope_of(limit.basis, year), limit.id, sum(_counted(limit, amounts, categories)))
     return amounts, found
@@ -51,4 +52,5 @@ def _counted(limit: Limit, amounts: list[int], categories: Sequence[str]) -> lis
     """The amounts that count towards a limit, 0 in place of the others."""
     if not limit.categories:
         return amounts
-    return [amount if category in limit.categories else 0 for amount, category in zip(amounts, categories, strict=True)]
+    counted = limit.categories
+    return [amounts[index] if category in counted else 0 for index, category in enumerate(categories)]

@@ -25,7 +25,8 @@ def places_of(charges: Charges, occurrence: Occurrence, benefit: Benefit, year: 
     """
     known: dict[tuple[int, date | None], Place] = {}  # most lines of a bill share their day
     places: list[Place] = []
-    for line, bill in zip(charges.lines, charges.bill_of, strict=True):
+    for line_place, bill in enumerate(charges.bill_of):
+        line = charges.lines[line_place]
         key = (bill, line.on)
         place = known.get(key)
         if place is None:

@@ -8,7 +8,7 @@ from safeweave.coverage.product import Benefit, BenefitTerms
 
 
 def claim_doubts(occurrence: Occurrence, payable: int, adjustment: int | None) -> Iterator[str]:
-    """The codes that concern the claim as a whole."""
+    """The codes that concern the claim as a whole. A rule with `benefits` looks at claims that open one of them."""
     claim, cover, product = occurrence.claim, occurrence.cover, occurrence.product
     for authority in product.authorities_on(claim.claimed_on):
         if payable > authority.amount and _concerns(authority.benefits, occurrence):

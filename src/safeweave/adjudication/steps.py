@@ -11,7 +11,16 @@ from safeweave.adjudication.checks import checked_charges
 from safeweave.adjudication.compensation import left_after_compensation
 from safeweave.adjudication.copayment import paid_shares
 from safeweave.adjudication.deductible import left_after_deductible
-from safeweave.adjudication.determination import BenefitResult, Cut, Determination, LineResult, StayDays, payable_of
+from safeweave.adjudication.determination import (
+    BenefitResult,
+    Cut,
+    Determination,
+    LineResult,
+    StayDays,
+    cut_lines,
+    cut_of,
+    payable_of,
+)
 from safeweave.adjudication.eligible import eligible_amounts
 from safeweave.adjudication.history import History
 from safeweave.adjudication.limits import left_after_limits
@@ -166,7 +175,7 @@ class Settlement:
         charges, cuts = self._charges, self._netted_cuts()
         for place, amount in enumerate(charges.net):
             if amount:
-                cuts[place].append(Cut(bar.reason, Fen(amount), bar.clause))
+                cuts[place].append(cut_of(bar.reason, amount, bar.clause))
         places = range(len(charges.lines))
         self._report(benefit, year.scope if year is not None else "", places, [0] * len(places), cuts)
 
@@ -177,7 +186,7 @@ class Settlement:
         for place, found in enumerate(places_of(charges, self._occurrence, benefit, year)):
             if isinstance(found, str):
                 if amounts[place]:
-                    cuts[place].append(Cut(found, Fen(amounts[place]), year.terms[benefit.id].window.clause))
+                    cuts[place].append(cut_of(found, amounts[place], year.terms[benefit.id].window.clause))
                     amounts[place] = 0
                 found = year
             if found in groups:
@@ -227,18 +236,20 @@ class Settlement:
         left, found = left_after_limits(limits, paid, categories, year.scope, self._tally)
         over: dict[int, int] = {}
         for limit, parts in found:
-            reason, clause = limit.reason, limit.clause
-            for place, part in zip(places, parts, strict=True):
-                if part:
-                    cuts[place].append(Cut(reason, Fen(part), clause))
-                    if reason in FLOWING_OVER:
-                        over[place] = over.get(place, 0) + part
+            cut_lines(cuts, places, parts, limit.reason, limit.clause)
+            if limit.reason in FLOWING_OVER:
+                for index, part in enumerate(parts):
+                    if part:
+                        over[places[index]] = over.get(places[index], 0) + part
         if over:
             self._flowing_over.setdefault(benefit.id, []).append((year, dict(sorted(over.items()))))
         return left
 
     def _settle_overflow(self, benefit: Benefit) -> None:
-        """Pays what limits cut off in the benefit before it, up to limits of its own (§5.7)."""
+        """Pays what limits cut off in the benefit before it, up to limits of its own (§5.7).
+
+        Only limits hold for it: it is not triggered, so no reason of §5.3 or doubt of §5.9 concerns it.
+        """
         if not self._occurrence.diagnosis.startswith(benefit.icd):
             return
         for year, over in self._flowing_over.get(benefit.after, ()):
@@ -254,7 +265,7 @@ class Settlement:
         for place in {*charges.originals, *charges.originals.values()}:
             moved = charges.lines[place].amount - charges.net[place]
             if moved:
-                cuts[place].append(Cut("netted", Fen(moved), ""))
+                cuts[place].append(cut_of("netted", moved, ""))
         return cuts
 
     def _report(
@@ -269,8 +280,8 @@ class Settlement:
         """Adds the rows of one benefit and policy year; `amounts` where they are not those of the bills."""
         charges, earlier = self._charges, self._earlier
         keys = [bill.key for bill in charges.bills]
-        for place, part in zip(places, paid, strict=True):
-            line = charges.lines[place]
+        for index, place in enumerate(places):
+            line, part = charges.lines[place], paid[index]
             amount = line.amount if amounts is None else Fen(amounts[place])
             earlier[place] += part
             self.lines.append(

@@ -21,12 +21,13 @@ class Tally:
 
     def add(self, table: str, scope: str, id: str, amount: int) -> None:
         """Counts a use of this claim."""
-        key = (table, scope, id)
-        self._now[key] = self._now.get(key, 0) + amount
+        if amount:
+            key = (table, scope, id)
+            self._now[key] = self._now.get(key, 0) + amount
 
     def uses(self) -> Usage:
         """What this claim adds to the usage if it is paid."""
-        return usage_of((table, scope, id, n) for (table, scope, id), n in self._now.items() if scope != CLAIM)
+        return usage_of([(*key, amount) for key, amount in self._now.items() if key[1] != CLAIM])
 
 
 def scope_of(basis: str, year: str) -> str:

@@ -22,5 +22,6 @@ from safeweave.cases.store import cases_by_id, hospitals
 
 __all__ = [
     "Case", "cases_by_id", "close_cases", "close_unclaimed", "hear", "hospitals", "insured_policies", "link_records",
-    "note_determinations", "note_payouts", "note_returns", "payees", "refer_case", "refer_without_papers", "ring_clocks",
+    "note_determinations", "note_payouts", "note_returns", "payees", "refer_case", "refer_without_papers",
+    "ring_clocks",
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from safeweave.events import (
     NothingClaimed,
     PayoutConfirmed,
     PayoutReturned,
+    PersonSeen,
     PersonsMerged,
     SettlementCancelled,
     SettlementReported,
@@ -123,18 +124,20 @@ def insured_policies(
     return {person: tx.memo["policies", person] for person in persons}
 
 
-def payees(tx: Transaction, keys: Sequence[tuple[PolicyId, PersonId, str]]) -> dict[tuple[PolicyId, PersonId, str], Payee]:
+PayeeKey = tuple[PolicyId, PersonId, str]  # whose policy, who, and as what
+
+
+def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
     """The payee on file for each (policy, insured person, role); policies read in this transaction say it already."""
-    found: dict[tuple[PolicyId, PersonId, str], Payee] = {}
-    unread = []
-    for key in keys:
-        policies: Sequence[InsuredPolicy] | None = tx.memo.get(("policies", key[1]))
-        if policies is None or all(policy.policy != key[0] for policy in policies):
-            unread.append(key)
-            continue
-        found |= {
-            key: payee for policy in policies if policy.policy == key[0] for payee in policy.payees if payee.role == key[2]
-        }
+    found: dict[PayeeKey, Payee] = {}
+    unread: list[PayeeKey] = []
+    for policy, person, role in keys:
+        read = [each for each in tx.memo.get(("policies", person), ()) if each.policy == policy]
+        if not read:
+            unread.append((policy, person, role))
+        payee = next((payee for each in read for payee in each.payees if payee.role == role), None)
+        if payee is not None:
+            found[policy, person, role] = payee
     return found | coverage.payees(tx, unread)
 
 
@@ -181,8 +184,13 @@ def _persons(
     seen = [(key, stays[key].person) for key in sought]
     named = [(key, person) for key, person in seen if person is not None]
     found: dict[store.VisitKey, Found] = dict(
-        zip((key for key, _ in named), people.find_people(tx, [person for _, person in named]), strict=True)
-        if named else ()
+        zip(
+            (key for key, _ in named),
+            people.find_people(tx, [_in_own_records(person, key[0]) for key, person in named]),
+            strict=True,
+        )
+        if named
+        else ()
     )
     answers: dict[store.VisitKey, tuple[PersonId | None, str | None]] = {}
     for key in stays:
@@ -202,12 +210,23 @@ def _persons(
     return answers
 
 
+def _in_own_records(person: PersonSeen, sender: str) -> PersonSeen:
+    """The person with medical-record numbers that name no issuer taken as the sender's own."""
+    return msgspec.structs.replace(
+        person,
+        identifiers=tuple(
+            msgspec.structs.replace(each, issuer=sender) if each.kind == "mr" and not each.issuer else each
+            for each in person.identifiers
+        ),
+    )
+
+
 def link_records(merged: Sequence[PersonsMerged], tx: Transaction, now: datetime) -> list[Event]:
     """Learn that a hospital's retired number is the survivor's (A40), and look again at what waited for it.
 
     Only the hospital's own records are linked: two insured persons are made one by a person, never by a message.
     """
-    found = people.find_people(tx, [event.survivor for event in merged])
+    found = people.find_people(tx, [_in_own_records(event.survivor, event.sender) for event in merged])
     people.remember_medical_record(tx, [
         (identifier.issuer or event.sender, identifier.number, survivor)
         for event, who in zip(merged, found, strict=True) if (survivor := who.person)

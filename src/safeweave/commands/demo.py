@@ -60,7 +60,7 @@ def demo(settings: Settings, asked: argparse.Namespace) -> int:
     if asked.json:
         print_json(summary)
     else:
-        _print_summary(out, summary, settings.language)
+        _print_summary(out, summary, city.command, settings.language)
     return 0 if summary["trial_balance_fen"] == 0 and summary["bank_difference_fen"] == 0 else 1
 
 
@@ -70,10 +70,13 @@ class _City:
     def __init__(self, settings: Settings, asked: argparse.Namespace) -> None:
         self.asked = asked
         self.language: Language = settings.language
-        self.home = settings.home
+        # A home that holds anything but a demo's city is left alone: the demo then lives beside it.
+        beside = settings.home.with_name(f"{settings.home.name}-demo")
+        self.home = settings.home if _is_a_demo(settings.database) else beside
+        self.asked_home = settings.home
         self.marker = self.home / "demo.json"
         self.stays = max(int(asked.seconds * STAYS_A_SECOND), 10)
-        self.settings = replace(settings, http_port=_free_port(), mllp_port=_free_port())
+        self.settings = replace(settings, home=self.home, http_port=_free_port(), mllp_port=_free_port())
 
     # ------------------------------------------------------------ before
 
@@ -82,8 +85,8 @@ class _City:
         self.home.mkdir(parents=True, exist_ok=True)
         before = json.loads(self.marker.read_text(encoding="utf-8")) if self.marker.exists() else None
         plan = {"seed": self.asked.seed, "hospitals": self.asked.hospitals, "stays": self.stays}
-        if before is None and self.settings.database.exists():
-            raise Conflict(say("demo.other_data", self.language, home=self.home))
+        if self.home != self.asked_home:
+            out.print(say("demo.beside", self.language, other=self.asked_home, home=self.home))
         goes_on = before is not None and before["plan"] == plan and (not before["finished"] or self.asked.keep)
         self.today = before["today"] if before and goes_on else clock.shanghai_day(clock.now()).isoformat()
         if before is not None and not goes_on:
@@ -262,9 +265,28 @@ class _City:
                 return found.difference_fen, [item.words(self.language) for item in found.items]
             clock.pause(0.2)
 
+    @property
+    def command(self) -> str:
+        """How the command is called to look at this demo's data."""
+        return "safeweave" if self.home == Path("safeweave-data") else f"safeweave --home {self.home}"
+
     def finish(self) -> None:
         """The demo came to its end; the next one starts anew."""
         self._mark(finished=True)
+
+
+def _is_a_demo(database: Path) -> bool:
+    """Whether there is nothing here yet, or only what a demo left."""
+    if not database.exists():
+        return True
+    if not database.with_name("demo.json").exists():
+        return False
+    held = Database(database)
+    try:
+        with held.reading() as tx:
+            return all(sender.startswith("H") for sender in senders.every(tx))
+    finally:
+        held.close()
 
 
 def _is_story(visit: str) -> bool:
@@ -376,7 +398,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _print_summary(out: Console, summary: dict[str, Any], lang: Language) -> None:
+def _print_summary(out: Console, summary: dict[str, Any], command: str, lang: Language) -> None:
     out.rule(say("demo.summary", lang))
     shown = {
         **summary,
@@ -392,4 +414,4 @@ def _print_summary(out: Console, summary: dict[str, Any], lang: Language) -> Non
         out.print(f"  {count:>4}  {label}")
     for item in summary["bank_items"]:
         out.print(f"  {item}")
-    out.print(say("demo.next", lang))
+    out.print(say("demo.next", lang, safeweave=command))

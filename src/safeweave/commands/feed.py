@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from safeweave import people
 from safeweave.cases import store
@@ -79,17 +80,25 @@ def feed(settings: Settings, asked: argparse.Namespace) -> int:
 def feed_paths(node: Node, paths: Sequence[Path], sender_id: str | None, show_progress: bool = False) -> Tally:
     """Feed these files, folders and archives to a node; NotFound if there is nothing to read or no such sender."""
     named = _registered(node, sender_id) if sender_id else None
-    total = sum(_count(path) for path in paths)
-    if not total:
+    files = [file for path in paths for file in _files(path)]
+    if not files:
         raise NotFound(say("cli.feed.nothing", node.settings.language, path=", ".join(map(str, paths))))
     desk = _Desk(node)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, disable=not show_progress) as bar:
-        task = bar.add_task(say("cli.feed.reading", node.settings.language), total=total)
-        for path in paths:
-            for name, raw in _messages(path):
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not show_progress) as bar:
+        task = bar.add_task(say("cli.feed.reading", node.settings.language), total=sum(f.stat().st_size for f in files))
+        done = 0
+        for file in files:
+            for name, raw, position in _messages(file):
                 desk.add(name, raw, named)
-                bar.advance(task)
+                bar.update(task, completed=done + position)
+            done += file.stat().st_size
         desk.finish()
     return desk.tally()
 
@@ -102,26 +111,27 @@ def _registered(node: Node, sender_id: str) -> Sender:
     return known[sender_id]
 
 
-def _count(path: Path) -> int:
+def _files(path: Path) -> list[Path]:
+    """The files to read under a path, in order; notes that accompany data are left out."""
     if path.is_dir():
-        return sum(1 for file in path.rglob("*") if file.is_file())
-    return 1 if path.exists() else 0
+        return sorted(file for file in path.rglob("*") if file.is_file() and not _is_a_note(file))
+    return [path] if path.is_file() else []
 
 
-def _messages(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Every message under a path, one at a time: archives are read as they unfold."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                yield from _messages(file)
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    yield member.name, content.read()
-    else:
-        yield path.name, path.read_bytes()
+def _is_a_note(file: Path) -> bool:
+    return file.name.startswith(".") or file.suffix.lower() == ".md"
+
+
+def _messages(file: Path) -> Iterator[tuple[str, bytes, int]]:
+    """Every message of a file: its name, its bytes, and how far into the file we are; archives as they unfold."""
+    if not tarfile.is_tarfile(file):
+        yield file.name, file.read_bytes(), file.stat().st_size
+        return
+    with file.open("rb") as packed, tarfile.open(fileobj=packed) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None and not _is_a_note(Path(member.name)):
+                yield member.name, content.read(), packed.tell()
 
 
 class _Desk:

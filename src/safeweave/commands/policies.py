@@ -9,6 +9,7 @@ from safeweave.coverage import commands
 from safeweave.errors import Malformed
 from safeweave.node import open_node
 from safeweave.settings import Settings
+from safeweave.words import say
 
 
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
@@ -31,7 +32,13 @@ def show(settings: Settings, asked: argparse.Namespace) -> int:
     """One policy with its insured persons and changes."""
     node = open_node(settings)
     return commands.policies_show(
-        node.database, asked.number, settings.language, sys.stdout, now=node.clock(), as_json=asked.json
+        node.database,
+        asked.number,
+        settings.language,
+        sys.stdout,
+        now=node.clock(),
+        as_json=asked.json,
+        unmasked=asked.unmasked,
     )
 
 
@@ -58,8 +65,19 @@ def renew(settings: Settings, asked: argparse.Namespace) -> int:
 def lapse(settings: Settings, asked: argparse.Namespace) -> int:
     """End the cover from a day on."""
     node = open_node(settings)
+    days = {name: _day(text, name) for name in ("on", "due_on", "demanded_on") if (text := getattr(asked, name))}
+    if not days:
+        raise Malformed(say("cli.policies.lapse.no_day", settings.language), field="--on")
     return commands.policies_lapse(
-        node.database, asked.number, settings.language, sys.stdout, from_day=_day(asked.on, "on"), now=node.clock()
+        node.database,
+        asked.number,
+        settings.language,
+        sys.stdout,
+        now=node.clock(),
+        from_day=days.get("on"),
+        due_on=days.get("due_on"),
+        demanded_on=days.get("demanded_on"),
+        reason=asked.reason or "",
     )
 
 

@@ -49,7 +49,15 @@ def policies_import(
     as_json: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Import files one after the other and print what became of each; 0 if nothing was refused, else 1."""
+    """Import files one after the other and print what became of each; 0 if nothing was refused, else 1.
+
+    On a terminal the rows checked so far are shown meanwhile, unless `progress` is told them.
+    """
+    if progress is None and out.isatty() and not as_json:
+
+        def progress(done: int) -> None:
+            print(say("coverage.import.progress", language, done=done), end="\r", file=out, flush=True)
+
     reports = []
     for path in paths:
         report = import_file(

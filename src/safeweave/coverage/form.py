@@ -9,6 +9,7 @@ import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from safeweave.errors import Malformed
@@ -115,12 +116,22 @@ def day(value: object) -> date:
     """A day, as a TOML local date or a text "YYYY-MM-DD"."""
     if type(value) is date:
         return value
-    if type(value) is str and _DAY.fullmatch(value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            raise Fault(f'"{value}" is no day of the calendar; write a real day, such as "2025-02-28"') from None
-    _refuse(value, 'a day, such as 2025-02-28 (in JSON "2025-02-28")')
+    if type(value) is str:
+        return _day_in(value)
+    _refuse(value, _A_DAY)
+
+
+_A_DAY = 'a day, such as 2025-02-28 (in JSON "2025-02-28")'
+
+
+@lru_cache(maxsize=32_768)  # a few thousand days stand in millions of claims
+def _day_in(text: str) -> date:
+    if not _DAY.fullmatch(text):
+        _refuse(text, _A_DAY)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Fault(f'"{text}" is no day of the calendar; write a real day, such as "2025-02-28"') from None
 
 
 def one_of(*words: str) -> Reader[Any]:

@@ -195,10 +195,8 @@ class Checker:
         changes = [self._change(each, f"changes[{i}]", len(text.insureds)) for i, each in enumerate(text.changes)]
         if not text.changes:
             self._needed("", "changes[0].first_day", "起保日期", "the first day of the policy year")
-        days = [change.first_day for change, _ in filter(None, changes)]
-        insureds = [
-            self._insured(each, f"insureds[{i}]", max(days, default=None)) for i, each in enumerate(text.insureds)
-        ]
+        latest = max((change.first_day for change, _ in filter(None, changes)), default=None)
+        insureds = [self._insured(each, f"insureds[{i}]", latest) for i, each in enumerate(text.insureds)]
         if self.faults:
             return None
         return PolicyTold(

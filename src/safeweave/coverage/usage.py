@@ -79,7 +79,11 @@ def tidied(usage: Usage) -> Usage:
 def _combined(usage: Usage, addition: Usage, sign: int) -> Usage:
     scopes = dict(usage.scopes)
     for scope, added in addition.scopes.items():
-        before = scopes.get(scope, NOTHING_USED)
+        before = scopes.get(scope)
+        if before is None and sign > 0:
+            scopes[scope] = added
+            continue
+        before = before or NOTHING_USED
         scopes[scope] = Used(
             _summed(before.deductible, added.deductible, sign),
             _summed(before.limit, added.limit, sign),
@@ -99,15 +103,20 @@ def _summed(before: dict[str, N], added: dict[str, N], sign: int) -> dict[str, N
 
 
 def _tidy(scopes: Mapping[str, Used]) -> dict[str, Used]:
-    return {scope: used for scope in sorted(scopes) if (used := _without_zeros(scopes[scope])) != NOTHING_USED}
+    tidy = {}
+    for scope in sorted(scopes):
+        used = _without_zeros(scopes[scope])
+        if used.deductible or used.limit or used.days or used.count:
+            tidy[scope] = used
+    return tidy
 
 
 def _without_zeros(used: Used) -> Used:
     if (
-        all(used.deductible.values())
-        and all(used.limit.values())
-        and all(used.days.values())
-        and all(used.count.values())
+        0 not in used.deductible.values()
+        and 0 not in used.limit.values()
+        and 0 not in used.days.values()
+        and 0 not in used.count.values()
     ):
         return used
     return Used(*({id: n for id, n in getattr(used, table).items() if n} for table in TABLES))

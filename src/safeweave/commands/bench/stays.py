@@ -1,4 +1,4 @@
-"""The invented stays that the bench measures with: one insured person and one ten-line bill each, as hospitals send them.
+"""The invented stays that the bench measures with, as hospitals send them: one insured person, one ten-line bill each.
 
 Nothing here is random: stay number n is the same in every run of a day.
 """
@@ -130,7 +130,8 @@ class Stays:
             "name": _name(number), "documents": [{"kind": "resident_id", "number": _document(number)}],
             "phone": f"139{number:08d}", "email": f"insured{number}@example.com",
         }  # fmt: skip
-        payee = {"role": "insured", "name": _name(number), "account": f"62220200{number:011d}", "bank_code": "102332000018"}
+        account = f"62220200{number:011d}"
+        payee = {"role": "insured", "name": _name(number), "account": account, "bank_code": "102332000018"}
         first, last = self.today - timedelta(days=250), self.today + timedelta(days=100)
         return {
             "number": f"BENCH-{number:06d}", "product": PRODUCT, "bank": BANK,
@@ -141,8 +142,9 @@ class Stays:
     def _hl7(self, number: int, trigger: str, sequence: int) -> bytes:
         ended = trigger == "A03"
         at = self._discharged_at() if ended else self._admitted_at()
-        visit = ["PV1", "1", "I", f"W05^301^02^{HOSPITAL}", *[""] * 15, f"{self._visit(number)}^^^{HOSPITAL}^VN", *[""] * 16]
-        visit += ["1" if ended else "", *[""] * 7, _hl7_time(self._admitted_at()), _hl7_time(at) if ended else ""]
+        visit = ["PV1", "1", "I", f"W05^301^02^{HOSPITAL}", *[""] * 15, f"{self._visit(number)}^^^{HOSPITAL}^VN"]
+        visit += [*[""] * 16, "1" if ended else "", *[""] * 7, _hl7_time(self._admitted_at())]
+        visit += [_hl7_time(at)] if ended else []
         segments = (
             rf"MSH|^~\&|HIS|{HOSPITAL}|CLAIMS|INS01|{_hl7_time(at)}||ADT^{trigger}^ADT_{trigger}|{trigger}-{number}|P|2.5.1"
             f"|{sequence}||AL|NE|CHN|UNICODE UTF-8",
@@ -185,9 +187,10 @@ class Stays:
         }  # fmt: skip
 
     def _bundle(self, number: int, letter: str, resources: list[dict[str, Any]]) -> bytes:
+        name = f"{letter}{self.today:%Y%m%d}-{number:06d}"
         return _encode({
             "resourceType": "Bundle", "type": "collection",
-            "identifier": {"system": "https://his.example/message", "value": f"{letter}{self.today:%Y%m%d}-{number:06d}"},
+            "identifier": {"system": "https://his.example/message", "value": name},
             "timestamp": (self._discharged_at() + timedelta(minutes=16)).isoformat(),
             "entry": [{"resource": resource} for resource in resources],
         })  # fmt: skip
