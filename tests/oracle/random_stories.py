@@ -439,6 +439,11 @@ class Maker:
         self.claims = []
         for number in range(self.one([2, 2, 3, 4, 5] if self.calm else [1, 1, 2, 2, 3])):
             self.claims.append(self.make_claim(f"c{number + 1}"))
+        if self.chance(0.04):
+            came_of_age = date.fromisoformat(self.one(self.claims)["claimed_on"]) + timedelta(
+                days=self.one([0, 0, 1, -1])
+            )
+            self.policy["birth"] = f"{came_of_age.year - 18}{came_of_age.isoformat()[4:]}".replace("02-29", "02-28")
         if self.chance(0.3):
             story["usage"] = self.make_usage()
         if self.chance(0.35):
@@ -537,7 +542,7 @@ class Maker:
     def hospital(self):
         return {
             "id": self.one(HOSPITALS),
-            "level": 3 if self.calm and self.chance(0.9) else self.one([1, 2, 2, 3, 3, 3]),
+            "level": 3 if self.calm and self.chance(0.9) else self.one([0, 1, 2, 2, 3, 3, 3]),
             "public": self.chance(0.98 if self.calm else 0.8),
             **({"region": self.one(["330200", "310000"])} if self.chance(0.85) else {}),
         }
@@ -736,6 +741,8 @@ class Maker:
                 line["on"] = self.day_in_stay()
         elif chance(0.2):
             line["on"] = self.near(date.fromisoformat(bill["on"])).isoformat()
+        elif chance(0.04):
+            line["on"] = self.near(*[period.get("since", period["first_day"]) for period in self.periods]).isoformat()
         return line
 
     def day_in_stay(self):
@@ -815,7 +822,9 @@ class Maker:
         if self.policy["enrolled"] and chance(0.7):
             bill["social"] = "settled"
             if chance(0.85):
-                paid = one([sum(within.values()), self.rng.randint(0, sum(within.values()))])
+                paid = one(
+                    [sum(within.values()), self.rng.randint(0, sum(within.values())), min(1, sum(within.values()))]
+                )
             fund = paid if chance(0.6) else self.rng.randint(0, paid)
             account = self.rng.randint(0, total - paid) if chance(0.4) else 0
             bill |= {
@@ -1010,6 +1019,10 @@ class Maker:
             line["split"]["own"] = yuan(reference.fen(line["split"]["own"]) + 1)
             if self.chance(0.5):
                 line["split"]["within"] = yuan(reference.fen(line["split"]["within"]) - 1)
+            if self.chance(0.5):
+                moved = reference.fen(line["split"]["first"]) + 1
+                line["split"]["first"] = "-0.01"
+                line["split"]["over"] = yuan(reference.fen(line["split"]["over"]) + moved)
         elif fault == 7:
             line.pop("split", None)
         elif fault == 8:

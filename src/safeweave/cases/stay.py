@@ -124,8 +124,10 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
             now["hospital"] = event.hospital
         match event:
             case AdmissionReported():
-                if "discharged_at" in now and event.admitted_at == now.get("admitted_at"):
-                    del now["discharged_at"]  # in progress again: the discharge was cancelled (FHIR)
+                if event.admitted_at == now.get("admitted_at") and event.occurred_at > event.admitted_at:
+                    # In progress again after it was finished: the discharge was cancelled (FHIR).
+                    now.pop("discharged_at", None)
+                    now.pop("disposition", None)
                 now |= {"kind": "inpatient", "admitted_at": event.admitted_at, "cancelled": False}
                 now["emergency"] = event.emergency or now.get("emergency", False)
                 now["accident_on"] = event.accident_on or now.get("accident_on")

@@ -290,7 +290,7 @@ def original(tx: Transaction, number: int) -> tuple[str, bytes]:
     """The sender and the bytes of a kept message; NotFound if there is none."""
     row = tx.row("select sender, original from inbound_message where id = ?", (number,))
     if row is None:
-        raise NotFound(f"there is no message {number}; `safeweave inbox` lists those that wait for repair")
+        raise NotFound(f"there is no message {number}; `safeweave inbox list` shows those that wait for repair")
     return row[0], zlib.decompress(row[1])
 
 

@@ -164,49 +164,24 @@ def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, P
     asked = sorted(set(ids))
     if not asked:
         return {}
-    heads = _in_parts(
-        tx,
-        "select a.id, p.id, p.birth, p.sex, p.died_on, p.language, p.phone, p.email, p.wechat "
-        "from person a join person p on p.id = coalesce(a.merged_into, a.id) where a.id in ({marks})",
-        asked,
-    )
-    current = sorted({head[1] for head in heads})
-    names: dict[PersonId, list[Name]] = {}
-    documents: dict[PersonId, list[Held]] = {}
-    links: dict[PersonId, list[Guardianship]] = {}
-    former: dict[PersonId, list[PersonId]] = {}
-    for person, name, last_day in _in_parts(
-        tx,
-        "select person, name, last_day from person_name where person in ({marks}) "
-        "order by last_day is null, last_day, name",
-        current,
-    ):
-        names.setdefault(person, []).append(Name(name, _day_of(last_day)))
-    for person, kind, number, country, last_day in _in_parts(
-        tx,
-        "select person, kind, number, country, last_day from person_document where person in ({marks}) "
-        "order by added_at, lookup",
-        current,
-    ):
-        documents.setdefault(person, []).append(Held(kind, number, country, _day_of(last_day)))
-    for ward, guardian, proof, first_day, last_day in _in_parts(
-        tx,
-        "select ward, guardian, proof, first_day, last_day from person_guardian where ward in ({marks}) "
-        "order by first_day, guardian",
-        current,
-    ):
-        links.setdefault(ward, []).append(
-            Guardianship(ward, guardian, proof, date.fromisoformat(first_day), _day_of(last_day))
-        )
-    for person, survivor in _in_parts(
-        tx, "select id, merged_into from person where merged_into in ({marks}) order by id", current
-    ):
-        former.setdefault(survivor, []).append(person)
+    told: dict[str, dict[PersonId, list[Row]]] = {
+        kind: {} for kind in ("head", "name", "document", "guardian", "former")
+    }
+    for kind, person, *rest in _in_parts(tx, _PERSON, asked):
+        told[kind].setdefault(person, []).append(tuple(rest))
+
+    def of(kind: str, person: PersonId, *order: int) -> list[Row]:
+        rows = dict.fromkeys(told[kind].get(person, ()))
+        return sorted(rows, key=lambda row: [(row[at] is None, row[at] or "") for at in order])
+
     return {
         alias: Person(
             person,
-            tuple(names.get(person, ())),
-            tuple(documents.get(person, ())),
+            tuple(Name(name, _day_of(last_day)) for name, last_day, *_ in of("name", person, 1, 0)),
+            tuple(
+                Held(kind, number, country, _day_of(last_day))
+                for kind, number, country, last_day, *_ in of("document", person, 4, 5)
+            ),
             _day_of(birth),
             sex,
             _day_of(died_on),
@@ -214,11 +189,33 @@ def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, P
             phone,
             email,
             wechat,
-            tuple(former.get(person, ())),
-            tuple(links.get(person, ())),
+            tuple(PersonId(row[0]) for row in of("former", person, 0)),
+            tuple(
+                Guardianship(person, guardian, proof, date.fromisoformat(first_day), _day_of(last_day))
+                for guardian, proof, first_day, last_day, *_ in of("guardian", person, 2, 0)
+            ),
         )
-        for alias, person, birth, sex, died_on, language, phone, email, wechat in heads
+        for alias, ((person, birth, sex, died_on, language, phone, email, wechat),) in told["head"].items()
     }
+
+
+_PERSON = """
+with asked as (select id, coalesce(merged_into, id) as person from person where id in ({marks}))
+select 'head', a.id, p.id, p.birth, p.sex, p.died_on, p.language, p.phone, p.email, p.wechat
+  from asked a join person p on p.id = a.person
+union all
+select 'name', person, name, last_day, null, null, null, null, null, null
+  from person_name where person in (select person from asked)
+union all
+select 'document', person, kind, number, country, last_day, added_at, lookup, null, null
+  from person_document where person in (select person from asked)
+union all
+select 'guardian', ward, guardian, proof, first_day, last_day, null, null, null, null
+  from person_guardian where ward in (select person from asked)
+union all
+select 'former', merged_into, id, null, null, null, null, null, null, null
+  from person where merged_into in (select person from asked)
+"""
 
 
 def guarded(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from safeweave import cases, coverage, payments, people
+from safeweave import cases, payments, people
 from safeweave.cases import Case
 from safeweave.clock import shanghai_day
 from safeweave.database import Transaction
@@ -245,7 +245,7 @@ def _subject(event: Event) -> str:
 def _accounts(events: Iterable[Event], tx: Transaction) -> dict[str, str]:
     """The last four digits of the account each determination or payout pays into, as far as known."""
     made = [event for event in events if isinstance(event, DeterminationMade) and event.decision == "pay"]
-    known = coverage.payees(tx, [(event.policy, event.person, event.payee) for event in made])
+    known = cases.payees(tx, [(event.policy, event.person, event.payee) for event in made])
     found: dict[str, str] = {
         event.determination: payee.account[-4:]
         for event in made

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from safeweave import cases, coverage
+from safeweave import cases
 from safeweave.adjudication import store as determinations
 from safeweave.adjudication.store import MACHINE, Decided
 from safeweave.cases.clocks import due_day
@@ -63,11 +63,11 @@ def write_letters(
 ) -> None:
     """Keep the letter of each determination, in the language of the person it is about."""
     found = determinations.by_id(tx, [event.determination for event in made])
-    payees = coverage.payees(tx, [(event.policy, event.person, event.payee) for event in made])
+    payees = cases.payees(tx, [(event.policy, event.person, event.payee) for event in made])
     files = cases.cases_by_id(tx, [event.case for event in made])
     today = shanghai_day(now)
     hospitals = cases.hospitals(tx, {file.stay.hospital for file in files.values()}, today)
-    numbers = coverage.policies_of(tx, list({event.person for event in made}))
+    numbers = cases.insured_policies(tx, {event.person for event in made}, now)
     number_of = {policy.policy: policy.number for each in numbers.values() for policy in each}
     rows = []
     for event in made:

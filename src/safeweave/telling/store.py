@@ -72,19 +72,23 @@ def _message(row: Row) -> Message:
 def add_messages(tx: Transaction, messages: Sequence[Message]) -> list[Message]:
     """Those of the messages that were not told before, now written."""
     by_id = {message.id: message for message in messages}
-    for start in range(0, len(messages), 5000):
-        part = [message.id for message in messages[start : start + 5000]]
-        for (known,) in tx.rows(f"select id from message where id in ({marks(part)})", part):
-            by_id.pop(known, None)
-    tx.run_many(
-        f"insert into message ({_MESSAGE}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (m.id, m.change, m.channel, m.person, m.case, m.occasion, m.language, m.to, m.subject, m.text, m.amount,
-             at_text(m.told_at))
-            for m in by_id.values()
-        ],
-    )  # fmt: skip
-    return list(by_id.values())
+    rows = [
+        (m.id, m.change, m.channel, m.person, m.case, m.occasion, m.language, m.to, m.subject, m.text, m.amount,
+         at_text(m.told_at))
+        for m in by_id.values()
+    ]  # fmt: skip
+    new: set[MessageId] = set()
+    for start in range(0, len(rows), 2000):
+        part = rows[start : start + 2000]
+        new.update(
+            row[0]
+            for row in tx.rows(
+                f"insert into message ({_MESSAGE}) values {', '.join([f'({marks(part[0])})'] * len(part))}"
+                " on conflict (id) do nothing returning id",
+                [value for row in part for value in row],
+            )
+        )
+    return [message for message in by_id.values() if message.id in new]
 
 
 def waiting_messages(tx: Transaction, ids: Sequence[MessageId]) -> dict[MessageId, Message]:

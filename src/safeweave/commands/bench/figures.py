@@ -76,11 +76,11 @@ class Figure(Fact):
 class Counts(NamedTuple):
     """How much is measured."""
 
-    rounds: int = 30  # of CALLS decisions each, and as many of the baseline after each
-    idle_claims: int = 120
-    bulk_runs: int = 3
+    rounds: int = 50  # of CALLS decisions each, and as many of the baseline after each
+    idle_claims: int = 200
+    bulk_runs: int = 5
     bulk_claims: int = 2_000
-    letters: int = 40
+    letters: int = 100
 
 
 QUICK = Counts(rounds=10, idle_claims=40, bulk_runs=3, bulk_claims=500, letters=10)

@@ -1,0 +1,82 @@
+"""What comes in one batch is heard as if it had come one by one: events are read back before they are written."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from safeweave import outbox
+from safeweave.commands.bench import figures
+from safeweave.commands.bench.figures import Bench, Counts
+from safeweave.database import Database
+from safeweave.events import LeaveBegan, LeaveEnded, MessageNoted
+from safeweave.outbox import Logged
+
+NOON = datetime(2026, 3, 6, 4, 0, tzinfo=UTC)
+LEFT = LeaveBegan(occurred_at=NOON, sender="first", visit="ZY1")
+BACK = LeaveEnded(occurred_at=NOON + timedelta(hours=2), sender="first", visit="ZY1")
+NOTED = MessageNoted(occurred_at=NOON, sender="first", what="a paper without a visit")
+
+
+@pytest.fixture
+def database(tmp_path):
+    return Database(tmp_path / "node.db")
+
+
+def told(database, *events):
+    with database.transaction() as tx:
+        outbox.append(tx, events, NOON)
+
+
+def test_events_are_read_back_before_they_are_written_after_those_of_earlier_transactions(database):
+    told(database, LEFT)
+    with database.transaction() as tx:
+        outbox.append(tx, [BACK], NOON, read_back=True)
+        assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": [Logged(1, LEFT, NOON), Logged(2, BACK, NOON)]}
+    with database.reading() as tx:
+        assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": [Logged(1, LEFT, NOON), Logged(2, BACK, NOON)]}
+
+
+def test_a_paper_without_a_visit_is_placed_whether_it_came_just_now_or_earlier(database):
+    told(database, NOTED)
+    with database.transaction() as tx:
+        outbox.append(tx, [LEFT, NOTED], NOON, read_back=True)
+        outbox.move(tx, [1, 3], "first/ZY1")
+        placed = {"first/ZY1": [Logged(1, NOTED, NOON), Logged(2, LEFT, NOON), Logged(3, NOTED, NOON)], "first/": []}
+        assert outbox.of_subjects(tx, ["first/ZY1", "first/"]) == placed
+    with database.reading() as tx:
+        assert outbox.of_subjects(tx, ["first/ZY1", "first/"]) == placed
+
+
+def test_what_a_failed_transaction_told_is_not_remembered(database):
+    def told_and_failed():
+        with database.transaction() as tx:
+            outbox.append(tx, [LEFT], NOON, read_back=True)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        told_and_failed()
+    with database.transaction() as tx:
+        assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": []}
+        assert outbox.append(tx, [BACK], NOON) == [(1, BACK)]
+
+
+def test_a_batch_ends_where_its_messages_one_by_one_end(tmp_path):
+    ends = []
+    for name, size in (("one by one", 1), ("at once", 9)):
+        with Bench(tmp_path, Counts()).node(name, 3) as (node, given):
+            messages = [
+                message(number)
+                for message in (given.bill, given.admission, given.discharge) for number in range(3)
+            ]  # fmt: skip
+            for start in range(0, len(messages), size):
+                figures.take(node, messages[start : start + size])
+            with node.database.reading() as tx:
+                ends.append([
+                    tx.rows("select subject, kind, payload from event where kind in ('AdmissionReported', 'BillIssued',"
+                            " 'PatientDischarged', 'SettlementReported') order by subject, id"),
+                    tx.rows("select visit, stage from claim_case order by visit"),
+                    tx.rows("select amount_fen, state, account, purpose <> '' from payout order by account"),
+                    tx.rows("select account, sum(fen) from journal_entry group by account order by account"),
+                ])  # fmt: skip
+    assert ends[0] == ends[1]
+    assert [amount for amount, *_ in ends[0][2]] == [257367] * 3
