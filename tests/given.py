@@ -202,8 +202,8 @@ class Time:
     def __call__(self) -> datetime:
         return self.at
 
-    def pass_(self, *, days: float = 0, seconds: float = 0) -> None:
-        self.at += timedelta(days=days, seconds=seconds)
+    def pass_(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
 
 
 @dataclass
@@ -222,6 +222,7 @@ class House:
     def hears(self, *events: HospitalEvent, sender: Sender = SENDER, apart: bool = True) -> None:
         """Each event comes in a message of its own (`apart`) and everything that follows is done."""
         for group in [[event] for event in events] if apart else [list(events)]:
+            self.time.pass_(1)
             self.message(*group, sender=sender)
         self.works()
 
@@ -250,7 +251,7 @@ class House:
 
     def waits(self, *, days: float = 0, seconds: float = 0) -> None:
         """Let time pass, and do what has become due."""
-        self.time.pass_(days=days, seconds=seconds)
+        self.time.at += timedelta(days=days, seconds=seconds)
         self.node.read_notices()
         self.works()
 
@@ -271,7 +272,7 @@ class House:
         row = {
             "number": number,
             "product": product,
-            "bank": "sandbox",
+            "bank": "main",
             "insureds": [
                 {
                     "person": {"name": name, "documents": [{"kind": "resident_id", "number": document}]},

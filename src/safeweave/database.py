@@ -42,6 +42,7 @@ class Transaction:
         self._connection = connection
         self._database = database
         self.memo: dict[Any, Any] = {}  # what stores have read or written in this transaction, by id
+        self.committed: list[Callable[[], None]] = []  # what may be remembered outside of it once it has committed
         self._queued: dict[str, dict[object, Sequence[object]]] = {}
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
@@ -125,10 +126,13 @@ class Database:
                 transaction = Transaction(connection, self)
                 yield transaction
                 transaction.flush()
+                connection.execute("commit")
             except BaseException:
-                connection.execute("rollback")
+                if connection.in_transaction:
+                    connection.execute("rollback")
                 raise
-            connection.execute("commit")
+        for remember in transaction.committed:
+            remember()
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:

@@ -246,7 +246,7 @@ class DeterminationMade(Event, frozen=True):
     payee: str  # insured, guardian, estate, beneficiary
     supersedes: DeterminationId | None = None
     adjustment: Fen | None = None  # what moves when it supersedes another
-    bank: str = "sandbox"  # which adapter pays: see payments.bank
+    bank: str = "main"  # which adapter pays: see payments.bank
     again: bool = False  # whether it takes the place of an earlier determination, paid or waiting for a person
 
 

@@ -129,6 +129,12 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("senders list", "hospitals:list_senders", (JSON,)),
     Command("payouts", "money:payouts", (JSON,)),
+    Command("recoveries list", "money:recoveries", (JSON,)),
+    Command(
+        "recoveries receive",
+        "money:receive_recovery",
+        (option("recovery"), option("--yuan", required=True), option("--reference", required=True)),
+    ),
     Command("pay-again", "money:pay_again", (option("payout"),)),
     Command("journal", "money:journal", (JSON,)),
     Command("reconcile", "money:reconcile", (JSON,)),

@@ -67,9 +67,18 @@ def share(total: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     if total == 0 or whole == 0:
         return [0] * len(weights)
+    return completed([total * weight for weight in weights], whole, total)
+
+
+def completed(numerators: Sequence[int], denominator: int, total: int) -> list[int]:
+    """The floors of numerators / denominator, made to add up to `total`: the fen they lack go one each to the
+    largest fractional parts, ties to the earlier.
+
+    Needs a total of at least the sum of the floors, and of at most that plus the number of numerators.
+    """
     parts, remainders = [], []
-    for weight in weights:
-        part, remainder = divmod(total * weight, whole)
+    for numerator in numerators:
+        part, remainder = divmod(numerator, denominator)
         parts.append(part)
         remainders.append(remainder)
     missing = total - sum(parts)

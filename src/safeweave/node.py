@@ -20,7 +20,9 @@ from safeweave.flow import flow
 from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
+from safeweave.payments.banks.files import FileBank
 from safeweave.payments.banks.sandbox import SandboxBank
+from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
@@ -79,7 +81,11 @@ def open_node(settings: Settings, now: Clock = clock.now) -> Node:
     adjudicator = Adjudicator(product_files(settings.products), overlays)
     banks: dict[str, Bank] = {"book": BookBank(database)}
     if settings.bank_url:
-        banks["sandbox"] = SandboxBank(settings.bank_url)
+        banks["main"] = SandboxBank(settings.bank_url)
+    elif settings.bank_folder:
+        debtor = Debtor(settings.company, settings.bank_account, settings.bank_code)
+        outbox, inbox = settings.bank_folder / "outbox", settings.bank_folder / "inbox"
+        banks["main"] = FileBank("main", database, outbox, inbox, debtor, now)
     desk = BankDesk(banks, cases.payees)
     post = Post.from_settings(settings)
     follows = flow(adjudicator, desk, post)

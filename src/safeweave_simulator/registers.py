@@ -45,7 +45,7 @@ def policy_row(person: Person, policy: Policy) -> dict[str, Any]:
     return {
         "number": policy.number,
         "product": policy.product,
-        "bank": "sandbox",
+        "bank": "main",
         "insureds": [insured],
         "changes": [
             {

@@ -163,7 +163,7 @@ def test_changes_of_one_person_leave_the_others_alone():
         "P-1",
         "x",
         None,
-        "sandbox",
+        "main",
         (Insured("person_a", True), Insured("person_b", True)),
         (Y2026, Change("cancellation", day("2026-04-01"), person="person_b")),
     )
@@ -187,7 +187,7 @@ def test_changes_of_one_person_leave_the_others_alone():
     ],
 )
 def test_how_a_policy_stands_on_a_day(changes, on, status):
-    policy = Policy("policy_1", "P-1", "x", None, "sandbox", (Insured("person_a", True),), tuple(changes))
+    policy = Policy("policy_1", "P-1", "x", None, "main", (Insured("person_a", True),), tuple(changes))
     assert policy.status_on(day(on)) == status
 
 

@@ -280,11 +280,11 @@ def test_a_passport_whose_country_is_told_later_stays_one_person(database, tmp_p
 
 def test_another_product_or_bank_under_the_same_number_is_refused(database, tmp_path):
     columns = f"{COLUMNS},bank"
-    imported(database, csv_file(tmp_path, f"{ROW},sandbox", columns=columns))
+    imported(database, csv_file(tmp_path, f"{ROW},main", columns=columns))
     other = csv_file(tmp_path, f"{ROW.replace('hospital-expense-2020', 'million-medical-2025')},other", columns=columns)
     report = imported(database, other)
     assert "product: the policy is on record with product hospital-expense-2020" in faults(report)[0]
-    assert "bank: the policy is on record with bank sandbox" in faults(report)[1]
+    assert "bank: the policy is on record with bank main" in faults(report)[1]
 
 
 def test_a_group_policy_insures_a_roster_of_persons_held_by_a_firm(database, tmp_path):

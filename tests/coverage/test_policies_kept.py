@@ -34,7 +34,7 @@ def test_a_policy_is_read_as_the_adjudicator_needs_it(tx):
     assert (policy.number, policy.product, policy.bank, policy.person) == (
         "P-1",
         "hospital-expense-2020",
-        "sandbox",
+        "main",
         person,
     )
     assert policy.cover == Cover(

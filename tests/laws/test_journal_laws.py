@@ -221,7 +221,7 @@ def test_a_payout_never_leaves_twice_and_the_books_agree_with_the_bank_whatever_
     for kind, share, seed, times in faults:
         server.fails(kind, share_bp=share, seed=seed, times=times, ms=0 if kind.startswith("silent") else 3_600_000)
     client = SandboxBank(server.url, seconds=5)
-    node: House = house(folder / "node.sqlite", {"sandbox": ForgetfulBank(client, lost)}, time=server.time)
+    node: House = house(folder / "node.sqlite", {"main": ForgetfulBank(client, lost)}, time=server.time)
 
     node.told(*(determination(str(no), payable=Fen(amount)) for no, amount in enumerate(amounts)))
     for _ in range(30):

@@ -535,7 +535,7 @@ class Maker:
                 waits += [block["general_days"], block["general_days"] + block.get("doubt_days", 0)]
                 waits += [special["days"] for special in block.get("special", [])]
             covers = [b["cover_days"] for b in self.product.get("cover", []) if "cover_days" in b]
-            day = one_of(self.rng, [since, first]) + timedelta(days=self.one(waits + covers) + self.one([-1, 0, 1]))
+            day = self.one([since, first]) + timedelta(days=self.one(waits + covers) + self.one([-1, 0, 1]))
             return day if first <= day <= last else max(first, min(last, day))
         return self.near(first, last)
 
@@ -595,7 +595,7 @@ class Maker:
         claim["claimed_on"] = (last + timedelta(days=one([0, 0, 1, 20, 100]))).isoformat()
         if kind == "diagnosis":
             claim["claimed_on"] = (day + timedelta(days=one([0, 2, 3, 13, 14, 15, 60]))).isoformat()
-            self.maybe(claim, "died_on", 0.15, lambda: (day + timedelta(days=one([0, 2, 3, 13, 14, 20]))).isoformat())
+            self.maybe(claim, "died_on", 0.25, lambda: (day + timedelta(days=one([0, 2, 3, 13, 14, 20]))).isoformat())
         elif kind != "death":
             self.maybe(claim, "died_on", 0.04, lambda: last.isoformat())
         if chance(0.95 if accidental else 0.2):
@@ -737,7 +737,7 @@ class Maker:
         self.maybe(line, "ward", 0.15, lambda: one(["ordinary", "icu", "vip", "international"]))
         if bill["kind"] == "inpatient":
             ends_in_year = any(p["first_day"] <= self.admitted <= p["last_day"] < self.discharged for p in self.periods)
-            if ends_in_year or chance(0.3):
+            if chance(0.97 if ends_in_year else 0.3):
                 line["on"] = self.day_in_stay()
         elif chance(0.2):
             line["on"] = self.near(date.fromisoformat(bill["on"])).isoformat()
@@ -1000,7 +1000,7 @@ class Maker:
     def spoil_line(self, claim):
         bill = self.one([bill for bill in claim["bill"] if bill["line"]])
         line = self.one(bill["line"])
-        fault = self.rng.randrange(13)
+        fault = self.one([*range(13), 3, 6])
         if fault == 0:
             line["category"] = self.one(["00", "15", "1", "A1"])
         elif fault == 1:
@@ -1045,10 +1045,6 @@ class Maker:
             }
             bill["line"].append(claim_refund)
             bill["total"] = yuan(reference.fen(bill["total"]) + reference.fen(claim_refund["amount"]))
-
-
-def one_of(rng, options):
-    return rng.choice(options)
 
 
 def claim_day_text(claim):
@@ -1124,6 +1120,9 @@ def main():
         if chosen.write:
             product = {**products["p"], "product": f"p{seed}"}
             story["product"] = product["product"]
+            for overlay in story.get("overlay", []):
+                if "products" in overlay:
+                    overlay["products"] = [product["product"] if name == "p" else name for name in overlay["products"]]
             (chosen.write / "products").mkdir(parents=True, exist_ok=True)
             (chosen.write / "products" / f"p{seed}.toml").write_text(toml(product), encoding="utf-8")
             with (chosen.write / "claims.jsonl").open("a", encoding="utf-8") as out:

@@ -448,9 +448,9 @@ class Claim:
                     codes.add("negative_amount")
                 if bill.total != sum(four):
                     codes.add("totals_differ")
-                other_way = [bill.money(key) for key in ("fund", "other", "self_pay", "self_cost")]
-                if None not in other_way and bill.total != sum(other_way):
-                    codes.add("totals_differ")
+            other_way = [bill.money(key) for key in ("fund", "other", "self_pay", "self_cost")]
+            if None not in other_way and bill.total != sum(other_way):
+                codes.add("totals_differ")
             if not self.enrolled:
                 codes.add("enrolment_conflict")
         codes |= net(bill)

@@ -46,7 +46,7 @@ def answer(bank: FileBank, name: str, content: bytes) -> None:
 
 
 def insurer(tmp_path: Path, bank: FileBank, time: Time) -> House:
-    return house(tmp_path / "node.sqlite", {"sandbox": bank}, time=time)
+    return house(tmp_path / "node.sqlite", {"main": bank}, time=time)
 
 
 def test_a_batch_leaves_as_one_file_that_keeps_the_schema(bank: FileBank) -> None:
@@ -149,7 +149,7 @@ def test_a_payout_by_file_is_paid_when_the_statement_says_so(bank: FileBank, tmp
 def test_settlement_by_book_entry_books_at_once_and_once(tmp_path: Path, time: Time) -> None:
     database = Database(tmp_path / "node.sqlite")
     book = BookBank(database)
-    node = house(tmp_path / "node.sqlite", {"sandbox": book}, time=time)
+    node = house(tmp_path / "node.sqlite", {"main": book}, time=time)
     node.told(determination("a", "2381.85"), determination("b", "10.00"))
     assert node.states() == {"det_a/1": "paid", "det_b/1": "paid"}
     assert book.ask([payment("pay_9")], NOON) == [Outcome("unknown")]

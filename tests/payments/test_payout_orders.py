@@ -11,6 +11,7 @@ from safeweave import payments
 from safeweave.database import Database
 from safeweave.errors import Conflict, InvariantBroken, NotFound
 from safeweave.events import (
+    CaseSettled,
     Event,
     PayoutConfirmed,
     PayoutOrdered,
@@ -85,7 +86,7 @@ def test_nothing_moves_unless_the_decision_is_to_pay_more_than_nothing(database:
         determination("refuse", decision="refuse"),
         determination("same", "500.00", supersedes=DeterminationId("det_old"), adjustment=Fen(0)),
     )
-    assert told == []
+    assert told == [CaseSettled(CaseId("case_zero")), CaseSettled(CaseId("case_same"))]
     assert balances(database) == {}
 
 
@@ -96,6 +97,7 @@ def test_a_determination_that_supersedes_moves_only_the_difference(database: Dat
     assert told == [
         PayoutOrdered(payout_id(DeterminationId("det_more")), CaseId("case_more"), fen_of("100.00")),
         RecoveryOpened(CaseId("case_less"), DeterminationId("det_less"), fen_of("200.00")),
+        CaseSettled(CaseId("case_less")),
     ]
     assert balances(database) == {"claims_incurred": -10000, "claims_payable": -10000, "claims_recoverable": 20000}
 

@@ -60,7 +60,7 @@ def client(bank: RunningBank) -> Iterator[SandboxBank]:
 
 
 def insurer(bank: RunningBank, client: SandboxBank, tmp_path: Path, accounts: Accounts | None = None) -> House:
-    return house(tmp_path / "node.sqlite", {"sandbox": client}, accounts, bank.time)
+    return house(tmp_path / "node.sqlite", {"main": client}, accounts, bank.time)
 
 
 def difference(node: House, client: SandboxBank) -> int:
@@ -333,7 +333,7 @@ def test_a_bank_out_of_reach_is_called_again_and_another_one_is_not_kept_waiting
     nobody = SandboxBank("http://127.0.0.1:9", seconds=1)
     with pytest.raises(Unavailable):
         nobody.send([payment()], NOON)
-    node = house(tmp_path / "node.sqlite", {"sandbox": client, "far": nobody}, time=bank.time)
+    node = house(tmp_path / "node.sqlite", {"main": client, "far": nobody}, time=bank.time)
     node.told(determination("a"), determination("b", bank="far"), determination("c", bank="unheard_of"))
     assert node.states() == {"det_a/1": "paid", "det_b/1": "ordered", "det_c/1": "waiting"}
     node.desk.banks = {**node.desk.banks, "far": client}

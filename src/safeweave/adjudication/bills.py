@@ -5,59 +5,66 @@ answer is no.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import lru_cache
 from operator import attrgetter, sub
+
+from msgspec.structs import replace
 
 from safeweave.adjudication.history import History
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.facts import SOURCES, Bill, Hospital, Line, Source, Split
-from safeweave.money import Fen, share
+from safeweave.money import ZERO, Fen, share
 
 CATEGORIES = frozenset(f"{number:02d}" for number in range(1, 15))
 CLASSES = frozenset({"甲", "乙", "丙"})
 BED = "01"
-ICD = re.compile(r"[A-Z][0-9][0-9](?:\.[0-9]{1,3}(?:x[0-9]{3})?)?")
+_ICD = re.compile(r"[A-Z][0-9][0-9](?:\.[0-9]{1,3}(?:x[0-9]{3})?)?")
 
 _canonical = attrgetter("on", "code", "number")
 _by_no = attrgetter("no")
 
 
+@lru_cache(maxsize=65_536)  # a few thousand illnesses make nearly all claims
+def is_icd(code: str) -> bool:
+    """Whether a code has the form of an ICD code (FORMAT.md §1)."""
+    return _ICD.fullmatch(code) is not None
+
+
 class Charges:
     """All lines of the bills that count, in canonical order, as parallel lists.
 
-    `net` is what "amount" means once refunds are netted: 0 for a refund, less the refunds for its original.
+    `lines` are netted: an original is less its refunds, and a refund's amount is 0. `billed` is what the bill says.
     """
 
-    __slots__ = (
-        "bill_of",
-        "bills",
-        "categories",
-        "classes",
-        "days",
-        "lines",
-        "net",
-        "originals",
-        "others",
-        "settled",
-        "social",
-        "splits",
-        "stated",
-    )
+    __slots__ = ("bill_of", "billed", "bills", "days", "keys", "lines", "originals", "others", "settled", "social")
 
     def __init__(self) -> None:
         self.bills: list[Bill] = []
-        self.settled: list[Fen] = []  # for each bill, fund + other if 医保 settled it, else 0
+        self.settled: list[int] = []  # for each bill, fund + other if 医保 settled it, else 0
+        self.days: list[set[date | None]] = []  # for each bill, the days of its lines, refunds apart
+        self.billed: list[int] = []  # the amounts before netting
         self.lines: list[Line] = []
         self.bill_of: list[int] = []
-        self.categories: list[str] = []
-        self.classes: list[str] = []
-        self.net: list[int] = []
-        self.splits: list[Split | None] = []
-        self.days: list[int | None] = []
+        self.keys: list[str] = []  # of the bills
         self.originals: dict[int, int] = {}  # the place of a refund -> the place of its original
-        self.stated: list[int | None] = []  # what each line itself says 医保 paid
-        self.social: list[int] = []
-        self.others: dict[Source, list[int]] = {}  # in the order in which they compensate
+        self.social: list[int] = []  # what 医保 paid of each line
+        self.others: dict[Source, list[int]] = {}  # what others paid, in the order in which they compensate
+
+    def at(self, places: Sequence[int]) -> "Charges":
+        """The lines at some places, in their order, with what was paid of them; itself if that is all of them."""
+        if len(places) == len(self.lines):
+            return self
+        part = Charges()
+        part.bills, part.settled, part.days = self.bills, self.settled, self.days
+        part.billed = [self.billed[place] for place in places]
+        part.keys = [self.keys[place] for place in places]
+        part.lines = [self.lines[place] for place in places]
+        part.bill_of = [self.bill_of[place] for place in places]
+        part.social = [self.social[place] for place in places]
+        part.others = {source: [parts[place] for place in places] for source, parts in self.others.items()}
+        return part
 
 
 def distinct_bills(
@@ -153,88 +160,87 @@ def _check_settlement(bill: Bill, occurrence: Occurrence, codes: set[str]) -> No
 
 def _read_lines(bill: Bill, charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
     """Appends a bill's lines to the charges, each refund added to its original."""
-    first, total, refunds = len(charges.lines), 0, []
+    first = len(charges.lines)
     lines = sorted(bill.lines, key=_by_no)
-    for place, line in enumerate(lines, first):
-        amount, split = line.amount, line.split
-        total += amount
-        if split is not None and split.own + split.over + split.first + split.within != amount:
-            codes.add("totals_differ")
+    amounts: list[int] = [line.amount for line in lines]
+    has_refunds = is_below_zero = False
+    for line in lines:
+        amount, split, days = line.amount, line.split, line.days
+        if split is not None:
+            own, over, first_part, within = split.own, split.over, split.first, split.within
+            if own + over + first_part + within != amount:
+                codes.add("totals_differ")
+            if own < 0 or over < 0 or first_part < 0 or within < 0:
+                is_below_zero = True
+        if amount < 0 or (days is not None and days < 0):
+            is_below_zero = True
         if line.category not in CATEGORIES or line.catalogue_class not in CLASSES:
             codes.add("unknown_code")
         if line.refund_of is not None:
-            refunds.append(place)
-    if total != bill.total:
+            has_refunds = True
+    if sum(amounts) != bill.total:
         codes.add("totals_differ")
+    dated = {line.on for line in lines if line.refund_of is None}
     charges.bill_of += [len(charges.bills)] * len(lines)
     charges.bills.append(bill)
+    charges.settled.append((bill.fund or 0) + (bill.other or 0) if bill.social == "settled" else 0)
+    charges.days.append(dated)
+    charges.keys += [bill.key] * len(lines)
+    charges.billed += amounts
     charges.lines += lines
-    charges.net += [line.amount for line in lines]
-    charges.splits += [line.split for line in lines]
-    charges.days += [line.days for line in lines]
-    charges.stated += [line.social_paid for line in lines]
-    charges.categories += [line.category for line in lines]
-    charges.classes += [line.catalogue_class for line in lines]
-    charges.settled.append(Fen((bill.fund or 0) + (bill.other or 0)) if bill.social == "settled" else Fen(0))
     if bill.kind == "inpatient":
-        _check_dates(lines, occurrence, codes)
-    if refunds:
-        _net(charges, first, refunds, codes)
-    if _is_anything_below_zero(charges, first):
+        _check_dates(dated, occurrence, codes)
+    if has_refunds:
+        _net(charges, first, codes)
+        is_below_zero = any(map(_has_part_below_zero, charges.lines[first:]))
+    if is_below_zero:
         codes.add("negative_line")
 
 
-def _check_dates(lines: Sequence[Line], occurrence: Occurrence, codes: set[str]) -> None:
+def _check_dates(days: Iterable[date | None], occurrence: Occurrence, codes: set[str]) -> None:
     """Dates of an inpatient bill's lines; without a known stay there is nothing to compare them with."""
     admission, discharge = occurrence.admission, occurrence.discharge
     if not admission or not discharge:
         return
-    year = occurrence.year_holding(admission)
-    outlasts_year = year is not None and discharge > year.last_day
-    for line in lines:
-        on = line.on
+    for on in days:
         if on is None:
-            if outlasts_year and line.refund_of is None:
+            year = occurrence.year_holding(admission)
+            if year is not None and discharge > year.last_day:
                 codes.add("line_dates_missing")
-        elif not admission <= on.toordinal() <= discharge and line.refund_of is None:
+        elif not admission <= on.toordinal() <= discharge:
             codes.add("dates_unclear")
 
 
-def _net(charges: Charges, first: int, refunds: Sequence[int], codes: set[str]) -> None:
+def _net(charges: Charges, first: int, codes: set[str]) -> None:
     """Adds each refund of a bill, whose lines begin at `first`, to its original and leaves nothing of it."""
-    lines, net, splits, days, stated = charges.lines, charges.net, charges.splits, charges.days, charges.stated
+    lines, billed = charges.lines, charges.lines[first:]
     ordinary = {
-        lines[place].no: place
-        for place in range(first, len(lines))
-        if lines[place].refund_of is None and lines[place].amount >= 0
+        line.no: place for place, line in enumerate(billed, first) if line.refund_of is None and line.amount >= 0
     }
-    for place in refunds:
-        refund = lines[place]
-        original = None if refund.refund_of is None else ordinary.get(refund.refund_of)
+    for place, refund in enumerate(billed, first):
+        if refund.refund_of is None:
+            continue
+        original = ordinary.get(refund.refund_of)
         if original is None or refund.amount > 0 or (refund.split is None) != (lines[original].split is None):
             codes.add("negative_line")
         if original is not None:
             charges.originals[place] = original
-            net[original] += refund.amount
-            splits[original] = _sum_of(splits[original], refund.split)
-            days[original] = _added(days[original], refund.days)
-            stated[original] = _added(stated[original], refund.social_paid)
-        net[place], splits[place], days[place], stated[place] = 0, None, None, None
+            lines[original] = _netted(lines[original], refund)
+        lines[place] = replace(refund, amount=ZERO, split=None, days=None, social_paid=None)
 
 
-def _is_anything_below_zero(charges: Charges, first: int) -> bool:
-    """Whether netting leaves an amount, a part of a split or a number of days below 0."""
-    for place in range(first, len(charges.net)):
-        split, days = charges.splits[place], charges.days[place]
-        if charges.net[place] < 0 or (days is not None and days < 0):
-            return True
-        if split is not None and (split.own < 0 or split.over < 0 or split.first < 0 or split.within < 0):
-            return True
-    return False
+def _netted(original: Line, refund: Line) -> Line:
+    """An original with a refund added. Where the original has no figure, the refund's has no place."""
+    return replace(
+        original,
+        amount=original.amount + refund.amount,
+        split=_sum_of(original.split, refund.split),
+        days=_added(original.days, refund.days),
+        social_paid=_added(original.social_paid, refund.social_paid),
+    )
 
 
 def _added(original: int | None, refund: int | None) -> int | None:
-    """An original's figure with a refund's; where the original has none, the refund's has no place."""
     return original if original is None or refund is None else original + refund
 
 
@@ -249,21 +255,30 @@ def _sum_of(original: Split | None, refund: Split | None) -> Split | None:
     )
 
 
+def _has_part_below_zero(line: Line) -> bool:
+    """Whether an amount, a part of a split or a number of days is below 0."""
+    split, days = line.split, line.days
+    return (
+        line.amount < 0
+        or (days is not None and days < 0)
+        or (split is not None and min(split.own, split.over, split.first, split.within) < 0)
+    )
+
+
 def _fill_bed_days(charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
     """The days of the bed lines: they must fit the stay; a single line without days covers the whole of it."""
-    if BED not in charges.categories:
-        return
+    lines, bill_of, bills = charges.lines, charges.bill_of, charges.bills
     beds = [
         place
-        for place, line in enumerate(charges.lines)
-        if line.category == BED and line.refund_of is None and charges.bills[charges.bill_of[place]].kind == "inpatient"
+        for place, line in enumerate(lines)
+        if line.category == BED and line.refund_of is None and bills[bill_of[place]].kind == "inpatient"
     ]
-    given = [days for place in beds if (days := charges.days[place]) is not None]
+    given = [days for place in beds if (days := lines[place].days) is not None]
     if len(given) < len(beds):
         if len(beds) > 1:
             codes.add("bed_days_missing")
         else:
-            charges.days[beds[0]] = occurrence.stay_days
+            lines[beds[0]] = replace(lines[beds[0]], days=occurrence.stay_days)
     if occurrence.stay_days and sum(given) > occurrence.stay_days + 1:
         codes.add("bed_days_differ")
 
@@ -271,43 +286,39 @@ def _fill_bed_days(charges: Charges, occurrence: Occurrence, codes: set[str]) ->
 def share_compensation(charges: Charges, codes: set[str]) -> None:
     """The second round: what 医保 and others paid, shared over the lines of each bill (`social`, `others`)."""
     start = 0
-    for index, bill in enumerate(charges.bills):
-        settled = charges.settled[index]
+    for bill, settled in zip(charges.bills, charges.settled, strict=True):
         end = start + len(bill.lines)
-        social = _social_shares(charges, start, end, settled, codes)
+        social = _social_shares(charges.lines[start:end], settled, codes)
         charges.social += social
         if bill.other_paid or bill.accounted:
             _share_others(charges, bill, start, end, social, settled, codes)
         start = end
-    charges.others = {source: charges.others[source] for source in SOURCES if source in charges.others}
+    if charges.others:
+        charges.others = {source: charges.others[source] for source in SOURCES if source in charges.others}
 
 
-def _social_shares(charges: Charges, start: int, end: int, settled: int, codes: set[str]) -> list[int]:
+def _social_shares(lines: Sequence[Line], settled: int, codes: set[str]) -> list[int]:
     if settled == 0:
-        return [0] * (end - start)
-    if charges.stated[start:end].count(None) < end - start:
-        return _stated_social(charges, start, end, settled, codes)
-    splits, classes, net = charges.splits, charges.classes, charges.net
-    weights = [
-        split.within if (split := splits[place]) is not None else 0 if classes[place] == "丙" else net[place]
-        for place in range(start, end)
-    ]
+        return [0] * len(lines)
+    weights = []
+    for line in lines:
+        if line.social_paid is not None:
+            return _stated_social(lines, settled, codes)
+        split = line.split
+        weights.append(split.within if split is not None else 0 if line.catalogue_class == "丙" else line.amount)
     if settled > sum(weights):
         codes.add("social_exceeds_scope")
         return [0] * len(weights)
     return share(settled, weights)
 
 
-def _stated_social(charges: Charges, start: int, end: int, settled: int, codes: set[str]) -> list[int]:
+def _stated_social(lines: Sequence[Line], settled: int, codes: set[str]) -> list[int]:
     """What the lines themselves say 医保 paid; all must say it, except refunds, which are netted."""
-    stated = charges.stated[start:end]
-    if any(part is None and place not in charges.originals for place, part in enumerate(stated, start)):
+    if any(line.social_paid is None and line.refund_of is None for line in lines):
         codes.add("social_split_missing")
-        return [0] * len(stated)
-    paid = [part or 0 for part in stated]
-    if sum(paid) != settled or not all(
-        0 <= part <= amount for part, amount in zip(paid, charges.net[start:end], strict=True)
-    ):
+        return [0] * len(lines)
+    paid = [line.social_paid or 0 for line in lines]
+    if sum(paid) != settled or not all(0 <= part <= line.amount for part, line in zip(paid, lines, strict=True)):
         codes.add("totals_differ")
     return paid
 
@@ -326,7 +337,7 @@ def _share_others(
         codes.add("other_insurer_unknown")
     if codes:
         return
-    left = list(map(sub, charges.net[start:end], social))
+    left = [line.amount - part for line, part in zip(charges.lines[start:end], social, strict=True)]
     for source in SOURCES:
         if paid.get(source):
             parts = share(paid[source], left)

@@ -1,6 +1,6 @@
 """The checks that stop a claim before anything is computed: its facts do not hold together (FORMAT.md §5.2)."""
 
-from safeweave.adjudication.bills import ICD, Charges, distinct_bills, is_unknown, read_charges, share_compensation
+from safeweave.adjudication.bills import Charges, distinct_bills, is_icd, is_unknown, read_charges, share_compensation
 from safeweave.adjudication.history import History
 from safeweave.adjudication.occurrence import Occurrence
 
@@ -19,7 +19,7 @@ def checked_charges(
     if not claim.diagnoses:
         codes.add("diagnosis_missing")
     for diagnosis in claim.diagnoses:
-        if not ICD.fullmatch(diagnosis):
+        if not is_icd(diagnosis):
             codes.add("unknown_code")
     if not linked:
         codes.add("reissue_unlinked")

@@ -8,28 +8,29 @@ from safeweave.adjudication.determination import Cut, cut_lines
 from safeweave.adjudication.hospital import is_in_network
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.coverage.product import BenefitTerms, Ratio, Situation
-from safeweave.money import WHOLE, Rate, half_up
+from safeweave.money import WHOLE, Rate, completed, half_up
 
 
 def paid_shares(
     charges: Charges,
-    places: Sequence[int],
-    amounts: list[int],
+    amounts: Sequence[int],
     occurrence: Occurrence,
     terms: BenefitTerms,
     lifted: Collection[str],
     cuts: Sequence[list[Cut]],
-) -> list[int]:
+) -> Sequence[int]:
     """The part of each amount that the ratio pays; the rest becomes a copayment cut. Without a ratio, all of it."""
     ratio = terms.ratio
     if ratio is None:
         return amounts
-    rates, bill_of, classes = _rates(charges, occurrence, terms, ratio, lifted), charges.bill_of, charges.classes
+    rates = _rates(charges, occurrence, terms, ratio, lifted)
     paid = rounded_together(
-        [amounts[index] * rates[bill_of[place]][classes[place]] for index, place in enumerate(places)]
+        [
+            amount * rates[bill_of][line.catalogue_class]
+            for amount, bill_of, line in zip(amounts, charges.bill_of, charges.lines, strict=True)
+        ]
     )
-    if paid != amounts:
-        cut_lines(cuts, places, list(map(sub, amounts, paid)), "copayment", ratio.clause)
+    cut_lines(cuts, list(map(sub, amounts, paid)), "copayment", ratio.clause)
     return paid
 
 
@@ -38,16 +39,7 @@ def rounded_together(exact: Sequence[int]) -> list[int]:
 
     The fen that the floors lack go to the largest fractional parts, ties to the earlier.
     """
-    paid, fractions = [], []
-    for amount in exact:
-        whole, fraction = divmod(amount, WHOLE)
-        paid.append(whole)
-        fractions.append(fraction)
-    missing = half_up(sum(exact), WHOLE) - sum(paid)
-    if missing:
-        for place in sorted(range(len(exact)), key=fractions.__getitem__, reverse=True)[:missing]:
-            paid[place] += 1
-    return paid
+    return completed(exact, WHOLE, half_up(sum(exact), WHOLE))
 
 
 def _rates(

@@ -1,9 +1,8 @@
 """What the insured bears first (FORMAT.md §5.6.2)."""
 
 from collections.abc import Sequence
-from operator import sub
 
-from safeweave.adjudication.determination import Cut, cut_lines
+from safeweave.adjudication.determination import Cut, left_after
 from safeweave.adjudication.tally import Tally, scope_of
 from safeweave.coverage.product import Deductible
 from safeweave.money import share
@@ -16,13 +15,12 @@ def deductible_left(amount: int, used: int) -> int:
 
 def left_after_deductible(
     deductible: Deductible,
-    places: Sequence[int],
-    amounts: list[int],
+    amounts: Sequence[int],
     offsetting: int,
     year: str,
     tally: Tally,
     cuts: Sequence[list[Cut]],
-) -> list[int]:
+) -> Sequence[int]:
     """The amounts after the deductible took its part, shared over them.
 
     Compensation that offsets uses the deductible up without taking anything from the insured.
@@ -34,6 +32,4 @@ def left_after_deductible(
     tally.add("deductible", scope, deductible.id, offset + taken)
     if taken == 0:
         return amounts
-    parts = share(taken, amounts)
-    cut_lines(cuts, places, parts, "deductible", deductible.clause)
-    return list(map(sub, amounts, parts))
+    return left_after(amounts, share(taken, amounts), cuts, "deductible", deductible.clause)

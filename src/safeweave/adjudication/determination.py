@@ -1,6 +1,7 @@
 """The answer to a claim: decision, amounts, and a reason with its clause for every fen not paid (FORMAT.md §4)."""
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import sub
 from typing import cast
 
 from safeweave.adjudication.reasons import CutReason, Decision, Payee
@@ -21,14 +22,19 @@ class Cut(Fact, frozen=True, gc=False):
 cut_of = cast("Callable[[CutReason, int, str], Cut]", Cut)
 
 
-def cut_lines(
-    cuts: Sequence[list[Cut]], places: Sequence[int], parts: Sequence[int], reason: CutReason, clause: str
-) -> None:
-    """Adds to the cuts of each of the lines at `places` its part, unless that is 0."""
-    for index, place in enumerate(places):
-        part = parts[index]
+def cut_lines(cuts: Sequence[list[Cut]], parts: Sequence[int], reason: CutReason, clause: str) -> None:
+    """Adds to the cuts of each line its part, unless that is 0."""
+    for found, part in zip(cuts, parts, strict=True):
         if part:
-            cuts[place].append(cut_of(reason, part, clause))
+            found.append(cut_of(reason, part, clause))
+
+
+def left_after(
+    amounts: Sequence[int], parts: Sequence[int], cuts: Sequence[list[Cut]], reason: CutReason, clause: str
+) -> list[int]:
+    """What is left of the amounts of lines without their parts, which become cuts."""
+    cut_lines(cuts, parts, reason, clause)
+    return list(map(sub, amounts, parts))
 
 
 class LineResult(Fact, frozen=True, gc=False):
@@ -41,6 +47,10 @@ class LineResult(Fact, frozen=True, gc=False):
     amount: Fen
     paid: Fen
     cuts: tuple[Cut, ...] = ()
+
+
+# The same for a row: what comes in is whole fen.
+line_result_of = cast("Callable[[str, str, str, int, int, int, tuple[Cut, ...]], LineResult]", LineResult)
 
 
 class BenefitResult(Fact, frozen=True, gc=False):

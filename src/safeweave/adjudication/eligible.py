@@ -3,72 +3,86 @@
 from collections.abc import Collection, Sequence
 
 from safeweave.adjudication.bills import BED, Charges
-from safeweave.adjudication.determination import Cut
+from safeweave.adjudication.determination import Cut, cut_of
 from safeweave.adjudication.hospital import is_covered
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.adjudication.reasons import CutReason
-from safeweave.coverage.product import BedCap, BenefitTerms, Scope
-from safeweave.facts import Line, Split
+from safeweave.coverage.product import BedCap, BenefitTerms, HospitalRule, Scope, ServiceList
+from safeweave.facts import Line
 from safeweave.money import Fen
 
-ORDINARY_WARDS = frozenset({"ordinary", "icu"})
+ORDINARY = frozenset({"ordinary", "icu"})
 
 
 def eligible_amounts(
     charges: Charges,
-    places: Sequence[int],
     amounts: Sequence[int],
     occurrence: Occurrence,
     terms: BenefitTerms,
     lifted: Collection[str],
     cuts: Sequence[list[Cut]],
-) -> list[int]:
-    """What of the lines at `places` is eligible under `terms`; each part taken out is added to the line's cuts.
+) -> Sequence[int]:
+    """What of the lines of `charges` is eligible under `terms`; each part taken out is added to the line's cuts.
 
-    `amounts` are the net amounts by place, 0 where a line is cut already.
+    `amounts` are the net amounts, 0 where a line is cut already.
     """
-    barred = _barred_bills(charges, occurrence, terms, lifted)
-    hospital, scope, bed_cap = terms.hospital, terms.scope, terms.bed_cap
-    ordinary_only = hospital is not None and hospital.ordinary_ward_only
-    treatments = terms.treatments_after_accident if occurrence.claim.accident else terms.treatments
-    drugs = None if "drug_list" in lifted else terms.drug_list
-    items = None if "item_list" in lifted else terms.item_list
-    eligible = []
-    for place in places:
-        amount = amounts[place]
-        if amount > 0:
-            line = charges.lines[place]
-            category = line.category
-            whole: tuple[CutReason, str] | None = None
-            if hospital is not None and charges.bill_of[place] in barred:
-                whole = "hospital_not_covered", hospital.clause
-            elif hospital is not None and ordinary_only and line.ward not in ORDINARY_WARDS:
-                whole = "ward_not_ordinary", hospital.clause
-            elif line.treatment is not None and line.treatment in treatments:
-                whole = "excluded_treatment", treatments[line.treatment]
-            elif drugs is not None and category in drugs.categories and not drugs.allows(line):
-                whole = "not_in_drug_list", drugs.clause
-            elif items is not None and category in items.categories and not items.allows(line):
-                whole = "not_in_item_list", items.clause
-            if whole is not None:
-                cuts[place].append(Cut(whole[0], Fen(amount), whole[1]))
-                amount = 0
-            else:
-                if scope is not None:
-                    amount -= _outside_scope(line, charges.splits[place], amount, scope, cuts[place])
-                if bed_cap is not None and category == BED:
-                    amount -= _over_bed_cap(charges, place, amount, bed_cap, cuts[place])
-        eligible.append(amount)
+    eligible = list(amounts)
+    for index, reason, clause in _taken_whole(charges, occurrence, terms, lifted):
+        if eligible[index]:
+            cuts[index].append(cut_of(reason, eligible[index], clause))
+            eligible[index] = 0
+    scope, bed_cap = terms.scope, terms.bed_cap
+    if scope is not None:
+        for index, line in enumerate(charges.lines):
+            if eligible[index]:
+                eligible[index] -= _outside_scope(line, scope, cuts[index])
+    if bed_cap is not None:
+        for index, line in enumerate(charges.lines):
+            if line.category == BED and charges.bills[charges.bill_of[index]].kind == "inpatient":
+                eligible[index] -= _over_bed_cap(line, eligible[index], bed_cap, cuts[index])
     return eligible
 
 
-def _barred_bills(
+def _taken_whole(
     charges: Charges, occurrence: Occurrence, terms: BenefitTerms, lifted: Collection[str]
+) -> list[tuple[int, CutReason, str]]:
+    """The lines that are not covered at all, with reason and clause; of several for a line the first counts."""
+    found: list[tuple[int, CutReason, str]] = []
+    lines, hospital = charges.lines, terms.hospital
+    if hospital is not None:
+        clause = hospital.clause
+        barred = _barred_bills(charges, occurrence, hospital, lifted)
+        if barred:
+            found += [(at, "hospital_not_covered", clause) for at, bill in enumerate(charges.bill_of) if bill in barred]
+        if hospital.ordinary_ward_only:
+            found += [(at, "ward_not_ordinary", clause) for at, line in enumerate(lines) if line.ward not in ORDINARY]
+    clauses = terms.treatments_after_accident if occurrence.claim.accident else terms.treatments
+    if clauses:
+        found += [
+            (at, "excluded_treatment", clauses[line.treatment])
+            for at, line in enumerate(lines)
+            if line.treatment is not None and line.treatment in clauses
+        ]
+    if terms.drug_list is not None and "drug_list" not in lifted:
+        clause = terms.drug_list.clause
+        found += [(at, "not_in_drug_list", clause) for at in _not_in(terms.drug_list, lines)]
+    if terms.item_list is not None and "item_list" not in lifted:
+        clause = terms.item_list.clause
+        found += [(at, "not_in_item_list", clause) for at in _not_in(terms.item_list, lines)]
+    return found
+
+
+def _not_in(services: ServiceList, lines: Sequence[Line]) -> list[int]:
+    """The lines of the categories a list looks at which it does not allow."""
+    categories = services.categories
+    return [at for at, line in enumerate(lines) if line.category in categories and not services.allows(line)]
+
+
+def _barred_bills(
+    charges: Charges, occurrence: Occurrence, rule: HospitalRule, lifted: Collection[str]
 ) -> Collection[int]:
     """The bills of hospitals that are not covered."""
-    rule, claim = terms.hospital, occurrence.claim
-    if rule is None:
-        return ()
+    claim = occurrence.claim
     return [
         index
         for index, bill in enumerate(charges.bills)
@@ -76,13 +90,14 @@ def _barred_bills(
     ]
 
 
-def _outside_scope(line: Line, split: Split | None, amount: int, scope: Scope, cuts: list[Cut]) -> int:
+def _outside_scope(line: Line, scope: Scope, cuts: list[Cut]) -> int:
     """The sum of the parts that `scope` does not cover. Without a split a 丙 line is all 全自费."""
+    split = line.split
     if split is None:
         if scope.own or line.catalogue_class != "丙":
             return 0
-        cuts.append(Cut("outside_catalogue", Fen(amount), scope.clause))
-        return amount
+        cuts.append(Cut("outside_catalogue", line.amount, scope.clause))
+        return line.amount
     taken = 0
     if not scope.own and split.own:
         cuts.append(Cut("outside_catalogue", split.own, scope.clause))
@@ -96,11 +111,9 @@ def _outside_scope(line: Line, split: Split | None, amount: int, scope: Scope, c
     return taken
 
 
-def _over_bed_cap(charges: Charges, place: int, amount: int, cap: BedCap, cuts: list[Cut]) -> int:
+def _over_bed_cap(line: Line, amount: int, cap: BedCap, cuts: list[Cut]) -> int:
     """What a bed line of an inpatient bill counts too much."""
-    if charges.bills[charges.bill_of[place]].kind != "inpatient":
-        return 0
-    excess = amount - cap.amount * (charges.days[place] or 0)
+    excess = amount - cap.amount * (line.days or 0)
     if excess <= 0:
         return 0
     cuts.append(Cut("over_bed_cap", Fen(excess), cap.clause))

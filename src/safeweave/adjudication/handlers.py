@@ -14,7 +14,8 @@ from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import settled
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import MACHINE, Decided, PolicyOf, Standing, released
-from safeweave.adjudication.turns import in_turn
+from safeweave.adjudication.turns import in_turn, paid_by_bill, with_compensation
+from safeweave.cases import Case
 from safeweave.cases.claim import claim_of
 from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy
@@ -23,7 +24,7 @@ from safeweave.coverage.usage import Usage
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
 from safeweave.events import CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
-from safeweave.facts import Claim, Hospital, Overlay
+from safeweave.facts import Claim, Overlay
 from safeweave.ids import CaseId, DeterminationId, derived
 from safeweave.money import ZERO, Fen
 
@@ -48,15 +49,17 @@ class Adjudicator:
         """Decide each ready case for every policy that may cover it."""
         found = cases.cases_by_id(tx, [event.case for event in ready])
         policies = cases.insured_policies(tx, {case.person for case in found.values()}, now)
-        hospitals = cases.hospitals(tx, {case.stay.hospital for case in found.values()}, shanghai_day(now))
-        facts: dict[str, Hospital] = {code: hospital.facts for code, hospital in hospitals.items()}
         keys = [(p.policy, p.person) for case in found.values() for p in policies.get(case.person, ())]
         desk = _Desk(self, tx, list(dict.fromkeys(keys)))
         told: list[Event] = []
         for case in found.values():
-            claim = claim_of(case.stay, "", shanghai_day(now), facts)
+            claim = _claim_of(tx, case, shanghai_day(now))
             days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
-            covering = [p for p in policies.get(case.person, ()) if not days or p.holds_on(days)]
+            held = policies.get(case.person, ())
+            if case.stay.cancelled:
+                told += desk.take_back(case.id, claim, held, now)
+                continue
+            covering = [p for p in held if not days or p.holds_on(days) or desk.paid(p, case.id)]
             unsold = [p for p in covering if p.product not in self.products]
             covering = [p for p in covering if p.product in self.products]
             if unsold or not covering:
@@ -80,11 +83,14 @@ class Adjudicator:
         if not waiting:
             raise NotFound(f"nothing of case {case} waits for a person's decision")
         file = cases.cases_by_id(tx, [case])[case]
+        if file.stage not in ("verified", "referred"):
+            raise Conflict(f"case {case} is {file.stage}: what was referred is not what the hospital tells by now")
         policies = {p.policy: p for p in cases.insured_policies(tx, [file.person], now)[file.person]}
-        desk = _Desk(self, tx, [(d.policy, d.person) for d in waiting])
+        desk = _Desk(self, tx, [(p.policy, p.person) for p in policies.values()])
         told: list[Event] = []
         for earlier in waiting:
-            told.append(desk.decide_again(earlier, policies[earlier.policy], by, note, refuse, now))
+            claim = _claim_of(tx, file, earlier.claim.claimed_on)
+            told.append(desk.decide_again(earlier, policies[earlier.policy], claim, by, note, refuse, now))
         desk.save(now)
         return told
 
@@ -100,7 +106,15 @@ class Adjudicator:
         """Keep the files of products that decided, once each."""
         new = {product.digest: product for product in used if product.digest not in self._kept}
         store.keep_products(tx, [(d, p.id, self._texts[d]) for d, p in new.items()], now)
-        self._kept |= set(new)
+        tx.committed.append(lambda: self._kept.update(new))
+
+
+def _claim_of(tx: Transaction, case: Case, claimed_on: date) -> Claim:
+    """The claim a case makes, with what is known of its hospital on the first day of the stay."""
+    begun_at = case.stay.admitted_at or case.stay.visited_at
+    on = shanghai_day(begun_at) if begun_at else claimed_on
+    facts = {code: row.facts for code, row in cases.hospitals(tx, [case.stay.hospital], on).items()}
+    return claim_of(case.stay, "", claimed_on, facts)
 
 
 class _Desk:
@@ -134,14 +148,37 @@ class _Desk:
             for key, seen, result in concerned
         ]
 
+    def take_back(self, case: CaseId, claim: Claim, held: Sequence[InsuredPolicy], now: datetime) -> list[Event]:
+        """Put before a person what was paid for a stay that never was; what waited for a person waits no more."""
+        for policy in held:
+            self._answer_earlier((policy.policy, policy.person), case)
+        told: list[Event] = []
+        for policy in held:
+            if self.paid(policy, case):
+                own = self._own(policy, case, claim)
+                told.append(self._record(case, policy, own, self._decided(policy, own), now))
+        return told
+
+    def paid(self, policy: InsuredPolicy, case: CaseId) -> bool:
+        """Whether a determination of this case is in force under this policy."""
+        standing = self.standings.get((policy.policy, policy.person))
+        return standing is not None and case in standing.case_of.values()
+
     def decide_again(
-        self, earlier: Decided, policy: InsuredPolicy, by: str, note: str, refuse: bool, now: datetime
+        self, earlier: Decided, policy: InsuredPolicy, claim: Claim, by: str, note: str, refuse: bool, now: datetime
     ) -> Event:
-        """A person's decision in place of the machine's referral."""
+        """A person's decision in place of the machine's referral, on what other policies have left uncompensated."""
         key = (earlier.policy, earlier.person)
-        claim = self._own(policy, earlier.case, earlier.claim)
+        standing = [d for d in store.in_force_of(self.tx, earlier.case) if d.id not in self.superseded]
+        paid: dict[str, int] = {}
+        for other in (*standing, *(decided for decided, _ in self.made if decided.decision == "pay")):
+            if (other.policy, other.person) != key:
+                for bill, amount in paid_by_bill(released(other)).items():
+                    paid[bill] = paid.get(bill, 0) + amount
+        claim = self._own(policy, earlier.case, with_compensation(claim, paid))
         determination = self._decided(policy, claim)
-        if not refuse and not (determination.benefits or determination.decision == "pay"):
+        never_was = claim.supersedes is not None and not claim.bills  # nothing to compute: all of it comes back
+        if not refuse and not (determination.benefits or determination.decision == "pay" or never_was):
             raise Conflict(
                 f"the rules cannot compute case {earlier.case} ({', '.join(determination.refer)});"
                 " repair the facts first, then decide"

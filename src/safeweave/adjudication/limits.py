@@ -11,32 +11,34 @@ from safeweave.money import Fen, share
 LimitCut = tuple[Limit, list[int]]  # what one limit takes from each amount
 
 
-def remaining_of(limit: Limit, year: str, tally: Tally) -> int:
-    """What a limit still lets through, in fen; never below 0."""
-    return max(0, limit.amount - tally.used("limit", scope_of(limit.basis, year), limit.id))
-
-
 def left_after_limits(
     limits: Sequence[Limit],
-    amounts: list[int],
+    amounts: Sequence[int],
     categories: Sequence[str],
     year: str,
     tally: Tally,
-) -> tuple[list[int], list[LimitCut]]:
+) -> tuple[Sequence[int], list[LimitCut]]:
     """The amounts after every limit cut what exceeds it, and these cuts; each limit counts what is finally paid.
 
     `limits` stand in their order of work; `categories` are those of the amounts.
     """
     found: list[LimitCut] = []
+    scopes, sums = [], []  # of what counts towards each limit
     for limit in limits:
+        scope = scope_of(limit.basis, year)
         counted = _counted(limit, amounts, categories)
-        excess = sum(counted) - remaining_of(limit, year, tally)
+        total = sum(counted)
+        excess = total - max(0, limit.amount - tally.used("limit", scope, limit.id))
         if excess > 0:
             parts = share(excess, counted)
             found.append((limit, parts))
             amounts = list(map(sub, amounts, parts))
-    for limit in limits:
-        tally.add("limit", scope_of(limit.basis, year), limit.id, sum(_counted(limit, amounts, categories)))
+        scopes.append(scope)
+        sums.append(total)
+    if found:
+        sums = [sum(_counted(limit, amounts, categories)) for limit in limits]
+    for limit, scope, total in zip(limits, scopes, sums, strict=True):
+        tally.add("limit", scope, limit.id, total)
     return amounts, found
 
 
@@ -48,9 +50,9 @@ def left_of_fixed(limits: Iterable[Limit], amount: int, year: str, tally: Tally,
     return left
 
 
-def _counted(limit: Limit, amounts: list[int], categories: Sequence[str]) -> list[int]:
+def _counted(limit: Limit, amounts: Sequence[int], categories: Sequence[str]) -> Sequence[int]:
     """The amounts that count towards a limit, 0 in place of the others."""
     if not limit.categories:
         return amounts
     counted = limit.categories
-    return [amounts[index] if category in counted else 0 for index, category in enumerate(categories)]
+    return [amount if category in counted else 0 for amount, category in zip(amounts, categories, strict=True)]

@@ -5,11 +5,12 @@ Days are day numbers (`date.toordinal`) here, so that adding any number of days 
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import lru_cache
 from operator import attrgetter
 
 from safeweave.adjudication.reasons import Payee
 from safeweave.coverage.product import BY_BILL, Benefit, BenefitKind, Product, TermsInForce
-from safeweave.facts import Claim, ClaimKind, Cover
+from safeweave.facts import Claim, ClaimKind, Cover, Period
 
 ADULT_AGE = 18
 
@@ -62,15 +63,15 @@ class Occurrence:
         self.cover = cover
         self.claim = claim
         self.diagnosis = claim.diagnoses[0] if claim.diagnoses else ""
-        self.claim_day = CLAIM_DAY[claim.kind](claim)
-        self.day = _number(self.claim_day)
-        self.admission = _number(claim.admitted_on)
-        self.discharge = _number(claim.discharged_on)
-        self.accident_day = _number(claim.accident_on)
-        self.found_day = _number(claim.first_found_on)
+        self.claim_day = day = CLAIM_DAY[claim.kind](claim)
+        self.day = 0 if day is None else day.toordinal()  # 0 stands for every day that is not known
+        self.admission = 0 if claim.admitted_on is None else claim.admitted_on.toordinal()
+        self.discharge = 0 if claim.discharged_on is None else claim.discharged_on.toordinal()
+        self.accident_day = 0 if claim.accident_on is None else claim.accident_on.toordinal()
+        self.found_day = 0 if claim.first_found_on is None else claim.first_found_on.toordinal()
         self.stay_days = max(1, self.discharge - self.admission) if self.admission and self.discharge else 0
-        self.years = _years(product, cover)
-        self.triggered = [benefit for benefit in product.benefits if IS_TRIGGERED[benefit.kind](benefit, claim)]
+        self.years = _years(product, cover.periods)
+        self.triggered = _triggered(product, claim.kind, claim.accident, claim.treatment)
         self.reads_bills = not BY_BILL.isdisjoint([benefit.kind for benefit in self.triggered])
         self.reads_hospital = bool(self.triggered) and claim.kind in ("inpatient", "outpatient")
         self.age = age_on(cover.birth, claim.claimed_on)
@@ -88,17 +89,27 @@ class Occurrence:
         return None
 
 
-# Whether a claim opens a benefit. An overflow is never opened: it follows what it flows over from.
-IS_TRIGGERED: dict[BenefitKind, Callable[[Benefit, Claim], bool]] = {
-    "inpatient": lambda benefit, claim: claim.kind == "inpatient",
-    "outpatient": lambda benefit, claim: (
-        claim.kind == "outpatient" and (not benefit.treatments or claim.treatment in benefit.treatments)
+# Whether a claim of some kind, by accident or not, opens a benefit. An overflow is never opened: it follows what it
+# flows over from.
+IS_TRIGGERED: dict[BenefitKind, Callable[[Benefit, ClaimKind, bool, str | None], bool]] = {
+    "inpatient": lambda benefit, kind, accident, treatment: kind == "inpatient",
+    "outpatient": lambda benefit, kind, accident, treatment: (
+        kind == "outpatient" and (not benefit.treatments or treatment in benefit.treatments)
     ),
-    "accident": lambda benefit, claim: claim.accident and claim.kind in ("inpatient", "outpatient"),
-    "allowance": lambda benefit, claim: claim.kind == "inpatient" and (claim.accident or not benefit.accident_only),
-    "lump_sum": lambda benefit, claim: claim.kind == benefit.trigger,
-    "overflow": lambda benefit, claim: False,
+    "accident": lambda benefit, kind, accident, treatment: accident and kind in ("inpatient", "outpatient"),
+    "allowance": lambda benefit, kind, accident, treatment: (
+        kind == "inpatient" and (accident or not benefit.accident_only)
+    ),
+    "lump_sum": lambda benefit, kind, accident, treatment: kind == benefit.trigger,
+    "overflow": lambda benefit, kind, accident, treatment: False,
 }
+
+
+@lru_cache(maxsize=4_096)
+def _triggered(product: Product, kind: ClaimKind, accident: bool, treatment: str | None) -> Sequence[Benefit]:
+    return tuple(
+        benefit for benefit in product.benefits if IS_TRIGGERED[benefit.kind](benefit, kind, accident, treatment)
+    )
 
 
 def age_on(birth: date, day: date) -> int:
@@ -106,13 +117,9 @@ def age_on(birth: date, day: date) -> int:
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _number(day: date | None) -> int:
-    """The number of a day; 0 if it is not known."""
-    return 0 if day is None else day.toordinal()
-
-
-def _years(product: Product, cover: Cover) -> Sequence[PolicyYear]:
-    """The policy years by first day. The usual single one needs no sorting."""
+@lru_cache(maxsize=4_096)  # the policies of a portfolio begin on a few hundred days
+def _years(product: Product, periods: tuple[Period, ...]) -> Sequence[PolicyYear]:
+    """The policy years by first day."""
     years = [
         PolicyYear(
             period.first_day.toordinal(),
@@ -121,11 +128,9 @@ def _years(product: Product, cover: Cover) -> Sequence[PolicyYear]:
             period.first_day.isoformat(),
             product.terms_on(period.first_day),
         )
-        for period in cover.periods
+        for period in periods
     ]
-    if len(years) > 1:
-        years.sort(key=lambda year: year.first_day)
-    return years
+    return sorted(years, key=lambda year: year.first_day)
 
 
 def _payee(cover: Cover, claim: Claim, age: int) -> Payee:

@@ -1,45 +1,54 @@
 """Which policy year a bill line belongs to, and which days no year covers (FORMAT.md §5.4)."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from safeweave.adjudication.bills import Charges
 from safeweave.adjudication.occurrence import Occurrence, PolicyYear
 from safeweave.adjudication.reasons import CutReason
 from safeweave.coverage.product import Benefit, Window
-from safeweave.facts import Bill, Line
+from safeweave.facts import Bill
 
 Place = PolicyYear | CutReason
 
 
-def line_day(occurrence: Occurrence, bill: Bill, line: Line) -> int:
+def line_day(occurrence: Occurrence, bill: Bill, on: date | None) -> int:
     """The day a line counts for: its own, else the admission (inpatient bill) or the bill's."""
-    if line.on is not None:
-        return line.on.toordinal()
+    if on is not None:
+        return on.toordinal()
     return occurrence.admission if bill.kind == "inpatient" else bill.on.toordinal()
 
 
-def places_of(charges: Charges, occurrence: Occurrence, benefit: Benefit, year: PolicyYear) -> list[Place]:
-    """For each line its policy year, or the reason why none covers it. `year` is the event's.
+def lines_by_year(
+    charges: Charges, occurrence: Occurrence, benefit: Benefit, year: PolicyYear
+) -> tuple[dict[PolicyYear, Sequence[int]], dict[int, CutReason]]:
+    """The places of the lines of each policy year, and the reasons of those that none covers.
 
-    A refund stands where its original stands.
+    The latter stand under `year`, the event's, and a refund stands where its original stands.
     """
-    known: dict[tuple[int, date | None], Place] = {}  # most lines of a bill share their day
-    places: list[Place] = []
-    for line_place, bill in enumerate(charges.bill_of):
-        line = charges.lines[line_place]
-        key = (bill, line.on)
-        place = known.get(key)
-        if place is None:
-            place = known[key] = _place_of(charges.bills[bill], line, occurrence, benefit, year)
-        places.append(place)
-    for refund, original in charges.originals.items():
-        places[refund] = places[original]
-    return places
+    known = {
+        (bill_of, on): _place_of(charges.bills[bill_of], on, occurrence, benefit, year)
+        for bill_of, days in enumerate(charges.days)
+        for on in days
+    }
+    if list(known.values()) == [year] * len(known):  # as nearly always
+        return {year: range(len(charges.lines))} if charges.lines else {}, {}
+    by_year: dict[PolicyYear, list[int]] = {}
+    uncovered: dict[int, CutReason] = {}
+    for place, bill_of in enumerate(charges.bill_of):
+        original = charges.originals.get(place, place)
+        found = known[bill_of, charges.lines[original].on]
+        if isinstance(found, str):
+            uncovered[place] = found
+            found = year
+        by_year.setdefault(found, []).append(place)
+    return {**by_year}, uncovered
 
 
-def _place_of(bill: Bill, line: Line, occurrence: Occurrence, benefit: Benefit, year: PolicyYear) -> Place:
+def _place_of(bill: Bill, on: date | None, occurrence: Occurrence, benefit: Benefit, year: PolicyYear) -> Place:
+    """The policy year of the lines of one day of a bill, or the reason why none covers them."""
     window = year.terms[benefit.id].window
-    day = line_day(occurrence, bill, line)
+    day = line_day(occurrence, bill, on)
     if benefit.kind == "accident":
         return _place_after_accident(occurrence, window, year, day)
     if (

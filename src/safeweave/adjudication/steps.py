@@ -4,6 +4,8 @@ Everything is pure: the same product, cover, history, claim and overlays always 
 """
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import TypeVar
 
 from safeweave.adjudication.allowance import allowance_paid, barred_allowance, hospital_bar
 from safeweave.adjudication.bills import Charges
@@ -19,6 +21,7 @@ from safeweave.adjudication.determination import (
     StayDays,
     cut_lines,
     cut_of,
+    line_result_of,
     payable_of,
 )
 from safeweave.adjudication.eligible import eligible_amounts
@@ -27,7 +30,7 @@ from safeweave.adjudication.limits import left_after_limits
 from safeweave.adjudication.lump_sum import barred_lump_sum, grade_of, lump_sum_bar, lump_sum_paid
 from safeweave.adjudication.occurrence import Occurrence, PolicyYear
 from safeweave.adjudication.overlays import NOTHING, Lifts, lifts_of, overlays_in_force
-from safeweave.adjudication.policy_year import places_of
+from safeweave.adjudication.policy_year import lines_by_year
 from safeweave.adjudication.reasons import ORDINARY_CUTS, Decision
 from safeweave.adjudication.referral import benefit_doubts, claim_doubts
 from safeweave.adjudication.tally import Tally
@@ -37,6 +40,7 @@ from safeweave.coverage.usage import Usage, tidied, usage_with
 from safeweave.facts import Claim, Cover, Overlay, PaidBill
 from safeweave.money import ZERO, Fen
 
+_by_first_day = attrgetter("first_day")
 FLOWING_OVER = frozenset({"claim_limit", "year_limit"})  # what these cut, an overflow may pay
 
 
@@ -120,6 +124,22 @@ def _decision(occurrence: Occurrence, settlement: "Settlement", is_doubtful: boo
 class Settlement:
     """What every benefit pays for a claim, benefit by benefit in the order of computation (§5.3-§5.7, §6)."""
 
+    __slots__ = (
+        "_charges",
+        "_earlier",
+        "_flowing_over",
+        "_history",
+        "_lifts",
+        "_occurrence",
+        "_tally",
+        "benefits",
+        "doubts",
+        "lines",
+        "payable",
+        "stays",
+        "uses",
+    )
+
     def __init__(self, occurrence: Occurrence, charges: Charges, history: History, lifts: Lifts) -> None:
         self.benefits: list[BenefitResult] = []
         self.lines: list[LineResult] = []
@@ -130,7 +150,7 @@ class Settlement:
         self._history = history
         self._lifts = lifts
         self._tally = Tally(history.usage)
-        self._earlier = [0] * len(charges.lines)  # what earlier benefits paid, by line
+        self._earlier: list[tuple[Sequence[int], Sequence[int]]] = []  # places, and what was paid there
         self._flowing_over: dict[str, list[tuple[PolicyYear, dict[int, int]]]] = {}  # by benefit
         self._settle()
         self.payable = payable_of(self.benefits)
@@ -173,32 +193,24 @@ class Settlement:
     def _bar_lines(self, benefit: Benefit, year: PolicyYear | None, bar: Bar) -> None:
         """Every line cut in full for a reason that concerns the whole benefit; nothing is consumed."""
         charges, cuts = self._charges, self._netted_cuts()
-        for place, amount in enumerate(charges.net):
-            if amount:
-                cuts[place].append(cut_of(bar.reason, amount, bar.clause))
+        cut_lines(cuts, [line.amount for line in charges.lines], bar.reason, bar.clause)
         places = range(len(charges.lines))
         self._report(benefit, year.scope if year is not None else "", places, [0] * len(places), cuts)
 
     def _settle_lines(self, benefit: Benefit, year: PolicyYear, lifted: Collection[str]) -> None:
         charges, cuts = self._charges, self._netted_cuts()
-        amounts = list(charges.net)
-        groups: dict[PolicyYear, list[int]] = {}
-        for place, found in enumerate(places_of(charges, self._occurrence, benefit, year)):
-            if isinstance(found, str):
-                if amounts[place]:
-                    cuts[place].append(cut_of(found, amounts[place], year.terms[benefit.id].window.clause))
-                    amounts[place] = 0
-                found = year
-            if found in groups:
-                groups[found].append(place)
-            else:
-                groups[found] = [place]
-        if not groups:
-            self._report(benefit, year.scope, (), (), cuts)
-        for own_year in sorted(groups, key=lambda year: year.first_day):
-            places = groups[own_year]
-            paid = self._settle_group(benefit, own_year, places, amounts, lifted, cuts)
-            self._report(benefit, own_year.scope, places, paid, cuts)
+        amounts: list[int] = [line.amount for line in charges.lines] if charges.originals else list(charges.billed)
+        by_year, uncovered = lines_by_year(charges, self._occurrence, benefit, year)
+        for place, reason in uncovered.items():
+            if amounts[place]:
+                cuts[place].append(cut_of(reason, amounts[place], year.terms[benefit.id].window.clause))
+                amounts[place] = 0
+        if not by_year:
+            self._report(benefit, year.scope, (), (), ())
+        for own_year in sorted(by_year, key=_by_first_day):
+            places = by_year[own_year]
+            paid = self._settle_group(benefit, own_year, places, _at(places, amounts), lifted, _at(places, cuts))
+            self._report(benefit, own_year.scope, places, paid, _at(places, cuts))
 
     def _settle_group(
         self,
@@ -208,18 +220,19 @@ class Settlement:
         amounts: Sequence[int],
         lifted: Collection[str],
         cuts: Sequence[list[Cut]],
-    ) -> list[int]:
+    ) -> Sequence[int]:
         """What the lines of one benefit and policy year are paid (§5.5 to §5.7)."""
-        occurrence, charges, tally = self._occurrence, self._charges, self._tally
+        occurrence, charges, tally = self._occurrence, self._charges.at(places), self._tally
         terms = year.terms[benefit.id]
+        earlier = _at(places, self._paid_before()) if self._earlier else ()
         deductible = None if "deductible" in lifted else terms.deductible
-        eligible = eligible_amounts(charges, places, amounts, occurrence, terms, lifted, cuts)
-        left, offsetting = left_after_compensation(charges, places, eligible, self._earlier, terms, cuts)
+        eligible = eligible_amounts(charges, amounts, occurrence, terms, lifted, cuts)
+        left, offsetting = left_after_compensation(charges, eligible, earlier, terms, cuts)
         if deductible is not None and deductible.step == "before_ratio":
-            left = left_after_deductible(deductible, places, left, offsetting, year.scope, tally, cuts)
-        paid = paid_shares(charges, places, left, occurrence, terms, lifted, cuts)
+            left = left_after_deductible(deductible, left, offsetting, year.scope, tally, cuts)
+        paid = paid_shares(charges, left, occurrence, terms, lifted, cuts)
         if deductible is not None and deductible.step == "after_ratio":
-            paid = left_after_deductible(deductible, places, paid, offsetting, year.scope, tally, cuts)
+            paid = left_after_deductible(deductible, paid, offsetting, year.scope, tally, cuts)
         return self._limited(benefit, year, places, paid, cuts)
 
     def _limited(
@@ -227,20 +240,24 @@ class Settlement:
         benefit: Benefit,
         year: PolicyYear,
         places: Sequence[int],
-        paid: list[int],
+        paid: Sequence[int],
         cuts: Sequence[list[Cut]],
-    ) -> list[int]:
+    ) -> Sequence[int]:
         """What is paid within the benefit's limits; what claim and year limits cut may flow over."""
         limits = year.terms[benefit.id].limits
-        categories = [self._charges.categories[place] for place in places] if limits else []
-        left, found = left_after_limits(limits, paid, categories, year.scope, self._tally)
+        if not limits:
+            return paid
+        lines = self._charges.lines
+        left, found = left_after_limits(
+            limits, paid, [lines[place].category for place in places], year.scope, self._tally
+        )
         over: dict[int, int] = {}
         for limit, parts in found:
-            cut_lines(cuts, places, parts, limit.reason, limit.clause)
+            cut_lines(cuts, parts, limit.reason, limit.clause)
             if limit.reason in FLOWING_OVER:
-                for index, part in enumerate(parts):
+                for place, part in zip(places, parts, strict=True):
                     if part:
-                        over[places[index]] = over.get(places[index], 0) + part
+                        over[place] = over.get(place, 0) + part
         if over:
             self._flowing_over.setdefault(benefit.id, []).append((year, dict(sorted(over.items()))))
         return left
@@ -253,19 +270,18 @@ class Settlement:
         if not self._occurrence.diagnosis.startswith(benefit.icd):
             return
         for year, over in self._flowing_over.get(benefit.after, ()):
-            cuts: list[list[Cut]] = [[] for _ in self._charges.lines]
-            places = list(over)
-            paid = self._limited(benefit, year, places, list(over.values()), cuts)
-            self._report(benefit, year.scope, places, paid, cuts, over)
+            places, amounts = list(over), list(over.values())
+            cuts: list[list[Cut]] = [[] for _ in places]
+            paid = self._limited(benefit, year, places, amounts, cuts)
+            self._report(benefit, year.scope, places, paid, cuts, amounts)
 
     def _netted_cuts(self) -> list[list[Cut]]:
         """For each line its cuts so far: what netting moved between refunds and their originals."""
         charges = self._charges
         cuts: list[list[Cut]] = [[] for _ in charges.lines]
-        for place in {*charges.originals, *charges.originals.values()}:
-            moved = charges.lines[place].amount - charges.net[place]
-            if moved:
-                cuts[place].append(cut_of("netted", moved, ""))
+        if charges.originals:
+            moved = [billed - line.amount for billed, line in zip(charges.billed, charges.lines, strict=True)]
+            cut_lines(cuts, moved, "netted", "")
         return cuts
 
     def _report(
@@ -275,21 +291,27 @@ class Settlement:
         places: Sequence[int],
         paid: Sequence[int],
         cuts: Sequence[list[Cut]],
-        amounts: dict[int, int] | None = None,
+        amounts: Sequence[int] | None = None,
     ) -> None:
         """Adds the rows of one benefit and policy year; `amounts` where they are not those of the bills."""
-        charges, earlier = self._charges, self._earlier
-        keys = [bill.key for bill in charges.bills]
-        for index, place in enumerate(places):
-            line, part = charges.lines[place], paid[index]
-            amount = line.amount if amounts is None else Fen(amounts[place])
-            earlier[place] += part
-            self.lines.append(
-                LineResult(
-                    benefit.id, period, keys[charges.bill_of[place]], line.no, amount, Fen(part), tuple(cuts[place])
-                )
-            )
-        self.benefits.append(BenefitResult(benefit.id, period, Fen(sum(paid)), self._occurrence.payee))
+        charges, id = self._charges, benefit.id
+        lines, keys = charges.lines, charges.keys
+        if amounts is None:
+            amounts = _at(places, charges.billed)
+        self.lines += [
+            line_result_of(id, period, keys[place], lines[place].no, amount, part, tuple(found))
+            for place, amount, part, found in zip(places, amounts, paid, cuts, strict=True)
+        ]
+        self.benefits.append(BenefitResult(id, period, Fen(sum(paid)), self._occurrence.payee))
+        self._earlier.append((places, paid))
+
+    def _paid_before(self) -> list[int]:
+        """What earlier benefits paid of each line."""
+        paid_before = [0] * len(self._charges.lines)
+        for places, paid in self._earlier:
+            for place, part in zip(places, paid, strict=True):
+                paid_before[place] += part
+        return paid_before
 
     # --- fixed amounts ---
 
@@ -336,3 +358,11 @@ class Settlement:
                 cuts=tuple(paid.cuts),
             )
         )
+
+
+T = TypeVar("T")
+
+
+def _at(places: Sequence[int], values: Sequence[T]) -> Sequence[T]:
+    """The values at some places; all of them, if these are all the places."""
+    return values if len(places) == len(values) else [values[place] for place in places]

@@ -26,31 +26,41 @@ class Case(Fact):
 
 def happenings(before: Stay | None, after: Stay) -> list[Happening]:
     """What has happened between two folds of one stay, in the order the life cycle takes it."""
+    if before is not None and before.cancelled:
+        if after.cancelled:
+            return []
+        before = None  # the admission was reported again: everything begins anew
     old = before or Stay()
     found: list[Happening] = []
-    if (
-        after.kind == "inpatient"
-        and after.admitted_at
-        and (old.admitted_at is None or (old.cancelled and not after.cancelled))
-    ):
+    is_admitted = after.kind == "inpatient" and after.admitted_at is not None
+    if (is_admitted and old.admitted_at is None) or (after.kind == "inpatient" and old.kind == "outpatient"):
         found.append("admission_reported")
-    elif before is None:
+    elif before is None or (old.kind == "inpatient" and after.kind == "outpatient"):
         found.append("visit_reported")
     if after.cancelled:
-        return found if old.cancelled else [*found, "admission_cancelled"]
+        return [*found, "admission_cancelled"]
     if old.discharged_at and not after.discharged_at:
         found.append("discharge_cancelled")
     if {charge.id for charge in after.charges} - {charge.id for charge in old.charges}:
         found.append("charges_posted")
-    if after.discharged_at and (not old.discharged_at or after.disposition != old.disposition):
+    if after.discharged_at and (
+        not old.discharged_at or after.disposition != old.disposition or "admission_reported" in found
+    ):
         found.append(_ENDINGS.get(after.disposition, "patient_discharged"))
-    live_before, live_after = old.live_bills, after.live_bills
-    if any(seen.bill.key not in {now.bill.key for now in live_after} for seen in live_before):
+    if {seen.bill.key for seen in old.live_bills} - {seen.bill.key for seen in after.live_bills}:
         found.append("bill_reversed")
-    complete = live_after and not waits_for(after)
-    if complete and (waits_for(old) or not live_before or _papers(old) != _papers(after)):
+    if {each.settlement for each in old.settlements} - {each.settlement for each in after.settlements}:
+        found.append("settlement_cancelled")
+    elif is_ready(old) and waits_for(after) == "settlement":
+        found.append("bill_added")
+    if is_ready(after) and (not is_ready(old) or _papers(old) != _papers(after)):
         found.append("bill_verified")
     return found
+
+
+def is_ready(stay: Stay) -> bool:
+    """Whether everything a determination needs is here."""
+    return bool(stay.live_bills) and not waits_for(stay)
 
 
 _ENDINGS: dict[str, Happening] = {"2": "patient_transferred", "3": "patient_transferred", "5": "patient_died"}

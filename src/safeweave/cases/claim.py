@@ -35,6 +35,8 @@ def claim_of(stay: Stay, claim_id: str, claimed_on: date, hospitals: Mapping[str
 
     Incomplete bills go in as they are: the adjudicator refers what it cannot read.
     """
+    if stay.cancelled:
+        return Claim(id=claim_id, kind="outpatient", claimed_on=claimed_on)  # nothing happened, nothing is claimed
     inpatient = stay.kind == "inpatient"
     return Claim(
         id=claim_id,

@@ -6,14 +6,14 @@ request with its documents, pausing once while a supplement is asked for; pay wi
 refusal in writing within 3 days; after 60 days pay the determinable part in advance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 import chinese_calendar  # type: ignore[import-untyped]
 
 from safeweave.clock import SHANGHAI, shanghai_day
-from safeweave.database import Transaction, at_of, at_text, marks
+from safeweave.database import Transaction, at_of, at_text
 from safeweave.events import ClockDue
 from safeweave.facts import Fact
 from safeweave.ids import CaseId
@@ -60,32 +60,46 @@ class ClockRow(Fact):
     stopped_at: datetime | None = None
 
 
-def start(tx: Transaction, clocks: Sequence[tuple[CaseId, ClockKind, datetime | None]], now: datetime) -> None:
-    """Start clocks: (case, kind, and when it stopped if it did already)."""
-    rows = []
-    for case, kind, stopped_at in clocks:
-        due_on = due_day(kind, shanghai_day(now))
-        first_mark = None if stopped_at else at_text(mark_at(now, due_on, MARKS_PERCENT[0]))
-        rows.append((case, kind, at_text(now), due_on.isoformat(), stopped_at and at_text(stopped_at), first_mark))
-    tx.run_many(
-        "insert into clock (case_id, kind, started_at, due_on, stopped_at, next_mark_at) values (?, ?, ?, ?, ?, ?)"
-        " on conflict (case_id, kind, started_at) do nothing",
-        rows,
+Clock = tuple[CaseId, ClockKind]
+
+
+def start(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
+    """Start these clocks when the transaction commits; one that runs already runs on."""
+    tx.queue(f"{_INSERT} do nothing", [_row(case, kind, now) for case, kind in clocks])
+
+
+def restart(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
+    """Start these clocks when the transaction commits; one that runs already begins anew."""
+    tx.queue(
+        f"{_INSERT} do update set started_at = excluded.started_at, due_on = excluded.due_on,"
+        " next_mark_at = excluded.next_mark_at, marked = 0",
+        [_row(case, kind, now) for case, kind in clocks],
     )
 
 
-def stop(tx: Transaction, cases: Sequence[CaseId], kinds: Sequence[ClockKind], now: datetime) -> None:
-    """Stop the running clocks of these kinds."""
-    if cases:
-        tx.run(
-            f"update clock set stopped_at = ?, next_mark_at = null where stopped_at is null"
-            f" and case_id in ({marks(cases)}) and kind in ({marks(kinds)})",
-            (at_text(now), *cases, *kinds),
-        )
+_INSERT = (
+    "insert into clock (case_id, kind, started_at, due_on, next_mark_at) values (?, ?, ?, ?, ?)"
+    " on conflict (case_id, kind) where stopped_at is null"
+)
+
+
+def _row(case: CaseId, kind: ClockKind, now: datetime) -> tuple[str, str, str, str, str]:
+    due_on = due_day(kind, shanghai_day(now))
+    return case, kind, at_text(now), due_on.isoformat(), at_text(mark_at(now, due_on, MARKS_PERCENT[0]))
+
+
+def stop(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
+    """Stop these clocks when the transaction commits, those of them that run."""
+    at = at_text(now)
+    tx.queue(
+        "update clock set stopped_at = ?, next_mark_at = null where case_id = ? and kind = ? and stopped_at is null",
+        [(at, case, kind) for case, kind in clocks],
+        key=lambda row: row[1:],
+    )
 
 
 def pause(tx: Transaction, case: CaseId, now: datetime) -> bool:
-    """Pause the decision clock while a supplement is asked for; False if it was paused before (it may pause once)."""
+    """Pause the decision clock while a supplement is asked for; False if none runs or it was paused before."""
     return bool(
         tx.run(
             "update clock set paused_at = ? where case_id = ? and kind = 'decision' and stopped_at is null"
@@ -95,45 +109,50 @@ def pause(tx: Transaction, case: CaseId, now: datetime) -> bool:
     )
 
 
-def resume(tx: Transaction, case: CaseId, now: datetime) -> None:
-    """The supplement has come: the decision clock runs on, its last day moved by the days it stood."""
+def resume(tx: Transaction, case: CaseId, now: datetime) -> bool:
+    """The supplement has come: the decision clock runs on, its last day moved by the days it stood. False if it ran.
+
+    A mark that was told is not told again.
+    """
     row = tx.row(
-        "select started_at, paused_at from clock where case_id = ? and kind = 'decision' and stopped_at is null"
+        "select started_at, paused_at, marked from clock where case_id = ? and kind = 'decision' and stopped_at is null"
         " and paused_at is not null",
         (case,),
     )
     if row is None:
-        return
-    started_at, paused_at = at_of(row[0]), at_of(row[1])
+        return False
+    started_at, paused_at, marked = at_of(row[0]), at_of(row[1]), row[2]
     days = max((shanghai_day(now) - shanghai_day(paused_at)).days, 1)
     due_on = due_day("decision", shanghai_day(started_at), days)
     tx.run(
-        "update clock set paused_at = null, paused_days = ?, due_on = ?, next_mark_at = ?, marked = 0"
+        "update clock set paused_at = null, paused_days = ?, due_on = ?, next_mark_at = ?"
         " where case_id = ? and kind = 'decision' and stopped_at is null",
-        (days, due_on.isoformat(), at_text(mark_at(started_at, due_on, MARKS_PERCENT[0])), case),
+        (days, due_on.isoformat(), _next_mark(started_at, due_on, marked), case),
     )
+    return True
 
 
 def ring(tx: Transaction, now: datetime) -> list[ClockDue]:
-    """The marks that clocks have reached since the last look, each told once."""
+    """The marks that clocks have reached since the last look, each told once, however long nobody looked."""
     rows = tx.rows(
-        "select case_id, kind, started_at, due_on, marked from clock"
-        " where next_mark_at <= ? and stopped_at is null and paused_at is null",
+        "select id, case_id, kind, started_at, due_on, marked from clock"
+        " where next_mark_at <= ? and stopped_at is null and paused_at is null order by next_mark_at, id",
         (at_text(now),),
     )
     told, updates = [], []
-    for case, kind, started, due, marked in rows:
+    for id, case, kind, started, due, marked in rows:
         started_at, due_on = at_of(started), date.fromisoformat(due)
-        reached = max(p for p in MARKS_PERCENT if mark_at(started_at, due_on, p) <= now)
-        later = next((p for p in MARKS_PERCENT if p > reached), None)
-        following = at_text(mark_at(started_at, due_on, later)) if later else None
-        updates.append((following, reached, case, kind, started))
-        if reached > marked:
-            told.append(ClockDue(case, kind, reached))
-    tx.run_many(
-        "update clock set next_mark_at = ?, marked = ? where case_id = ? and kind = ? and started_at = ?", updates
-    )
+        reached = [p for p in MARKS_PERCENT if p > marked and mark_at(started_at, due_on, p) <= now]
+        told += [ClockDue(case, kind, percent) for percent in reached]
+        marked = max(reached, default=marked)
+        updates.append((_next_mark(started_at, due_on, marked), marked, id))
+    tx.run_many("update clock set next_mark_at = ?, marked = ? where id = ?", updates)
     return told
+
+
+def _next_mark(started_at: datetime, due_on: date, marked: int) -> str | None:
+    later = next((p for p in MARKS_PERCENT if p > marked), None)
+    return None if later is None else at_text(mark_at(started_at, due_on, later))
 
 
 def running(tx: Transaction, before: date | None = None) -> list[ClockRow]:

@@ -71,7 +71,7 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     persons = _persons(tx, known, stays, now)
     policies = insured_policies(tx, {person for person, _ in persons.values() if person}, now)
 
-    visits, cases, steps, out = [], [], [], list[Event]()
+    visits, cases, steps, out, begun = [], [], [], list[Event](), set[CaseId]()
     for key in keys:
         row, stay = known.get(key), stays[key]
         person, waiting = persons[key]
@@ -89,6 +89,8 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
                 cases.append(case)
             steps += [(case.id, happening, stage, "") for happening, stage in found]
             out += _tell(before, case, [happening for happening, _ in found])
+            if case.stage in _WAITS_FOR_PAPERS and any(happening in _BEGINS_TO_WAIT for happening, _ in found):
+                begun.add(case.id)
         first_told_at = row.first_told_at if row else now
         after = store.VisitRow(key[0], key[1], person, case, waiting if case is None else None, first_told_at)
         if row is None or (row.person, row.case and row.case.id, row.waiting) != (
@@ -98,8 +100,8 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
         ):
             visits.append(after)
 
-    discharged = [case.id for case in cases if case.stage in AWAITING_BILL]
-    clocks.start(tx, [(case, "papers", None) for case in discharged], now)
+    clocks.restart(tx, [(case.id, "papers") for case in cases if case.id in begun], now)
+    clocks.stop(tx, [(case.id, kind) for case in cases for kind in _STOPS.get(case.stage, ())], now)
     dead = {case_id for case_id, happening, _, _ in steps if happening == "patient_died"}
     for died in (each for each in cases if each.id in dead):
         _report_death(tx, died, now)
@@ -271,6 +273,8 @@ def _tell(before: Case | None, case: Case, found: Sequence[Happening]) -> list[E
         told.append(CaseMoved(case.id, before.stage, case.stage))
     if "bill_verified" in found and case.stage == "verified":
         told.append(CaseReady(case.id))
+    elif before is not None and "admission_cancelled" in found:
+        told.append(CaseReady(case.id))  # what was paid or waits for a person is to be taken back
     return told
 
 
@@ -283,7 +287,6 @@ def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now:
     for event in made:
         by_case.setdefault(event.case, []).append(event)
     happenings_of: dict[CaseId, Happening] = {}
-    out: list[Event] = []
     for case, decided in by_case.items():
         open_for_a_person = [event for event in decided if event.decision in ("refer", "refuse-proposed")]
         if open_for_a_person:
@@ -293,46 +296,59 @@ def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now:
         else:
             happenings_of[case] = "case_determined"
     _move(tx, happenings_of, now)
-    started: list[tuple[CaseId, clocks.ClockKind, datetime | None]] = []
+    started: list[tuple[CaseId, clocks.ClockKind]] = []
     for case, happening in happenings_of.items():
         if happening == "case_referred":
-            started += [(case, "decision", None), (case, "advance", None)]
+            started += [(case, "decision"), (case, "advance")]
         elif happening == "case_refused":
-            started.append((case, "refusal_notice", None))
-        elif _moves_money(by_case[case]):
-            started.append((case, "payment", None))
-    decided_again = {event.case for event in made if event.again and happenings_of[event.case] != "case_referred"}
-    clocks.stop(tx, sorted(decided_again), ("decision", "advance"), now)
+            started.append((case, "refusal_notice"))
+        if any(amount_to_pay(event) > 0 for event in by_case[case]):
+            started.append((case, "payment"))
+    answered = [case for case, happening in happenings_of.items() if happening != "case_referred"]
+    clocks.stop(tx, [(case, kind) for case in answered for kind in _UNTIL_DECIDED], now)
     clocks.start(tx, started, now)
-    nothing_due: dict[CaseId, Happening] = {
-        case: "everything_settled" for case, happening in happenings_of.items()
-        if happening == "case_determined" and not _moves_money(by_case[case])
-    }  # fmt: skip
-    _move(tx, nothing_due, now)
-    return out
+    return []
 
 
-def _moves_money(decided: Sequence[DeterminationMade]) -> bool:
-    return any(
-        event.decision == "pay" and (event.payable if event.adjustment is None else event.adjustment) != 0
-        for event in decided
-    )
+def amount_to_pay(made: DeterminationMade) -> int:
+    """What a determination moves to the payee, in fen; below zero if money is to come back."""
+    if made.decision != "pay":
+        return 0
+    return made.payable if made.adjustment is None else made.adjustment
 
 
 def close_unclaimed(events: Sequence[NothingClaimed], tx: Transaction, now: datetime) -> list[Event]:
     """Close cases under which nothing is claimed."""
     _move(tx, {event.case: "nothing_claimed" for event in events}, now)
+    clocks.stop(tx, [(event.case, kind) for event in events for kind in _UNTIL_DECIDED], now)
     return []
 
 
+_UNTIL_DECIDED: tuple[clocks.ClockKind, ...] = ("decision", "advance")
+_STOPS: dict[Stage, tuple[clocks.ClockKind, ...]] = {
+    "verified": ("papers",),
+    "admitted": ("papers",),
+    "withdrawn": ("papers", *_UNTIL_DECIDED),
+}
+_WAITS_FOR_PAPERS: tuple[Stage, ...] = (*AWAITING_BILL, "reopened")
+_BEGINS_TO_WAIT: tuple[Happening, ...] = (
+    "patient_discharged", "patient_transferred", "patient_died", "bill_reversed", "settlement_cancelled", "bill_added",
+)  # fmt: skip
+
+
 def refer_without_papers(due: Sequence[ClockDue], tx: Transaction, now: datetime) -> list[Event]:
-    """Put a discharged stay before a person whose bill or settlement has not come in time."""
+    """Put a stay before a person whose bill or settlement has not come in time, or was taken back for good.
+
+    What was paid for it before is decided anew without the papers, so that a person sees what is to come back.
+    """
     late = [event.case for event in due if event.clock == "papers" and event.percent == 100]
-    clocks.stop(tx, late, ("papers",), now)
+    clocks.stop(tx, [(case, "papers") for case in late], now)
+    found = [case for case in store.cases_by_id(tx, late).values() if case.stage in _WAITS_FOR_PAPERS]
     return [
-        CaseReferred(case.id, ("bill_missing" if waits_for(case.stay) == "bill" else "settlement_missing",))
-        for case in store.cases_by_id(tx, late).values()
-        if case.stage in AWAITING_BILL
+        CaseReady(case.id)
+        if case.stage == "reopened"
+        else CaseReferred(case.id, ("bill_missing" if waits_for(case.stay) == "bill" else "settlement_missing",))
+        for case in found
     ]
 
 
@@ -345,7 +361,7 @@ def _report_death(tx: Transaction, case: Case, now: datetime) -> None:
 def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:
     """Put cases before a person that no determination could be made for."""
     _move(tx, {event.case: "case_referred" for event in events}, now)
-    clocks.start(tx, [(event.case, "decision", None) for event in events], now)
+    clocks.start(tx, [(event.case, "decision") for event in events], now)
     return []
 
 
@@ -358,7 +374,7 @@ def note_payouts(confirmed: Sequence[PayoutConfirmed], tx: Transaction, now: dat
 def close_cases(settled: Sequence[CaseSettled], tx: Transaction, now: datetime) -> list[Event]:
     """Close the cases whose money has all arrived, unless a person still looks at a part of them."""
     cases = list(dict.fromkeys(event.case for event in settled))
-    clocks.stop(tx, cases, ("payment",), now)
+    clocks.stop(tx, [(case, "payment") for case in cases], now)
     _move(tx, dict.fromkeys(cases, "everything_settled"), now)
     return []
 
@@ -367,7 +383,7 @@ def note_returns(returned: Sequence[PayoutReturned], tx: Transaction, now: datet
     """A payment came back: it is open again, the decision is not."""
     cases = list(dict.fromkeys(event.case for event in returned))
     _move(tx, dict.fromkeys(cases, "payout_returned"), now)
-    clocks.start(tx, [(case, "payment", None) for case in cases], now)
+    clocks.start(tx, [(case, "payment") for case in cases], now)
     return []
 
 

@@ -18,7 +18,7 @@ Stage = Literal[
     "determined",  # 已核定
     "paid",  # 已赔付
     "closed",  # 已结案
-    "reopened",  # 重开: discharge cancelled or bill reversed after the decision
+    "reopened",  # 重开: discharge cancelled, bill reversed or settlement undone after the decision
     "withdrawn",  # 已撤销: the admission was cancelled
     "refused",  # 人工拒赔
 ]
@@ -31,6 +31,8 @@ Happening = Literal[
     "patient_died",
     "bill_verified",
     "bill_reversed",
+    "settlement_cancelled",
+    "bill_added",
     "admission_cancelled",
     "discharge_cancelled",
     "case_referred",
@@ -54,8 +56,10 @@ _DECIDED: tuple[Stage, ...] = ("determined", "paid", "closed", "refused")
 
 # (stages, happening, next stage)
 TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
-    ((None,), "visit_reported", "reported"),
-    ((None, "reported", "withdrawn"), "admission_reported", "admitted"),
+    ((None, "admitted", "charged", *AWAITING_BILL, "verified", "referred", "withdrawn"), "visit_reported", "reported"),
+    ((*_DECIDED,), "visit_reported", "reopened"),
+    ((None, "reported", "verified", "referred", "withdrawn"), "admission_reported", "admitted"),
+    ((*_DECIDED,), "admission_reported", "reopened"),
     (("admitted",), "charges_posted", "charged"),
     ((*_IN_HOSPITAL,), "patient_discharged", "discharged"),
     ((*_IN_HOSPITAL, "discharged"), "patient_transferred", "transferred"),
@@ -64,11 +68,17 @@ TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
     ((*_BEFORE_DECISION, *_DECIDED), "admission_cancelled", "withdrawn"),
     ((*AWAITING_BILL, "verified", "referred"), "discharge_cancelled", "admitted"),
     ((*_DECIDED,), "discharge_cancelled", "reopened"),
-    (("verified", "referred"), "bill_reversed", "discharged"),
-    ((*_DECIDED,), "bill_reversed", "reopened"),
-    (("verified", "referred", *AWAITING_BILL, "reopened"), "case_referred", "referred"),
-    (("verified", "referred"), "case_determined", "determined"),
-    (("verified", "referred"), "case_refused", "refused"),
+    *(
+        row
+        for happening in ("bill_reversed", "settlement_cancelled", "bill_added")
+        for row in (
+            (("verified", "referred"), happening, "discharged"),
+            ((*_DECIDED,), happening, "reopened"),
+        )
+    ),
+    (("verified", *AWAITING_BILL, "reopened", "withdrawn"), "case_referred", "referred"),
+    (("verified", "referred", "reopened"), "case_determined", "determined"),
+    (("verified", "referred", "reopened"), "case_refused", "refused"),
     (("determined",), "payout_confirmed", "paid"),
     (("paid", "closed"), "payout_returned", "determined"),
     (("determined", "paid"), "everything_settled", "closed"),

@@ -120,7 +120,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
             diagnoses[stage] = found
 
     for event in heard:
-        if event.hospital:
+        if event.hospital and not _is_institution_code(str(now.get("hospital", ""))):
             now["hospital"] = event.hospital
         match event:
             case AdmissionReported():
@@ -197,6 +197,11 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
         ),
         settlements=tuple(settlements.values()),
     )
+
+
+def _is_institution_code(code: str) -> bool:
+    """Whether this is a 医保 institution code (H or P and eleven digits), which outranks other names of a hospital."""
+    return len(code) == 12 and code[0] in "HP" and code[1:].isdigit()
 
 
 def merged(known: PersonSeen | None, seen: PersonSeen | None) -> PersonSeen | None:

@@ -214,29 +214,27 @@ def save_hospitals(tx: Transaction, hospitals: Iterable[HospitalRow]) -> None:
 
 def hospitals(tx: Transaction, codes: Iterable[str], on: date) -> dict[str, HospitalRow]:
     """What holds on that day of these hospitals, asked for once in a transaction; those not registered are absent."""
-    known: dict[str, HospitalRow | None] = tx.memo.setdefault(("hospitals", on), {})
+    known: dict[str, list[HospitalRow]] = tx.memo.setdefault("hospitals", {})
     wanted = [code for code in dict.fromkeys(codes) if code]
     missing = [code for code in wanted if code not in known]
     if missing:
-        known |= dict.fromkeys(missing)
-        for code, name, name_en, level, public, region, day in tx.rows(
-            "select code, name, name_en, level, public, region, from_day from hospital"
-            f" where code in ({marks(missing)}) and from_day <= ? order by from_day",
-            (*missing, on.isoformat()),
-        ):
-            known[code] = HospitalRow(
-                code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
-            )
-    return {code: row for code in wanted if (row := known[code]) is not None}
+        known |= {code: [] for code in missing}
+        for row in tx.rows(f"{_HOSPITAL} where code in ({marks(missing)}) order by from_day", missing):
+            known[row[0]].append(_hospital(row))
+    held = {code: [row for row in known[code] if row.from_day <= on] for code in wanted}
+    return {code: rows[-1] for code, rows in held.items() if rows}
 
 
 def every_hospital(tx: Transaction) -> list[HospitalRow]:
     """The whole registry, by code and day."""
-    return [
-        HospitalRow(
-            code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
-        )
-        for code, name, name_en, level, public, region, day in tx.rows(
-            "select code, name, name_en, level, public, region, from_day from hospital order by code, from_day"
-        )
-    ]
+    return [_hospital(row) for row in tx.rows(f"{_HOSPITAL} order by code, from_day")]
+
+
+_HOSPITAL = "select code, name, name_en, level, public, region, from_day from hospital"
+
+
+def _hospital(row: Row) -> HospitalRow:
+    code, name, name_en, level, public, region, day = row
+    return HospitalRow(
+        code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
+    )

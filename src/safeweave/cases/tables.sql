@@ -53,15 +53,16 @@ create table if not exists case_step (
 create index if not exists case_step_by_case on case_step (case_id);
 
 create table if not exists clock (
+    id integer primary key,
     case_id text not null,
-    kind text not null,             -- decision, payment, refusal_notice, advance
+    kind text not null,             -- decision, payment, refusal_notice, advance, papers
     started_at text not null,
     due_on text not null,
     paused_at text,
     paused_days integer not null default 0,
     stopped_at text,
     next_mark_at text,              -- when the next alarm rings; null: none left
-    marked integer not null default 0,
-    primary key (case_id, kind, started_at)
+    marked integer not null default 0
 );
+create unique index if not exists clock_running on clock (case_id, kind) where stopped_at is null;
 create index if not exists clock_next on clock (next_mark_at) where stopped_at is null and paused_at is null;

@@ -16,6 +16,7 @@ from safeweave.cases.case import Case
 from safeweave.cases.claim import interim_total
 from safeweave.clock import shanghai_day
 from safeweave.commands.inbox import shown_at, work_off
+from safeweave.commands.money import reason_shown, state_shown
 from safeweave.commands.screen import console, print_json, print_table
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, NotFound
@@ -24,7 +25,7 @@ from safeweave.money import yuan_shown, yuan_text
 from safeweave.node import Node, open_node
 from safeweave.payments import store as payouts
 from safeweave.settings import Settings
-from safeweave.words import Language, knows, say
+from safeweave.words import Language, say
 
 
 def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
@@ -139,15 +140,15 @@ def print_case(tx: Transaction, node: Node, case: Case, lang: Language) -> None:
     for seen in case.stay.bills:
         bill, settlement = seen.bill, case.stay.settlement_of(seen.bill)
         key = "reversed" if seen.reversed else "settled" if settlement or bill.social == "settled" else "unsettled"
-        parts = {name: yuan_shown(getattr(settlement or bill, name) or 0) for name in ("fund", "other", "account", "cash")}
+        parts = {
+            name: yuan_shown(getattr(settlement or bill, name) or 0) for name in ("fund", "other", "account", "cash")
+        }
         out.print(escape(say(f"cli.case.bill.{key}", lang, bill=bill.key, total=yuan_shown(bill.total), **parts)))
     for decided in determinations.of_cases(tx, [case.id]):
         print_determination(out, tx, node, decided, lang)
     for payout in payouts.payouts_of(tx, [case.id]):
-        state = say(f"payments.state.{payout.state}", lang) if knows(f"payments.state.{payout.state}") else payout.state
-        out.print(
-            escape(f"{say('cli.case.payout', lang)} {payout.id}  {yuan_shown(payout.amount)}  {state} {payout.reason}")
-        )
+        state = f"{state_shown(payout.state, lang)} {reason_shown(payout.reason, lang)}"
+        out.print(escape(f"{say('cli.case.payout', lang)} {payout.id}  {yuan_shown(payout.amount)}  {state}"))
     for at, channel, text in telling.messages_of(tx, case.id):
         out.print(escape(f"{say('cli.case.message', lang)} {shown_at(at)} [{say(f'channels.{channel}', lang)}] {text}"))
 
@@ -197,7 +198,8 @@ def supplied(settings: Settings, asked: argparse.Namespace) -> int:
     node = open_node(settings)
     with node.database.transaction() as tx:
         case = find_case(tx, asked.case)
-        case_clocks.resume(tx, case.id, node.clock())
+        if not case_clocks.resume(tx, case.id, node.clock()):
+            raise Conflict(say("cli.case.supplied.not_asked", settings.language))
         store.add_steps(tx, [(case.id, "supplement_received", case.stage, "")], node.clock())
     print(say("cli.case.supplied.done", settings.language, case=case.id))
     return 0

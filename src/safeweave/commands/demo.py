@@ -3,12 +3,13 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +76,7 @@ class _City:
         self.home = settings.home if _is_a_demo(settings.database) else beside
         self.asked_home = settings.home
         self.marker = self.home / "demo.json"
+        self.running: dict[str, subprocess.Popen[bytes]] = {}  # what must not end before the city does, by its log
         self.stays = max(int(asked.seconds * STAYS_A_SECOND), 10)
         self.settings = replace(settings, home=self.home, http_port=_free_port(), mllp_port=_free_port())
 
@@ -159,7 +161,8 @@ class _City:
             "SAFEWEAVE_MLLP_PORT": str(self.settings.mllp_port),
             "SAFEWEAVE_LANGUAGE": self.language,
         }
-        closing.enter_context(_leashed(["safeweave.main", "serve"], self.home / "node.log", environment))
+        node = closing.enter_context(_leashed(["safeweave.main", "serve"], self.home / "node.log", environment))
+        self.running["node.log"] = node
         self._wait_for_doors()
         _bank_faults(bank_url)
         database = Database(self.settings.database)
@@ -204,6 +207,7 @@ class _City:
             url = process.stdout.readline().decode().strip()
             if not url:
                 raise Unavailable(say("demo.bank_silent", self.language, log=self.home / "bank.log"))
+            self.running["bank.log"] = process
             yield url
 
     def _wait_for_doors(self) -> None:
@@ -240,14 +244,24 @@ class _City:
             clock.pause(0.1)
 
     def _watch(self, database: Database, city: subprocess.Popen[bytes], began: float, out: Console) -> None:
-        if self.asked.headless:
-            city.wait()
-            return
-        with Live(console=out, refresh_per_second=4, transient=True) as live:
+        """Until the city has told everything; Unavailable if bank or node ends meanwhile."""
+        with (
+            Live(console=out, refresh_per_second=4, transient=True)
+            if not self.asked.headless
+            else nullcontext() as live
+        ):
             while city.poll() is None:
-                with database.reading() as tx:
-                    live.update(_view(overview(tx), latest_payouts(tx, 12), seconds_running() - began, self.language))
+                self._all_are_there()
+                if live is not None:
+                    with database.reading() as tx:
+                        now, latest = overview(tx), latest_payouts(tx, 12)
+                    live.update(_view(now, latest, seconds_running() - began, self.language))
                 clock.pause(0.4)
+
+    def _all_are_there(self) -> None:
+        for log, process in self.running.items():
+            if process.poll() is not None:
+                raise Unavailable(say("demo.ended", self.language, log=self.home / log))
 
     def _settle(self, database: Database, bank_url: str) -> tuple[int, list[str]]:
         """Wait until nothing is due any more and bank and journal agree, or for as long as is reasonable."""
@@ -255,6 +269,7 @@ class _City:
         httpx.delete(f"{bank_url}/faults", timeout=5)
         bank = SandboxBank(bank_url)
         while True:
+            self._all_are_there()
             statement = bank.statement(datetime(2000, 1, 1, tzinfo=SHANGHAI).date(), clock.shanghai_day(clock.now()))
             with database.reading() as tx:
                 found = reconcile(tx, statement)
@@ -268,7 +283,8 @@ class _City:
     @property
     def command(self) -> str:
         """How the command is called to look at this demo's data."""
-        return "safeweave" if self.home == Path("safeweave-data") else f"safeweave --home {self.home}"
+        program = "safeweave" if shutil.which("safeweave") else os.path.relpath(sys.argv[0])
+        return program if self.home == Path("safeweave-data") else f"{program} --home {self.home}"
 
     def finish(self) -> None:
         """The demo came to its end; the next one starts anew."""

@@ -229,7 +229,7 @@ class _Desk:
             if isinstance(event, BillIssued):
                 self.visit_of[sender, event.bill.number] = event.visit
             person = getattr(event, "person", None)
-            if person is not None:
+            if person is not None and not any("*" in each.number for each in person.identifiers):
                 self.patients.add((sender, person.identifiers[:1] or (person.name, person.birth)))
         self.eobs += [(sender, eob.claim, eob.paid) for eob in arrived.reading.eobs]
 
@@ -259,9 +259,10 @@ def _registered_as(saved: Saved) -> PersonId:
 
 
 def known_by_content(arrived: Arrived) -> Arrived:
-    """The message under an id made of its bytes, where the sender's own ids mean nothing."""
+    """The message under an id made of its bytes, where the sender's own ids and numbering mean nothing."""
     assert arrived.reading is not None
-    reading = msgspec.structs.replace(arrived.reading, control_id=hashlib.sha256(arrived.raw).hexdigest())
+    digest = hashlib.sha256(arrived.raw).hexdigest()
+    reading = msgspec.structs.replace(arrived.reading, control_id=digest, sequence=None)
     return msgspec.structs.replace(arrived, reading=reading)
 
 

@@ -47,7 +47,7 @@ def list_inbox(settings: Settings, asked: argparse.Namespace) -> int:
                 ],
                 "visits": [{"sender": v.sender, "visit": v.visit, "waiting": v.waiting} for v in visits],
                 "unplaced": [{"sender": s, "kind": kind, "names": names} for s, kind, names in unplaced],
-                "gaps": [{"sender": s, "sequence": n} for s, n, _ in gaps],
+                "gaps": [{"sender": gap.sender, "first": gap.first, "last": gap.last} for gap in gaps],
                 "parked": [
                     {"task": t, "event": kind, "subject": subject, "error": error} for t, kind, subject, error in parked
                 ],
@@ -98,7 +98,7 @@ def list_inbox(settings: Settings, asked: argparse.Namespace) -> int:
         (
             "cli.inbox.gaps",
             ["columns.sender", "columns.sequence", "columns.since"],
-            [(s, n, shown_at(at)) for s, n, at in gaps],
+            [(gap.sender, _numbers(gap), shown_at(gap.noticed_at)) for gap in gaps],
         ),
         ("cli.inbox.parked", ["columns.task", "columns.kind", "columns.subject", "columns.what"], parked),
     ):
@@ -106,6 +106,10 @@ def list_inbox(settings: Settings, asked: argparse.Namespace) -> int:
             print("\n" + say(heading, lang))
             print_table(lang, columns, rows, "cli.inbox.no_messages")
     return 0
+
+
+def _numbers(gap: inbound.Gap) -> str:
+    return str(gap.first) if gap.first == gap.last else f"{gap.first}–{gap.last}"
 
 
 def _why(reason: str, settings: Settings) -> str:

@@ -6,14 +6,14 @@ import sys
 from safeweave import payments, worker
 from safeweave.commands.inbox import shown_at, work_off
 from safeweave.commands.screen import print_json, print_table
-from safeweave.errors import NotFound
+from safeweave.errors import Malformed, NotFound
 from safeweave.ids import PayoutId
-from safeweave.money import yuan_shown, yuan_text
+from safeweave.money import fen_of, yuan_shown, yuan_text
 from safeweave.node import open_node
 from safeweave.payments import store
 from safeweave.payments.reconcile import reconcile_command
 from safeweave.settings import Settings
-from safeweave.words import knows, say
+from safeweave.words import Language, knows, say
 
 
 def payouts(settings: Settings, asked: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def payouts(settings: Settings, asked: argparse.Namespace) -> int:
     print_table(
         lang,
         ["columns.state", "columns.count", "columns.amount"],
-        [(_state(state, settings), count, yuan_shown(fen)) for state, (count, fen) in totals.items()],
+        [(state_shown(state, settings.language), count, yuan_shown(fen)) for state, (count, fen) in totals.items()],
         "cli.payouts.none",
     )
     if open_payouts:
@@ -49,8 +49,8 @@ def payouts(settings: Settings, asked: argparse.Namespace) -> int:
                     p.id,
                     p.case,
                     yuan_shown(p.amount),
-                    _state(p.state, settings),
-                    _reason(p.reason, settings),
+                    state_shown(p.state, settings.language),
+                    reason_shown(p.reason, settings.language),
                     shown_at(p.ordered_at),
                 )
                 for p in open_payouts
@@ -60,14 +60,15 @@ def payouts(settings: Settings, asked: argparse.Namespace) -> int:
     return 0
 
 
-def _state(state: str, settings: Settings) -> str:
-    key = f"payments.state.{state}"
-    return say(key, settings.language) if knows(key) else state
+def state_shown(state: str, language: Language) -> str:
+    """A payout's state in words."""
+    return say(f"payments.state.{state}", language)
 
 
-def _reason(reason: str, settings: Settings) -> str:
+def reason_shown(reason: str, language: Language) -> str:
+    """Why a payout waits or failed, in words; "" if it did not."""
     key = f"payments.reason.{reason}"
-    return say(key, settings.language) if knows(key) else reason
+    return say(key, language) if knows(key) else say("payments.reason.other", language, code=reason) if reason else ""
 
 
 def pay_again(settings: Settings, asked: argparse.Namespace) -> int:
@@ -78,6 +79,41 @@ def pay_again(settings: Settings, asked: argparse.Namespace) -> int:
         worker.tell(tx, payments.pay_again(tx, PayoutId(asked.payout), now), now)
     work_off(node)
     print(say("cli.pay-again.done", settings.language, payout=asked.payout))
+    return 0
+
+
+def recoveries(settings: Settings, asked: argparse.Namespace) -> int:
+    """What is still to come back."""
+    node = open_node(settings)
+    with node.database.reading() as tx:
+        found = payments.open_recoveries(tx)
+    if asked.json:
+        print_json(
+            [
+                {"recovery": r.id, "case": r.case, "yuan": yuan_text(r.amount), "received": yuan_text(r.received)}
+                for r in found
+            ]
+        )
+        return 0
+    print_table(
+        settings.language,
+        ["columns.recovery", "columns.case", "columns.amount", "columns.still_open", "columns.since"],
+        [(r.id, r.case, yuan_shown(r.amount), yuan_shown(r.amount - r.received), shown_at(r.opened_at)) for r in found],
+        "cli.recoveries.none",
+    )
+    return 0
+
+
+def receive_recovery(settings: Settings, asked: argparse.Namespace) -> int:
+    """Book money that came back; the same bank reference is booked once."""
+    node = open_node(settings)
+    try:
+        amount = fen_of(asked.yuan)
+    except ValueError as error:
+        raise Malformed(str(error), field="--yuan") from None
+    with node.database.transaction() as tx:
+        payments.receive_recoveries(tx, [payments.Receipt(asked.reference, asked.recovery, amount)], node.clock())
+    print(say("cli.recoveries.receive.done", settings.language, amount=yuan_shown(amount)))
     return 0
 
 
@@ -104,6 +140,6 @@ def journal(settings: Settings, asked: argparse.Namespace) -> int:
 def reconcile(settings: Settings, asked: argparse.Namespace) -> int:
     """Our journal against the bank's statement: 0.00, or every item that one side misses."""
     node = open_node(settings)
-    if "sandbox" not in node.desk.banks:
+    if "main" not in node.desk.banks:
         raise NotFound(say("cli.reconcile.no_bank", settings.language))
     return reconcile_command(node.database, node.desk, settings.language, asked.json, sys.stdout)

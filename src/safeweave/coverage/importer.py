@@ -290,7 +290,7 @@ class _Plan:
         """The head to add; None if the policy is on record, with a fault for what disagrees with it."""
         known = self.on_record.heads.get(told.number)
         if known is None:
-            return Head(told.number, told.product, holder, told.bank or "sandbox")
+            return Head(told.number, told.product, holder, told.bank or "main")
         if told.product != known.product:
             faults.append(Remark("product", "coverage.fault.other_product", {"known": known.product}))
         if told.bank and told.bank != known.bank:

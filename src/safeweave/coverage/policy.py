@@ -102,7 +102,7 @@ class InsuredPolicy(Fact, frozen=True):
     product: str
     cover: Cover
     payees: tuple[Payee, ...] = ()
-    bank: str = "sandbox"  # which adapter pays: see payments.bank
+    bank: str = "main"  # which adapter pays: see payments.bank
     number: str = ""
 
     def holds_on(self, days: Iterable[date]) -> bool:

@@ -243,7 +243,7 @@ class Head(Fact, frozen=True):
     number: str
     product: str
     holder: PersonId | None = None
-    bank: str = "sandbox"
+    bank: str = "main"
 
 
 class OnRecord(msgspec.Struct):

@@ -281,9 +281,24 @@ def inbox(tx: Transaction) -> list[InboxEntry]:
     ]
 
 
-def gaps(tx: Transaction) -> list[tuple[str, int, datetime]]:
-    """Sequence numbers that never came: (sender, number, noticed at)."""
-    return [(s, n, at_of(at)) for s, n, at in tx.rows("select sender, sequence, noticed_at from gap order by 1, 2")]
+class Gap(Fact):
+    """Messages of a sender that never came: the first and last number missing in a row."""
+
+    sender: str
+    first: int
+    last: int
+    noticed_at: datetime
+
+
+def gaps(tx: Transaction) -> list[Gap]:
+    """The numbers that never came, those in a row together."""
+    found: list[Gap] = []
+    for sender, number, at in tx.rows("select sender, sequence, noticed_at from gap order by sender, sequence"):
+        if found and found[-1].sender == sender and found[-1].last == number - 1:
+            found[-1] = msgspec.structs.replace(found[-1], last=number)
+        else:
+            found.append(Gap(sender, number, number, at_of(at)))
+    return found
 
 
 def original(tx: Transaction, number: int) -> tuple[str, bytes]:

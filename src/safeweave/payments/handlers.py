@@ -19,7 +19,7 @@ from safeweave.events import (
     RecoveryOpened,
 )
 from safeweave.facts import Fact
-from safeweave.ids import PayoutId
+from safeweave.ids import CaseId, PayoutId
 from safeweave.money import Fen
 from safeweave.payments import journal, store
 from safeweave.payments.payout import (
@@ -49,10 +49,11 @@ def order_payouts(
     now: datetime,
     pinned: Callable[[Sequence[Payout], Transaction], list[Payout]] | None = None,
 ) -> list[Event]:
-    """Order what these determinations pay and open what they take back; one that moves nothing is told nothing.
+    """Order what these determinations pay and open what they take back.
 
     A determination told twice orders once. `pinned` gives payouts with payee and account, where these are known by now;
-    without it they are pinned before they are sent. Tells PayoutOrdered and RecoveryOpened.
+    without it they are pinned before they are sent. Tells PayoutOrdered and RecoveryOpened, and CaseSettled of cases
+    that are decided and have nothing to be paid any more.
     """
     payouts: dict[str, Payout] = {}
     recoveries: dict[str, Recovery] = {}
@@ -64,8 +65,11 @@ def order_payouts(
         elif amount < 0:
             recovery = recovery_for(event, now)
             recoveries.setdefault(recovery.id, recovery)
+    paying = {payout.case for payout in payouts.values()}
+    decided = dict.fromkeys(event.case for event in events if event.decision == "pay" and event.case not in paying)
+    settled = _settled(tx, list(decided))
     if not payouts and not recoveries:
-        return []
+        return settled
 
     to_pay = list(payouts.values())
     new = store.add_payouts(tx, pinned(to_pay, tx) if pinned and to_pay else to_pay)
@@ -82,7 +86,13 @@ def order_payouts(
     return [
         *(PayoutOrdered(p.id, p.case, p.amount) for p in ordered),
         *(RecoveryOpened(r.case, r.determination, r.amount) for r in opened),
+        *settled,
     ]
+
+
+def _settled(tx: Transaction, cases: Sequence[CaseId]) -> list[Event]:
+    still_open = store.cases_with_open_payouts(tx, cases)
+    return [CaseSettled(case) for case in cases if case not in still_open]
 
 
 def confirm(events: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -> list[Event]:
@@ -91,9 +101,7 @@ def confirm(events: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -
     Raises InvariantBroken if the bank paid another amount than ordered.
     """
     _move(tx, now, [(event.payout, "confirmed", event.amount, "", event.paid_at) for event in events])
-    cases = list(dict.fromkeys(event.case for event in events))
-    still_open = store.cases_with_open_payouts(tx, cases)
-    return [CaseSettled(case) for case in cases if case not in still_open]
+    return _settled(tx, list(dict.fromkeys(event.case for event in events)))
 
 
 def refuse(events: Sequence[PayoutRefused], tx: Transaction, now: datetime) -> list[Event]:

@@ -1,7 +1,7 @@
 """Every sentence a person reads, in zh-CN and English side by side: one TOML file per topic in this folder.
 
-A file `letters.toml` with `[paid]`, `zh = "已赔付 {amount} 元"` and `en = "{amount} yuan paid"` gives
-`say("letters.paid", "zh", amount="2,381.85")`. A test holds every entry complete in both languages.
+A file `payments.toml` with `purpose = { zh = "医疗保险金 赔案号{case}", en = "Health insurance benefit, case {case}" }`
+gives `say("payments.purpose", "zh", case="case_8m3k")`. A test holds every entry complete in both languages.
 """
 
 import tomllib
