@@ -18,9 +18,7 @@ class Settings:
     host: str = "127.0.0.1"  # where both doors listen
     http_port: int = 8440  # FHIR, e-bills and settlements
     mllp_port: int = 2575  # HL7 v2
-    bank_folder: Path | None = (
-        None  # ISO 20022 files go to its outbox/ and come from its inbox/, if there is no bank_url
-    )
+    bank_folder: Path | None = None  # ISO 20022 files: outbox/ and inbox/ in this folder, unless bank_url is set
     bank_url: str = ""  # of the bank's HTTP face; "": no bank is connected, payouts wait
     bank_account: str = "3310010000000000001"  # ours, from which payouts leave in bank files
     bank_code: str = "102332000001"  # of our own bank, 12 digits (CNAPS)
