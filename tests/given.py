@@ -290,6 +290,7 @@ class House:
         assert not report.faults, report.faults
         if again:
             hear_waiting_again(self.node)
+            self.works()
 
     # ---- what came of it
 

@@ -7,7 +7,7 @@ import msgspec
 
 from safeweave import events
 from safeweave.database import Transaction, at_of, at_text, marks
-from safeweave.events import Event, HospitalEvent
+from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged
 
 KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
@@ -31,6 +31,8 @@ class Task(msgspec.Struct, frozen=True):
 
 def subject_of(event: Event) -> str:
     """Whose story an event belongs to: the visit for what hospitals say, else the case, payout or message."""
+    if isinstance(event, MessageNoted | PersonsMerged) and not event.visit:
+        return event.sender  # not a paper that waits for its visit
     if isinstance(event, HospitalEvent):
         return visit_subject(event.sender, event.visit)
     return next((getattr(event, field) for field in _SUBJECT_FIELDS if hasattr(event, field)), "")

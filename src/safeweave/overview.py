@@ -36,6 +36,12 @@ class Overview(Fact):
         """Of the decided cases, those untouched; 0 if none is decided."""
         return self.untouched / self.decided if self.decided else 0.0
 
+    def share_within(self, seconds: float) -> float | None:
+        """Of the measured instructions, those made within that time; None if there is none."""
+        if not self.milliseconds:
+            return None
+        return sum(time <= seconds * 1000 for time in self.milliseconds) / len(self.milliseconds)
+
     def percentile(self, share: float) -> float | None:
         """The time below which that share of the instructions was made; None if there is none."""
         if not self.milliseconds:

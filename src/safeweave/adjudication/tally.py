@@ -17,7 +17,9 @@ class Tally:
     def used(self, table: str, scope: str, id: str) -> int:
         """What a scope has used of a deductible, limit, benefit's days or grade, this claim included."""
         now = self._now.get((table, scope, id), 0)
-        return now if scope == CLAIM else now + self._before.of(table, scope, id)
+        if scope == CLAIM or not self._before.scopes:
+            return now
+        return now + self._before.of(table, scope, id)
 
     def add(self, table: str, scope: str, id: str, amount: int) -> None:
         """Counts a use of this claim."""

@@ -166,10 +166,18 @@ def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKe
     asked = {(sender, kind, value) for sender, _, event in unplaced for kind, value in aliases_of(event)}
     leads = store.aliases(tx, sorted(asked - set(here))) | here
     placed: dict[store.VisitKey, list[int]] = {}
-    for sender, number, event in unplaced:
-        visit = next((leads[sender, k, v] for k, v in aliases_of(event) if (sender, k, v) in leads), None)
-        if visit:
+    left, before = unplaced, -1
+    while len(left) != before:  # a settlement that its bill leads to leads its own cancellation
+        before, waiting = len(left), left
+        left = []
+        for sender, number, event in waiting:
+            names = [(sender, kind, value) for kind, value in aliases_of(event)]
+            visit = next((leads[name] for name in names if name in leads), None)
+            if visit is None:
+                left.append((sender, number, event))
+                continue
             placed.setdefault((sender, visit), []).append(number)
+            leads |= {name: leads.get(name, visit) for name in names}
     for key, numbers in placed.items():
         outbox.move(tx, numbers, outbox.visit_subject(*key))
     if placed:

@@ -396,6 +396,7 @@ def _summary(now: Overview, difference: int, items: list[str]) -> dict[str, Any]
         "untouched_share": round(now.untouched_share, 4),
         "p50_ms": _rounded(now.percentile(0.5)),
         "p95_ms": _rounded(now.percentile(0.95)),
+        "within_60_s": now.share_within(60),
         "paid_fen": now.paid_fen,
         "trial_balance_fen": now.trial_balance_fen,
         "bank_difference_fen": difference,

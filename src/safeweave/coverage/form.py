@@ -89,9 +89,12 @@ def money(value: object) -> Fen:
     if type(value) is not str:
         _refuse(value, 'yuan in quotes with two decimals, such as "1234.50"')
     try:
-        return fen_of(value)
+        return _fen_in(value)
     except ValueError as error:
         raise Fault(str(error)) from None
+
+
+_fen_in = lru_cache(maxsize=65_536)(fen_of)  # many amounts come again and again, first of all 0.00
 
 
 def money_not_below_zero(value: object) -> Fen:
@@ -193,24 +196,25 @@ class Table(Generic[T]):
 
     def __init__(self, make: Callable[..., T], keys: Mapping[str, Key]) -> None:
         self._make = make
-        self._keys = keys
+        self._reads = {key: (found.read, found.name) for key, found in keys.items()}
         self._required = frozenset(key for key, found in keys.items() if not found.optional)
 
     def __call__(self, value: object) -> T:
         if type(value) is not dict:
             _refuse(value, "a table")
-        keys, found = self._keys, {}
+        reads, found = self._reads, {}
         key = ""
         try:
             for key, item in value.items():
-                known = keys.get(key)
+                known = reads.get(key)
                 if known is None:
-                    raise Fault(f"unknown key; known here are {', '.join(keys)}")
-                found[known.name] = known.read(item)
+                    raise Fault(f"unknown key; known here are {', '.join(reads)}")
+                read, name = known
+                found[name] = read(item)
         except Fault as fault:
             raise fault.inside(key) from None
         if not self._required <= value.keys():
-            missing = [key for key in keys if key in self._required and key not in value]
+            missing = [key for key in reads if key in self._required and key not in value]
             raise Fault("missing " + ", ".join(f'"{key}"' for key in missing))
         return self._make(**found)
 

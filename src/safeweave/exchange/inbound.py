@@ -103,6 +103,7 @@ def take(
     visits: dict[VisitTold, None] = {}
     merged: list[Event] = []
     sequences: dict[str, list[int]] = {}
+    mended: list[tuple[int]] = []
 
     for message, digest in zip(readings, digests, strict=True):
         sender, reading, fault = message.sender.id, message.reading, message.fault
@@ -150,9 +151,13 @@ def take(
             fault,
         )
         answered = answer(message, receipt) if answer else None
+        receipts.append(msgspec.structs.replace(receipt, answer=answered))
         if reading is not None and status == "taken":
             before[sender, reading.control_id] = (number, digest, answered)
-        receipts.append(msgspec.structs.replace(receipt, answer=answered))
+            if (sender, digest) in in_repair:
+                mended.append((in_repair.pop((sender, digest)).number,))
+        else:
+            in_repair[sender, digest] = receipts[-1]
         rows.append(
             (
                 number,
@@ -177,6 +182,7 @@ def take(
         " received_at, events, error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
+    tx.run_many("update inbound_message set status = 'repaired' where id = ?", mended)
     outbox.append(tx, told, now, read_back=True)
     _note_gaps(tx, sequences, now)
     return receipts, [*merged, *visits]
@@ -340,4 +346,4 @@ def unplaced(tx: Transaction) -> list[tuple[str, str, str]]:
         event = outbox.event_from(kind, payload)
         named = getattr(event, "bill", None) or getattr(event, "settlement", "")
         found.append((sender, kind, str(getattr(named, "key", named))))
-    return [row for row in found if row[1] != "MessageNoted"]
+    return found

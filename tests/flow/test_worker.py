@@ -1,0 +1,280 @@
+"""The worker: everything once, a batch at a time, and one event that cannot be handled keeps nobody else waiting."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from given import NOON, Time
+
+from safeweave import outbox
+from safeweave.database import Database, Transaction
+from safeweave.errors import Unavailable
+from safeweave.events import CaseOpened, CaseReady, CaseSettled, ClockDue, Event
+from safeweave.ids import CaseId
+from safeweave.worker import Follows, Later, Outside, Worker, tell
+
+
+def opened(*names: str) -> list[CaseOpened]:
+    return [CaseOpened(CaseId(name)) for name in names]
+
+
+@pytest.fixture
+def database(tmp_path) -> Iterator[Database]:
+    found = Database(tmp_path / "worker.db")
+    with found.transaction() as tx:
+        tx.run("create table noted (case_id text not null)")
+    yield found
+    found.close()
+
+
+@dataclass
+class Handlers:
+    """Handlers that note what they were given, and fail when asked to."""
+
+    poisoned: set[str] = field(default_factory=set)
+    batches: list[int] = field(default_factory=list)
+
+    def note(self, events: Sequence[Any], tx: Transaction, now: datetime) -> list[Event]:
+        self.batches.append(len(events))
+        tx.run_many("insert into noted values (?)", [(event.case,) for event in events])
+        if self.poisoned & {event.case for event in events}:
+            raise ValueError("cannot be handled")
+        return []
+
+
+def a_worker(database: Database, follows: Follows, **more: Any) -> Worker:
+    return Worker(database, follows, Time(), **more)
+
+
+def noted(database: Database) -> list[str]:
+    with database.reading() as tx:
+        return [case for (case,) in tx.rows("select case_id from noted order by rowid")]
+
+
+def parked(database: Database) -> list[tuple[str, str]]:
+    with database.reading() as tx:
+        return [(subject, reason) for _, _, subject, reason in outbox.parked(tx)]
+
+
+def left(database: Database) -> int:
+    with database.reading() as tx:
+        return outbox.waiting(tx)
+
+
+def told(database: Database, *events: Event, now: datetime = NOON) -> None:
+    with database.transaction() as tx:
+        tell(tx, events, now)
+
+
+# ---------------------------------------------------------------- inside
+
+
+def test_what_is_told_is_handled_once_in_one_batch(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("a", "b", "c"))
+    assert (worker.work(), worker.work()) == (3, 0)
+    assert (noted(database), handlers.batches, left(database)) == (["a", "b", "c"], [3], 0)
+
+
+def test_an_event_that_cannot_be_handled_is_parked_alone_and_the_rest_of_its_batch_is_done(database):
+    handlers = Handlers({"c"})
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("a", "b", "c", "d", "e"))
+    worker.drain()
+    assert sorted(noted(database)) == ["a", "b", "d", "e"]
+    assert parked(database) == [("c", "ValueError: cannot be handled")]
+
+
+def test_a_parked_event_is_handled_when_it_is_given_another_try(database):
+    handlers = Handlers({"a"})
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("a"))
+    worker.drain()
+    handlers.poisoned.clear()
+    with database.transaction() as tx:
+        (task, *_) = outbox.parked(tx)[0]
+        assert outbox.unpark(tx, [task], NOON) == 1
+    worker.drain()
+    assert (noted(database), parked(database)) == (["a"], [])
+
+
+def test_what_handlers_wrote_told_and_that_they_ran_stand_or_fall_together(database):
+    """A failure in what follows undoes what went before it: there is no moment between commit and done."""
+    handlers = Handlers({"a"})
+
+    def go_on(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        tx.run_many("insert into noted values (?)", [("first " + event.case,) for event in events])
+        return [CaseReady(event.case) for event in events]
+
+    worker = a_worker(database, {CaseOpened: (go_on,), CaseReady: (handlers.note,)})
+    told(database, *opened("a"))
+    worker.drain()
+    assert noted(database) == []
+    with database.reading() as tx:
+        assert tx.rows("select kind from event") == [("CaseOpened",)]
+
+
+def test_a_crash_before_the_commit_leaves_everything_to_be_done_again(database, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def die(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        tx.run("insert into noted values ('half')")
+        raise Killed
+
+    told(database, *opened("a"))
+    with pytest.raises(Killed):
+        a_worker(database, {CaseOpened: (die,)}).work()
+    again = Database(tmp_path / "worker.db")
+    handlers = Handlers()
+    a_worker(again, {CaseOpened: (handlers.note,)}).drain()
+    assert noted(again) == ["a"]
+    again.close()
+
+
+def test_what_is_told_for_later_waits_for_its_time(database):
+    handlers = Handlers()
+
+    def later(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Later]:
+        return [Later(CaseReady(event.case), now + timedelta(minutes=5)) for event in events]
+
+    worker = a_worker(database, {CaseOpened: (later,), CaseReady: (handlers.note,)})
+    told(database, *opened("a"))
+    worker.drain()
+    assert (noted(database), left(database)) == ([], 1)
+    worker.clock.pass_(301)  # type: ignore[attr-defined]
+    worker.drain()
+    assert (noted(database), left(database)) == (["a"], 0)
+
+
+def test_timers_are_asked_when_nothing_else_is_due(database):
+    handlers, asked = Handlers(), iter([[ClockDue(CaseId("a"), "decision", 50)], []])
+    worker = a_worker(database, {ClockDue: (handlers.note,)}, timers=(lambda tx, now: next(asked, []),))
+    worker.drain()
+    assert noted(database) == ["a"]
+
+
+# ---------------------------------------------------------------- doors
+
+
+def accepted(worker: Worker, *events: Event) -> str:
+    def write(tx: Transaction) -> tuple[str, Sequence[Event], datetime]:
+        tx.run("insert into noted values ('written')")
+        return "answer", events, NOON
+
+    return worker.accept(write)
+
+
+def test_what_a_door_writes_is_followed_in_the_same_transaction(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    assert accepted(worker, *opened("a")) == "answer"
+    assert (noted(database), left(database)) == (["written", "a"], 0)
+
+
+def test_a_message_is_acknowledged_and_kept_for_the_worker_when_what_follows_fails(database):
+    handlers = Handlers({"a"})
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    assert accepted(worker, *opened("a")) == "answer"
+    assert (noted(database), left(database)) == (["written"], 1)
+    worker.drain()
+    assert (noted(database), parked(database)) == (["written"], [("a", "ValueError: cannot be handled")])
+
+
+# ---------------------------------------------------------------- outside
+
+
+@dataclass
+class World:
+    """Something outside that can be silent, and chokes on some requests."""
+
+    silent: bool = False
+    chokes_on: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    heard: list[str] = field(default_factory=list)
+
+    def load(self, events: Sequence[CaseReady], tx: Transaction) -> list[str]:
+        if self.unreadable & {event.case for event in events}:
+            raise KeyError("no such row")
+        return [event.case for event in events]
+
+    def call(self, requests: Sequence[str], now: datetime) -> list[Event]:
+        if self.silent:
+            raise Unavailable("nobody answers")
+        if self.chokes_on & set(requests):
+            raise RuntimeError("an answer that makes no sense")
+        self.heard += requests
+        return [CaseSettled(CaseId(request)) for request in requests]
+
+    def follows(self, handlers: Handlers) -> Follows:
+        return {CaseReady: (Outside("world", self.load, self.call),), CaseSettled: (handlers.note,)}
+
+
+def ready(*names: str) -> list[CaseReady]:
+    return [CaseReady(CaseId(name)) for name in names]
+
+
+def test_a_call_outside_is_made_once_and_its_answer_is_handled(database):
+    world, handlers = World(), Handlers()
+    worker = a_worker(database, world.follows(handlers))
+    told(database, *ready("a", "b"))
+    worker.drain()
+    assert (world.heard, noted(database), left(database)) == (["a", "b"], ["a", "b"], 0)
+
+
+def test_silence_means_the_same_call_again_later_and_longer_each_time(database):
+    world, handlers = World(silent=True), Handlers()
+    worker = a_worker(database, world.follows(handlers), first_retry_seconds=10)
+    told(database, *ready("a"))
+    worker.drain()
+    waits = []
+    for _ in range(3):
+        with database.reading() as tx:
+            due_at = datetime.fromisoformat(str(outbox.next_due(tx, "world")))
+        waits.append(round((due_at - worker.clock()).total_seconds()))
+        worker.clock.at = due_at  # type: ignore[attr-defined]
+        worker.drain()
+    assert waits == [10, 20, 40]
+    world.silent = False
+    worker.clock.pass_(100)  # type: ignore[attr-defined]
+    worker.drain()
+    assert (world.heard, noted(database), parked(database)) == (["a"], ["a"], [])
+
+
+@pytest.mark.parametrize("fault", ["chokes_on", "unreadable"])
+def test_one_request_that_cannot_be_made_is_parked_alone(database, fault):
+    world, handlers = World(**{fault: {"b"}}), Handlers()
+    worker = a_worker(database, world.follows(handlers))
+    told(database, *ready("a", "b", "c", "d"))
+    worker.drain()
+    assert (sorted(world.heard), sorted(noted(database))) == (["a", "c", "d"], ["a", "c", "d"])
+    assert [subject for subject, _ in parked(database)] == ["b"]
+    assert left(database) == 0
+
+
+# ---------------------------------------------------------------- the store beneath
+
+
+def test_a_commit_that_fails_leaves_the_connection_usable(database):
+    with database.transaction() as tx:
+        tx.run("create table parent (id integer primary key)")
+        tx.run("create table child (of integer references parent (id) deferrable initially deferred)")
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as tx:
+        tx.run("insert into child values (1)")  # found out at the commit only
+    with database.transaction() as tx:
+        assert tx.rows("select * from child") == []
+
+
+def test_what_is_remembered_outside_a_transaction_is_remembered_only_if_it_commits(database):
+    remembered = []
+    with pytest.raises(ValueError, match="undone"), database.transaction() as tx:
+        tx.committed.append(lambda: remembered.append("undone"))
+        raise ValueError("undone")
+    with database.transaction() as tx:
+        tx.committed.append(lambda: remembered.append("done"))
+        assert remembered == []
+    assert remembered == ["done"]
