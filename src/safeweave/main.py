@@ -137,7 +137,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("pay-again", "money:pay_again", (option("payout"),)),
     Command("journal", "money:journal", (JSON,)),
-    Command("reconcile", "money:reconcile", (JSON,)),
+    Command("reconcile", "money:reconcile", (option("--statement", type=Path, action="append"), JSON)),
     Command("messages", "messages:list_", (option("--person"), JSON)),
     Command("bench", "bench:bench", (JSON, option("--quick", action="store_true"), option("--data", type=Path))),
 )

@@ -3,7 +3,8 @@
 One run is one transaction: what the handlers wrote, the events they told and the note that they ran stand or fall
 together, so running twice changes nothing. What needs no outside answer runs in the same transaction as what caused
 it. A batch that fails is split until the one event that cannot be handled stands alone; that one is parked with its
-error. Calls to the outside are jobs of their own lane; no answer means the same job again, later.
+error. Calls to the outside are jobs of their own lane, split in the same way; no answer means the same job again,
+later.
 """
 
 from __future__ import annotations
@@ -119,9 +120,7 @@ class Worker:
     def _split(self, tasks: Sequence[Task], error: Exception) -> None:
         """After a failure: halve the batch until the culprit stands alone, and park it."""
         if len(tasks) == 1:
-            log.error("parked task %d (%s)", tasks[0].id, type(tasks[0].event).__name__, exc_info=error)
-            with self.database.transaction() as tx:
-                outbox.park(tx, tasks[0], f"{type(error).__name__}: {error}")
+            self._park(tasks[0], error)
             return
         for half in (tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]):
             try:
@@ -191,33 +190,46 @@ class Worker:
         now = self.clock()
         with self.database.reading() as tx:
             tasks = outbox.due(tx, lane, now, self.batch)
-            name = tasks[0].handler if tasks else ""
-            tasks = [task for task in tasks if task.handler == name]
-            if not tasks:
-                return 0
-            handler = self.outside[name]
-            requests = handler.load([task.event for task in tasks], tx)
+        name = tasks[0].handler if tasks else ""
+        tasks = [task for task in tasks if task.handler == name]
         try:
-            told = handler.call([request for request in requests if request is not None], now)
+            return self._call(self.outside[name], tasks, now) if tasks else 0
         except Unavailable as silent:
             wait = min(self.longest_retry_seconds, self.first_retry_seconds * 2 ** min(tasks[0].tries, 20))
             log.warning("%s does not answer (%s); asking again in %.1f s", lane, silent, wait)
             with self.database.transaction() as tx:
                 outbox.again(tx, tasks, now + timedelta(seconds=wait))
             return 0
+
+    def _call(self, handler: Outside, tasks: Sequence[Task], now: datetime) -> int:
+        """How many calls were made or parked. One that fails is parked alone: the others are made again without it.
+
+        Raises Unavailable if nobody answers.
+        """
+        try:
+            with self.database.reading() as tx:
+                requests = handler.load([task.event for task in tasks], tx)
+            told = handler.call([request for request in requests if request is not None], now)
+        except Unavailable:
+            raise
         except Exception as error:
-            log.exception("parked %d calls of lane %s", len(tasks), lane)
-            with self.database.transaction() as tx:
-                for task in tasks:
-                    outbox.park(tx, task, f"{type(error).__name__}: {error}")
-            return len(tasks)
-        now = self.clock()
+            if len(tasks) > 1:
+                half = len(tasks) // 2
+                return self._call(handler, tasks[:half], now) + self._call(handler, tasks[half:], now)
+            self._park(tasks[0], error)
+            return 1
+        answered_at = self.clock()
         with self.database.transaction() as tx:
-            answers = self._append(tx, told, now)
-            outbox.add_tasks(tx, [("", number, "", now) for number, _ in answers])
+            answers = self._append(tx, told, answered_at)
+            outbox.add_tasks(tx, [("", number, "", answered_at) for number, _ in answers])
             outbox.done(tx, tasks)
         self.signal()
         return len(tasks)
+
+    def _park(self, task: Task, error: Exception) -> None:
+        log.error("parked task %d (%s)", task.id, type(task.event).__name__, exc_info=error)
+        with self.database.transaction() as tx:
+            outbox.park(tx, task, f"{type(error).__name__}: {error}")
 
     # ------------------------------------------------------------ running
 

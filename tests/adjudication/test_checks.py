@@ -361,6 +361,11 @@ def test_lines_that_say_what_social_insurance_paid_must_all_say_it():
     assert refer(stay(some), insured=ENROLLED) == ["social_split_missing"]
 
 
+def test_while_a_line_does_not_say_what_social_insurance_paid_the_others_are_not_added_up():
+    some = settled_bill(line(1, "60.00", social_paid=yuan("61.00")), line(2, "40.00"), fund="10.00")
+    assert refer(stay(some), insured=ENROLLED) == ["social_split_missing"]
+
+
 @pytest.mark.parametrize("parts", [("5.00", "4.00"), ("-1.00", "11.00"), ("61.00", "-51.00")])
 def test_what_the_lines_say_must_be_what_the_bill_says(parts):
     lines = [line(no, amount, social_paid=yuan(parts[no - 1])) for no, amount in ((1, "60.00"), (2, "40.00"))]

@@ -139,6 +139,13 @@ def test_lines_after_the_move_to_a_paid_ward_are_lines_of_that_ward():
     assert [line.ward for line in settled_bill(found, found.live_bills[0]).lines] == ["ordinary", "ordinary", "vip", "vip"]
 
 
+def test_an_encounter_that_tells_of_another_ward_later_holds_from_then_on():
+    """FHIR has no A02: the encounter in progress names another ward."""
+    moved = replace(admitted(ward="vip"), occurred_at=at("2026-03-05T10:00"))
+    found = stay(admitted(), moved, moved, discharged("2026-03-06T15:05"))
+    assert [ward_on(found, day(f"2026-03-0{n}")) for n in (3, 4, 5, 6)] == ["ordinary", "ordinary", "vip", "vip"]
+
+
 def test_nights_in_intensive_care_are_counted_from_the_moves():
     moved = updated("2026-03-04", ward="icu"), updated("2026-03-06T08:00", ward="ordinary")
     assert days_in_icu(stay(admitted(), *moved, discharged("2026-03-09"))) == 2

@@ -38,7 +38,19 @@ class Charges:
     `lines` are netted: an original is less its refunds, and a refund's amount is 0. `billed` is what the bill says.
     """
 
-    __slots__ = ("bill_of", "billed", "bills", "days", "keys", "lines", "originals", "others", "settled", "social")
+    __slots__ = (
+        "beds",
+        "bill_of",
+        "billed",
+        "bills",
+        "days",
+        "keys",
+        "lines",
+        "originals",
+        "others",
+        "settled",
+        "social",
+    )
 
     def __init__(self) -> None:
         self.bills: list[Bill] = []
@@ -48,6 +60,7 @@ class Charges:
         self.lines: list[Line] = []
         self.bill_of: list[int] = []
         self.keys: list[str] = []  # of the bills
+        self.beds: list[int] = []  # the places of the bed lines of inpatient bills, refunds apart
         self.originals: dict[int, int] = {}  # the place of a refund -> the place of its original
         self.social: list[int] = []  # what 医保 paid of each line
         self.others: dict[Source, list[int]] = {}  # what others paid, in the order in which they compensate
@@ -62,6 +75,7 @@ class Charges:
         part.keys = [self.keys[place] for place in places]
         part.lines = [self.lines[place] for place in places]
         part.bill_of = [self.bill_of[place] for place in places]
+        part.beds = [index for index, place in enumerate(places) if place in self.beds]
         part.social = [self.social[place] for place in places]
         part.others = {source: [parts[place] for place in places] for source, parts in self.others.items()}
         return part
@@ -268,7 +282,7 @@ def _has_part_below_zero(line: Line) -> bool:
 def _fill_bed_days(charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
     """The days of the bed lines: they must fit the stay; a single line without days covers the whole of it."""
     lines, bill_of, bills = charges.lines, charges.bill_of, charges.bills
-    beds = [
+    charges.beds = beds = [
         place
         for place, line in enumerate(lines)
         if line.category == BED and line.refund_of is None and bills[bill_of[place]].kind == "inpatient"

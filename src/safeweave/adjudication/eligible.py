@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from safeweave.adjudication.bills import BED, Charges
+from safeweave.adjudication.bills import Charges
 from safeweave.adjudication.determination import Cut, cut_of
 from safeweave.adjudication.hospital import is_covered
 from safeweave.adjudication.occurrence import Occurrence
@@ -37,9 +37,8 @@ def eligible_amounts(
             if eligible[index]:
                 eligible[index] -= _outside_scope(line, scope, cuts[index])
     if bed_cap is not None:
-        for index, line in enumerate(charges.lines):
-            if line.category == BED and charges.bills[charges.bill_of[index]].kind == "inpatient":
-                eligible[index] -= _over_bed_cap(line, eligible[index], bed_cap, cuts[index])
+        for index in charges.beds:
+            eligible[index] -= _over_bed_cap(charges.lines[index], eligible[index], bed_cap, cuts[index])
     return eligible
 
 

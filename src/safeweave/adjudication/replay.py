@@ -2,19 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
+from safeweave import outbox
 from safeweave.adjudication import store
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
 from safeweave.adjudication.steps import decide
-from safeweave.adjudication.store import Decided, PolicyOf, digest_of, released
+from safeweave.adjudication.store import Decided, PolicyOf, Stored, digest_of, released
 from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage, tidied
-from safeweave.database import Row, Transaction
+from safeweave.database import Transaction
 from safeweave.errors import Malformed
+from safeweave.events import DeterminationMade
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, DeterminationId
 from safeweave.money import Fen
+
+
+FOR_A_PERSON = ("refer", "refuse-proposed")  # decisions that leave a determination waiting for a person
 
 
 class Replayed(Fact):
@@ -40,65 +47,103 @@ def replay(
 
     `opening` gives the usage a policy was imported with.
     """
-    results: list[Replayed] = []
-    readable: list[Decided] = []
-    for row in store.rows_of_cases(tx, cases):
-        fault = unreadable(row)
-        if fault:
-            results.append(Replayed(row[0], row[1], row[16], None, row[7] == ENGINE_VERSION, (fault,)))
-        else:
-            readable.append(store.decided_from(row))
-    openings = opening(list({(decided.policy, decided.person) for decided in readable}))
+    made = {
+        event.determination: event
+        for log in outbox.of_subjects(tx, cases).values()
+        for event in (logged.event for logged in log)
+        if isinstance(event, DeterminationMade)
+    }
+    keys = list(dict.fromkeys((event.policy, event.person) for event in made.values()))
+    chains, openings = store.stored(tx, keys), opening(keys)
     products: dict[str, Product | str] = {}
-    for decided in readable:
-        results.append(_replayed(tx, decided, openings.get((decided.policy, decided.person), Usage()), products))
-    return results
+    found = {
+        result.determination: result
+        for key in keys
+        for result in _chain_again(tx, chains[key], openings.get(key, Usage()), products)
+    }
+    missing = [
+        Replayed(id, event.case, event.payable, None, False, (f"determination {id}: it is not in the store any more",))
+        for id, event in made.items() if id not in found
+    ]  # fmt: skip
+    return [*(result for result in found.values() if result.case in cases or result.determination in made), *missing]
 
 
-def unreadable(row: Row) -> str:
-    """Why a stored row does not hold together any more, or ""."""
-    *plain, digest = row
-    claim, cover, overlays, usage = row[8], row[9], row[10], row[11]
+def _chain_again(
+    tx: Transaction, chain: Sequence[Stored], opening: Usage, products: dict[str, Product | str]
+) -> list[Replayed]:
+    """All determinations of one person under one policy, each from the history that those before it add up to."""
+    results: list[tuple[Replayed, Stored, bool]] = []
+    history, broken = History(opening), list[str]()
+    for sequence, stored in enumerate(chain, start=1):
+        decided = _read(stored)
+        if isinstance(decided, Decided) and decided.sequence != sequence + len(broken):
+            broken.append(f"determination {decided.id}: one before it is missing (its number is {decided.sequence})")
+        if isinstance(decided, str):
+            broken.append(decided)
+            result = Replayed(
+                DeterminationId(stored.text("id")), CaseId(stored.text("case_id")), Fen(0), None,
+                stored.text("engine") == ENGINE_VERSION, (decided,),
+            )  # fmt: skip
+            results.append((result, stored, False))
+        else:
+            result = _replayed(tx, decided, history, tuple(broken), products)
+            results.append((result, stored, decided.decision in FOR_A_PERSON))
+            if result.replayed_payable is not None:
+                history = history.after(decided.claim, released(decided))
+    if broken:
+        return [result for result, _, _ in results]
+    return [_in_its_state(result, stored, may_wait, history) for result, stored, may_wait in results]
+
+
+def _read(stored: Stored) -> Decided | str:
+    """The determination, or why its bytes do not hold together any more."""
+    id = stored.text("id")
+    try:
+        *plain, digest = row = stored.row()
+    except ValueError:
+        return f"determination {id}: its stored bytes are not those that were written (they are no text)"
+    claim, cover, overlays, usage = row[8:12]
     if digest_of(*("" if value is None else str(value) for value in plain)) != digest:
-        return f"determination {row[0]}: its stored bytes are not those that were written (digest differs)"
+        return f"determination {id}: its stored bytes are not those that were written (digest differs)"
     if digest_of(claim, cover, overlays, usage) != row[-2]:
-        return f"determination {row[0]}: its stored facts are not those that were decided on (facts digest differs)"
-    return ""
+        return f"determination {id}: its stored facts are not those that were decided on (facts digest differs)"
+    return store.decided_from(row)
 
 
-def _replayed(tx: Transaction, decided: Decided, opening: Usage, products: dict[str, Product | str]) -> Replayed:
-    faults: list[str] = []
-    history = History(opening)
-    for row in store.raw_rows(tx, decided.policy, decided.person, decided.sequence):
-        fault = unreadable(row)
-        if fault:
-            faults.append(fault)
-            continue
-        earlier = store.decided_from(row)
-        if earlier.sequence < decided.sequence:
-            history = history.after(earlier.claim, released(earlier))
-    if faults:
-        return Replayed(
-            decided.id, decided.case, decided.payable, None, decided.engine == ENGINE_VERSION, tuple(faults)
-        )
+def _replayed(
+    tx: Transaction, decided: Decided, history: History, broken: tuple[str, ...], products: dict[str, Product | str]
+) -> Replayed:
+    same_engine = decided.engine == ENGINE_VERSION
     product = _product(tx, decided, products)
-    if isinstance(product, str):
-        return Replayed(decided.id, decided.case, decided.payable, None, decided.engine == ENGINE_VERSION, (product,))
+    if broken or isinstance(product, str):
+        faults = broken or (str(product),)
+        return Replayed(decided.id, decided.case, decided.payable, None, same_engine, faults)
+    faults_found: list[str] = []
     if tidied(history.usage) != tidied(decided.usage_before):
-        faults.append(f"determination {decided.id}: the usage before it is not what earlier determinations add up to")
+        faults_found.append(
+            f"determination {decided.id}: the usage before it is not what earlier determinations add up to"
+        )
     again = decide(product, decided.cover, history, decided.claim, decided.overlays)
-    faults += _differences(decided, again)
-    return Replayed(
-        decided.id, decided.case, decided.payable, again.payable, decided.engine == ENGINE_VERSION, tuple(faults)
-    )
+    faults_found += _differences(decided, again)
+    return Replayed(decided.id, decided.case, decided.payable, again.payable, same_engine, tuple(faults_found))
+
+
+def _in_its_state(result: Replayed, stored: Stored, may_wait: bool, history: History) -> Replayed:
+    """The result, with a fault if what the store says of its standing is not what followed from the decisions."""
+    faults: list[str] = []
+    left = history.in_force.get(result.determination)
+    if (left is None) == stored.in_force or (left is not None and store.settled_bytes(left) != stored.settled):
+        faults.append(f"determination {result.determination}: what it leaves in force is not what was decided")
+    if stored.waiting and not may_wait:
+        faults.append(f"determination {result.determination}: it waits for a person, and was decided")
+    return msgspec.structs.replace(result, faults=(*result.faults, *faults)) if faults else result
 
 
 def _product(tx: Transaction, decided: Decided, products: dict[str, Product | str]) -> Product | str:
     digest = decided.product_digest
     if digest not in products:
-        text = store.kept_product(tx, digest)
         try:
-            product = parse_product(text or "", f"{decided.product}.toml")
+            product = parse_product(store.kept_product(tx, digest), f"{decided.product}.toml")
             products[digest] = (
                 product if product.digest == digest else f"product {decided.product}: its kept file has changed"
             )

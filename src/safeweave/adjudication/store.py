@@ -10,6 +10,7 @@ from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.history import History, Settled
 from safeweave.coverage.usage import Usage
 from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.errors import Malformed
 from safeweave.facts import Claim, Cover, Fact, Overlay
 from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId
 from safeweave.money import Fen
@@ -208,13 +209,6 @@ def of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Decided]:
     return [decided_from(row) for row in rows]
 
 
-def rows_of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Row]:
-    """The stored texts of every determination of these cases, for replay."""
-    if not cases:
-        return []
-    return tx.rows(f"{_SELECT} where case_id in ({marks(cases)}) order by policy, person, sequence", cases)
-
-
 def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[DeterminationId, Decided]:
     """These determinations; those just made in this transaction are not asked for again."""
     found = {i: tx.memo[i] for i in ids if i in tx.memo}
@@ -225,11 +219,46 @@ def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[Determination
     return found
 
 
-def raw_rows(tx: Transaction, policy: PolicyId, person: PersonId, up_to: int) -> list[Row]:
-    """The stored texts of a person's determinations under a policy up to that sequence number, for replay."""
-    return tx.rows(
-        f"{_SELECT} where policy = ? and person = ? and sequence <= ? order by sequence", (policy, person, up_to)
-    )
+class Stored(Fact):
+    """A determination as its bytes stand in the store, for replay; numbers as their digits."""
+
+    columns: tuple[bytes | None, ...]
+    settled: bytes | None
+    in_force: bool
+    waiting: bool
+
+    def row(self) -> Row:
+        """The row of `_COLUMNS`. UnicodeDecodeError or ValueError if the bytes are no longer what was written."""
+        texts = [None if column is None else column.decode() for column in self.columns]
+        return tuple(
+            int(text or "") if name in ("sequence", "payable") else text
+            for name, text in zip(_COLUMNS, texts, strict=True)
+        )
+
+    def text(self, column: str) -> str:
+        """One column as it can be shown."""
+        return (self.columns[_COLUMNS.index(column)] or b"").decode(errors="replace")
+
+
+def stored(tx: Transaction, keys: Sequence[PolicyOf]) -> dict[PolicyOf, list[Stored]]:
+    """All determinations of these persons under these policies, by sequence, as they stand in the store."""
+    found: dict[PolicyOf, list[Stored]] = {key: [] for key in keys}
+    raw = ", ".join(f"cast({column} as blob)" for column in (*_COLUMNS, "settled"))
+    for start in range(0, len(keys), 5000):
+        part = keys[start : start + 5000]
+        pairs = ", ".join(["(?, ?)"] * len(part))
+        for policy, person, in_force, waiting, *columns, settled in tx.rows(
+            f"select policy, person, in_force, waiting, {raw} from determination"
+            f" where (policy, person) in (values {pairs}) order by policy, person, sequence",
+            [value for key in part for value in key],
+        ):
+            found[policy, person].append(Stored(tuple(columns), settled, in_force != 0, waiting != 0))
+    return found
+
+
+def settled_bytes(settled: Settled) -> bytes:
+    """What is stored of a determination in force."""
+    return _encoder.encode(settled)
 
 
 def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
@@ -249,15 +278,21 @@ def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
 def keep_products(tx: Transaction, products: Sequence[tuple[str, str, str]], now: datetime) -> None:
     """Keep the product files that decided: (digest, product, text)."""
     tx.run_many(
-        "insert into product_version (digest, product, body, first_used_at) values (?, ?, ?, ?) on conflict do nothing",
-        [(digest, product, text, at_text(now)) for digest, product, text in products],
+        "insert into product_version (digest, product, body, body_digest, first_used_at) values (?, ?, ?, ?, ?)"
+        " on conflict do nothing",
+        [(digest, product, text, digest_of(text), at_text(now)) for digest, product, text in products],
     )
 
 
-def kept_product(tx: Transaction, digest: str) -> str | None:
-    """The text of the product file with that digest."""
-    row = tx.row("select body from product_version where digest = ?", (digest,))
-    return row[0] if row else None
+def kept_product(tx: Transaction, digest: str) -> str:
+    """The text of the product file with that digest. Malformed if it is not here, or not as it was kept."""
+    row = tx.row("select cast(body as blob), body_digest from product_version where digest = ?", (digest,))
+    if row is None:
+        raise Malformed("it is not kept any more")
+    text = str(row[0].decode(errors="replace"))
+    if digest_of(text) != row[1]:
+        raise Malformed("its bytes are not those that were kept (digest differs)")
+    return text
 
 
 def history_from(in_force: dict[str, Settled], usage: Usage) -> History:

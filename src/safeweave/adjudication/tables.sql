@@ -2,6 +2,7 @@ create table if not exists product_version (
     digest text primary key,
     product text not null,
     body text not null,             -- the product file as it was when it decided
+    body_digest text not null,      -- SHA-256 of the body, comments and all
     first_used_at text not null
 );
 

@@ -1,11 +1,11 @@
 """The file of one illness: who, where, in which stage, and the stay as it stands."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from safeweave.cases.claim import waits_for
+from safeweave.cases.claim import claim_of, waits_for
 from safeweave.cases.lifecycle import Happening, Stage, stage_after
 from safeweave.cases.stay import Stay
-from safeweave.facts import Fact
+from safeweave.facts import Claim, Fact
 from safeweave.ids import CaseId, PersonId
 
 
@@ -49,11 +49,12 @@ def happenings(before: Stay | None, after: Stay) -> list[Happening]:
         found.append(_ENDINGS.get(after.disposition, "patient_discharged"))
     if {seen.bill.key for seen in old.live_bills} - {seen.bill.key for seen in after.live_bills}:
         found.append("bill_reversed")
-    if {each.settlement for each in old.settlements} - {each.settlement for each in after.settlements}:
+    if any(old.settlement_of(seen.bill) and not after.settlement_of(seen.bill) for seen in after.live_bills):
         found.append("settlement_cancelled")
     elif is_ready(old) and waits_for(after) == "settlement":
         found.append("bill_added")
-    if is_ready(after) and (not is_ready(old) or _papers(old) != _papers(after)):
+    taken_back = {"bill_reversed", "settlement_cancelled", "discharge_cancelled"}.intersection(found)
+    if is_ready(after) and (not is_ready(old) or taken_back or _papers(old) != _papers(after)):
         found.append("bill_verified")
     return found
 
@@ -66,13 +67,9 @@ def is_ready(stay: Stay) -> bool:
 _ENDINGS: dict[str, Happening] = {"2": "patient_transferred", "3": "patient_transferred", "5": "patient_died"}
 
 
-def _papers(stay: Stay) -> tuple[object, ...]:
+def _papers(stay: Stay) -> Claim:
     """What a determination depends on; a change of it decides anew."""
-    return (
-        stay.live_bills, stay.settlements, stay.diagnoses, stay.admitted_at, stay.discharged_at,
-        stay.visited_at, stay.wards, stay.leaves, stay.disposition, stay.icu_days, stay.accident_on, stay.emergency,
-        stay.treatment, stay.hospital,
-    )  # fmt: skip
+    return claim_of(stay, "", date.min, {})
 
 
 def moved(stage: Stage | None, found: list[Happening]) -> list[tuple[Happening, Stage | None]]:

@@ -119,6 +119,10 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
         if found:
             diagnoses[stage] = found
 
+    def lies_in(ward: Ward, since: datetime) -> None:
+        if not wards or wards[-1].ward != ward:
+            wards.append(WardSince(shanghai_day(since), ward))
+
     for event in heard:
         if event.hospital and not _is_institution_code(str(now.get("hospital", ""))):
             now["hospital"] = event.hospital
@@ -132,7 +136,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
                 now["emergency"] = event.emergency or now.get("emergency", False)
                 now["accident_on"] = event.accident_on or now.get("accident_on")
                 person = merged(person, event.person)
-                wards.append(WardSince(shanghai_day(event.admitted_at), event.ward))
+                lies_in(event.ward, event.occurred_at if wards else event.admitted_at)
                 diagnosed(event.diagnoses, "A")
             case OutpatientVisited():
                 now |= {"kind": "outpatient", "visited_at": event.visited_at, "cancelled": False}
@@ -144,7 +148,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
                 person = merged(person, event.person)
                 diagnosed(event.diagnoses, "W" if not any(d.role == "F" for d in event.diagnoses) else "F")
                 if event.ward is not None:
-                    wards.append(WardSince(shanghai_day(event.occurred_at), event.ward))
+                    lies_in(event.ward, event.occurred_at)
             case LeaveBegan():
                 leaves.setdefault(shanghai_day(event.occurred_at), None)  # told twice, it is still one leave
             case LeaveEnded():

@@ -26,6 +26,7 @@ from safeweave.cases import store
 from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.case import find_case, print_case
 from safeweave.commands.hospitals import read_hospitals
+from safeweave.commands.money import STATEMENT
 from safeweave.commands.screen import console, print_json
 from safeweave.coverage.commands import policies_import
 from safeweave.database import Database, at_text
@@ -92,7 +93,7 @@ class _City:
         goes_on = before is not None and before["plan"] == plan and (not before["finished"] or self.asked.keep)
         self.today = before["today"] if before and goes_on else clock.shanghai_day(clock.now()).isoformat()
         if before is not None and not goes_on:
-            for name in ("safeweave.db", "bank.db", "city.state"):
+            for name in ("safeweave.db", "bank.db", "city.state", STATEMENT):
                 for file in self.home.glob(f"{name}*"):
                     file.unlink()
         self.plan = plan
@@ -195,6 +196,10 @@ class _City:
             self._show_opening(database, out)
         self._watch(database, city, began, out)
         difference, items = self._settle(database, bank_url)
+        statement = httpx.get(
+            f"{bank_url}/statement?first=2000-01-01&last=2099-12-31", headers={"accept": "application/xml"}
+        )
+        (self.home / STATEMENT).write_bytes(statement.raise_for_status().content)
         with database.reading() as tx:
             now = overview(tx)
         return _summary(now, difference, items)

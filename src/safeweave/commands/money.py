@@ -10,10 +10,12 @@ from safeweave.errors import Malformed, NotFound
 from safeweave.ids import PayoutId
 from safeweave.money import fen_of, yuan_shown, yuan_text
 from safeweave.node import open_node
-from safeweave.payments import store
-from safeweave.payments.reconcile import reconcile_command
+from safeweave.payments import BankDesk, store
+from safeweave.payments.reconcile import Filed, reconcile_command
 from safeweave.settings import Settings
 from safeweave.words import Language, knows, say
+
+STATEMENT = "bank-statement.xml"  # the camt.053 that a demo leaves in its home when its bank closes
 
 
 def payouts(settings: Settings, asked: argparse.Namespace) -> int:
@@ -140,6 +142,15 @@ def journal(settings: Settings, asked: argparse.Namespace) -> int:
 def reconcile(settings: Settings, asked: argparse.Namespace) -> int:
     """Our journal against the bank's statement: 0.00, or every item that one side misses."""
     node = open_node(settings)
-    if "main" not in node.desk.banks:
+    files = list(asked.statement or ())
+    left_by_the_demo = settings.home / STATEMENT
+    if not files and "main" not in node.desk.banks and left_by_the_demo.exists():
+        files = [left_by_the_demo]
+    if files:
+        others = [bank for name, bank in node.desk.banks.items() if name != "main"]
+        account: Filed | BankDesk = Filed(files, others)
+    elif "main" in node.desk.banks:
+        account = node.desk
+    else:
         raise NotFound(say("cli.reconcile.no_bank", settings.language))
-    return reconcile_command(node.database, node.desk, settings.language, asked.json, sys.stdout)
+    return reconcile_command(node.database, account, settings.language, asked.json, sys.stdout)

@@ -4,12 +4,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
 from safeweave.database import Database, Transaction
 from safeweave.facts import Fact
 from safeweave.money import Fen, yuan_shown, yuan_text
-from safeweave.payments import store
+from safeweave.payments import iso20022, store
 from safeweave.payments.bank import StatementEntry
 from safeweave.words import Language, say
 
@@ -86,6 +87,21 @@ class Account(Protocol):
     def statement(self, first_day: date, last_day: date) -> Sequence[StatementEntry]:
         """The lines booked on these Shanghai days, both included."""
         ...
+
+
+class Filed:
+    """An account as camt.053 files tell it, beside accounts that still answer; Malformed if a file cannot be read."""
+
+    def __init__(self, files: Sequence[Path], others: Sequence[Account] = ()) -> None:
+        self.files, self.others = files, others
+
+    def statement(self, first_day: date, last_day: date) -> list[StatementEntry]:
+        """The entries booked in these days, each once however many files hold it."""
+        entries: dict[str, StatementEntry] = {}
+        for file in self.files:
+            for statement in iso20022.read_statement(file.read_bytes(), str(file)):
+                entries |= {entry.id: entry for entry in statement.entries if first_day <= entry.booked_on <= last_day}
+        return [*entries.values(), *(entry for other in self.others for entry in other.statement(first_day, last_day))]
 
 
 def reconcile_command(database: Database, account: Account, language: Language, as_json: bool, out: TextIO) -> int:

@@ -1,0 +1,157 @@
+"""What was decided is computed again from what was stored, and a single changed byte is noticed."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from given import CLEAN_STAY, House, a_bill, a_house, admitted, billed, discharged, lines_of, ref, reversed_bill
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safeweave import coverage
+from safeweave.adjudication import engine, product_files, replay
+from safeweave.adjudication.handlers import Adjudicator
+from safeweave.adjudication.replay import Replayed
+from safeweave.database import Transaction
+from safeweave.main import main
+
+STORED = ("claim", "cover", "overlays", "usage_before", "result")
+OTHERS = ("id", "case_id", "policy", "person", "product", "product_digest", "engine", "decision", "decided_by",
+          "made_at", "facts_digest", "digest")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, one_bank) -> Iterator[House]:
+    """Three stays of one policy: one reissued, one that a person approved, one refused."""
+    house = a_house(tmp_path_factory.mktemp("kept"), one_bank)
+    house.hears(*CLEAN_STAY, reversed_bill(), billed(a_bill("2", "1200.00", replaces=ref("1")), "2026-03-09"))
+    for visit, total in (("ZY2", "16000.00"), ("ZY3", "17000.00")):
+        bill = a_bill(visit[-1] * 3, total, lines=lines_of(total, "2026-03-08"))
+        house.hears(
+            admitted("2026-03-07T08:00", visit=visit), discharged("2026-03-09T10:00", visit=visit),
+            billed(bill, "2026-03-09T10:30", visit=visit),
+        )  # fmt: skip
+        house.decides(visit=visit, refuse=visit == "ZY2")
+    yield house
+    house.node.close()
+
+
+def replayed(tx: Transaction, house: House) -> list[Replayed]:
+    cases = [case for (case,) in tx.rows("select id from claim_case order by id")]
+    return replay.replay(tx, cases, lambda keys: coverage.opening_usage(tx, keys))
+
+
+class Undone(Exception):
+    pass
+
+
+def faults_after(house: House, *changes: tuple[str, tuple[object, ...]]) -> list[str]:
+    """What replay says when the store was changed so; the change is undone."""
+    found: list[str] = []
+    with pytest.raises(Undone), house.node.database.transaction() as tx:
+        for sql, values in changes:
+            assert tx.run(sql, values) == 1
+        found = [fault for result in replayed(tx, house) for fault in result.faults]
+        raise Undone
+    return found
+
+
+def test_everything_is_computed_again_to_the_fen(kept):
+    results = kept.asks(lambda tx: replayed(tx, kept))
+    assert len(results) == 6
+    assert [result.faults for result in results] == [()] * 6
+    assert all(result.agrees and result.same_engine for result in results)
+
+
+def flipped(house: House, table: str, key: str, id: str, column: str, at: int, bit: int) -> tuple[str, tuple[object, ...]]:
+    ((raw,),) = house.rows(f"select cast({column} as blob) from {table} where {key} = ?", id)
+    changed = bytearray(raw)
+    changed[at % len(changed)] ^= 1 << bit
+    return f"update {table} set {column} = cast(? as text) where {key} = ?", (bytes(changed), id)
+
+
+@given(st.sampled_from((*STORED, *OTHERS)), st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 7))
+@settings(max_examples=150, deadline=None)
+def test_a_flipped_bit_in_any_stored_text_is_noticed(kept, column, row, at, bit):
+    ((id,),) = kept.rows("select id from determination order by id limit 1 offset ?", row)
+    assert faults_after(kept, flipped(kept, "determination", "id", id, column, at, bit))
+
+
+@given(st.integers(0, 10**6), st.integers(0, 7))
+@settings(max_examples=80, deadline=None)
+def test_a_flipped_bit_in_the_kept_product_is_noticed(kept, at, bit):
+    ((digest,),) = kept.rows("select digest from product_version")
+    assert faults_after(kept, flipped(kept, "product_version", "digest", digest, "body", at, bit))
+
+
+@pytest.mark.parametrize("column", ["payable", "sequence", "in_force", "waiting"])
+def test_a_changed_number_is_noticed(kept, column):
+    ((id,),) = kept.rows("select id from determination order by made_at limit 1")
+    change = f"update determination set {column} = {column} + 100 where id = ?"
+    if column == "in_force":
+        change = "update determination set in_force = 1 - in_force where id = ?"
+    assert faults_after(kept, (change, (id,)))
+
+
+def test_what_a_determination_leaves_behind_cannot_be_changed_unnoticed(kept):
+    ((id, settled),) = kept.rows("select id, settled from determination where in_force = 1 limit 1")
+    more = settled.replace('"payable":', '"payable":1')
+    assert more != settled
+    assert faults_after(kept, ("update determination set settled = ? where id = ?", (more, id)))
+
+
+def test_a_determination_that_was_taken_away_is_missed_by_those_after_it(kept):
+    ((id,),) = kept.rows("select id from determination order by sequence limit 1")
+    assert faults_after(kept, ("delete from determination where id = ?", (id,)))
+
+
+def test_a_product_file_that_is_not_kept_any_more_is_said(kept):
+    faults = faults_after(kept, ("delete from product_version", ()))
+    assert len(faults) == 6
+    assert all("hospital-expense-2020" in fault for fault in faults)
+
+
+# ---------------------------------------------------------------- versions
+
+
+def test_replay_uses_the_terms_that_decided_after_a_new_version_was_loaded(house):
+    house.hears(*CLEAN_STAY)
+    texts = [(name, text.replace('yuan = "100.00"', 'yuan = "50.00"')) for name, text in product_files(None)]
+    newer = Adjudicator(texts)
+    house.node.adjudicator.products, house.node.adjudicator._texts = newer.products, newer._texts
+    house.hears(
+        admitted("2026-03-07T08:00", visit="ZY2"), discharged("2026-03-09T10:00", visit="ZY2"),
+        billed(a_bill("9", lines=lines_of("1000.00", "2026-03-08")), "2026-03-09T10:30", visit="ZY2"),
+    )  # fmt: skip
+    assert [decided.payable for decided in house.decided("ZY2")] == [49_500]  # the newer terms: 50.00 less
+    assert [result.faults for result in house.asks(lambda tx: replayed(tx, house))] == [(), ()]
+    assert house.rows("select count(*) from product_version") == [(2,)]
+
+
+def test_replay_says_when_another_engine_decided(house, monkeypatch):
+    house.hears(*CLEAN_STAY)
+    monkeypatch.setattr(replay, "ENGINE_VERSION", "another")
+    (result,) = house.asks(lambda tx: replayed(tx, house))
+    assert (result.same_engine, result.agrees) == (False, True)
+
+
+def test_the_engine_version_is_shown_with_the_case(house, capsys):
+    house.hears(*CLEAN_STAY)
+    assert main(["--home", str(house.node.settings.home), "case", "show", house.case().id, "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)["determinations"]
+    assert shown["engine"] == engine.ENGINE_VERSION
+
+
+def test_the_command_agrees_and_fails_when_a_byte_has_changed(house, capsys):
+    house.hears(*CLEAN_STAY)
+    home, case = str(house.node.settings.home), house.case().id
+    assert main(["--home", home, "replay", case]) == 0
+    assert main(["--home", home, "replay", "--all", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (answer["replayed"], answer["agree"]) == (1, 1)
+    with house.node.database.transaction() as tx:
+        tx.run("update determination set claim = replace(claim, '100000', '100001')")
+    assert main(["--home", home, "replay", case, "--json"]) == 1
+    (determination,) = json.loads(capsys.readouterr().out)["determinations"]
+    assert determination["agrees"] is False
+    assert "digest" in determination["faults"][0]
