@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from given import House, Time, a_house
 from payments.given_payments import RunningBank, running_bank
 

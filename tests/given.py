@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from payments.given_payments import RunningBank
 from people.given_people import SAMPLE_FEMALE, SAMPLE_MALE
-
 from safeweave import payments, worker
 from safeweave.adjudication import store as determinations
 from safeweave.adjudication.store import Decided
@@ -264,7 +264,7 @@ class House:
     def insures(
         self, number: str = "P-1", product: str = "hospital-expense-2020", name: str = "测试甲",
         document: str = SAMPLE_FEMALE, first: str = "2026-01-01", last: str = "2026-12-31", since: str = "2025-01-01",
-        enrolled: str = "yes", again: bool = True, **insured: Any,
+        enrolled: str = "yes", again: bool = True, phone: str = "", **insured: Any,
     ) -> None:  # fmt: skip
         """Import a policy, and look again at what waited for one."""
         account = {"role": "insured", "name": name, "account": "6222020000000000018", "bank_code": "102332000018"}
@@ -275,7 +275,11 @@ class House:
             "bank": "main",
             "insureds": [
                 {
-                    "person": {"name": name, "documents": [{"kind": "resident_id", "number": document}]},
+                    "person": {
+                        "name": name,
+                        "documents": [{"kind": "resident_id", "number": document}],
+                        "phone": phone,
+                    },
                     "relation": "self",
                     "enrolled": enrolled,
                     "payees": [account],

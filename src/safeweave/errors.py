@@ -36,5 +36,9 @@ class Unavailable(SafeweaveError):
     """The outside did not answer; the same call may succeed later."""
 
 
+class StoreUnavailable(SafeweaveError):
+    """The store takes nothing now (its disk is full, it is busy); nothing was written, and it may work again later."""
+
+
 class InvariantBroken(SafeweaveError):
     """We are wrong: the job stops and a person is told."""

@@ -256,6 +256,14 @@ class NothingClaimed(Event, frozen=True):
     case: CaseId
 
 
+class CaseConfirmed(Event, frozen=True):
+    """A person looked at a referred case and leaves it as it was decided."""
+
+    case: CaseId
+    by: str
+    note: str
+
+
 class CaseReferred(Event, frozen=True):
     """A person looks first; `reasons` are reason codes."""
 

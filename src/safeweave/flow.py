@@ -3,6 +3,7 @@
 from safeweave import cases, payments
 from safeweave.adjudication import Adjudicator
 from safeweave.events import (
+    CaseConfirmed,
     CaseMoved,
     CaseOpened,
     CaseReady,
@@ -38,6 +39,7 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
         CaseReady: (adjudicator.determine,),
         DeterminationMade: (bank.order, cases.note_determinations, post.tell),
         NothingClaimed: (cases.close_unclaimed,),
+        CaseConfirmed: (cases.confirm_cases,),
         CaseReferred: (cases.refer_case, post.tell),
         RecoveryOpened: (post.tell,),
         PayoutOrdered: (bank.address, Outside("bank", bank.load, bank.send)),

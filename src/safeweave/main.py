@@ -2,9 +2,10 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from safeweave import __version__
 from safeweave.errors import Malformed, SafeweaveError
 from safeweave.settings import Settings, from_environment
-from safeweave.words import knows, say
+from safeweave.words import Language, catalogue, knows, say
 
 Option = tuple[tuple[str, ...], dict[str, Any]]  # add_argument's own arguments
 
@@ -22,13 +23,38 @@ def option(*names: str, **details: Any) -> Option:
     return names, details
 
 
+def between(number: type[int] | type[float], least: float, most: float) -> Callable[[Language], Callable[[str], float]]:
+    """What reads an argument that is a number from `least` to `most`, in the reader's language."""
+
+    def reads(language: Language) -> Callable[[str], float]:
+        def read(text: str) -> float:
+            try:
+                value = number(text)
+            except ValueError:
+                value = number(least) - 1
+            if not least <= value <= most:
+                kind = "whole" if number is int else "number"
+                raise argparse.ArgumentTypeError(
+                    say(f"cli.not_between.{kind}", language, text=text, least=least, most=most)
+                )
+            return value
+
+        return read
+
+    return reads
+
+
 @dataclass(frozen=True)
 class Command:
-    """A command: its words, the function that runs it (`module:function`) and its arguments."""
+    """A command: its words, the function that runs it (`module:function`) and its arguments.
+
+    Of the options in `one_of`, by name, exactly one must be given.
+    """
 
     name: str
     run: str
     options: tuple[Option, ...] = ()
+    one_of: tuple[str, ...] = ()
 
 
 JSON = option("--json", action="store_true")
@@ -42,9 +68,9 @@ COMMANDS: tuple[Command, ...] = (
             option("--headless", action="store_true"),
             JSON,
             option("--seed", type=int, default=7),
-            option("--seconds", type=int, default=60),
-            option("--hospitals", type=int, default=5),
-            option("--rate", type=float),
+            option("--seconds", reads=between(int, 1, 3600), default=60),
+            option("--hospitals", reads=between(int, 1, 30), default=5),
+            option("--rate", reads=between(float, 0.1, 10_000)),
             option("--keep", action="store_true"),
         ),
     ),
@@ -65,6 +91,7 @@ COMMANDS: tuple[Command, ...] = (
             option("--by", required=True),
             option("--reason", required=True),
         ),
+        one_of=("--approve", "--refuse"),
     ),
     Command(
         "case ask", "case:ask", (CASE, option("--by", required=True), option("--for", dest="wanted", required=True))
@@ -146,6 +173,7 @@ COMMANDS: tuple[Command, ...] = (
 def parser(language: str) -> argparse.ArgumentParser:
     """The argument parser, its help in that language."""
     lang: Any = language
+    _argparse_speaks(lang)
     top = argparse.ArgumentParser(
         "safeweave",
         description=say("cli.about", lang),
@@ -168,16 +196,39 @@ def parser(language: str) -> argparse.ArgumentParser:
         key = f"cli.{command.name.replace(' ', '.')}"
         about = say(f"{key}.about", lang)
         added = groups[group].add_parser(name, help=about, description=about)
-        for names, details in command.options:
+        choice = added.add_mutually_exclusive_group(required=True) if command.one_of else added
+        for names, given in command.options:
+            details = {name: value for name, value in given.items() if name != "reads"}
+            if "reads" in given:
+                details["type"] = given["reads"](lang)
             plain = names[-1].lstrip("-").replace("-", "_")
             word = f"{key}.{plain}" if knows(f"{key}.{plain}") else f"cli.option.{plain}"
-            added.add_argument(*names, help=say(word, lang), **details)
+            (choice if names[0] in command.one_of else added).add_argument(*names, help=say(word, lang), **details)
         added.set_defaults(run=command.run)
     return top
 
 
+def _argparse_speaks(language: Language) -> None:
+    """Give argparse's own sentences in that language: it looks its words up under a name of its module."""
+    spoken = {
+        texts["en"]: texts[language] for key, texts in catalogue().items() if key.startswith("cli.argparse.")
+    }
+
+    def one(text: str) -> str:
+        return spoken.get(text, text)
+
+    def many(text: str, texts: str, count: int) -> str:
+        return one(text if count == 1 else texts)
+
+    vars(argparse).update(_=one, ngettext=many)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 it did not go well, 2 asked wrongly."""
+    os.umask(0o077)  # stores and outboxes hold names and diagnoses: they are for this user alone
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a name shows "?"
     try:
         settings = from_environment(os.environ)
     except ValueError as error:
@@ -192,11 +243,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(run(settings, asked))
     except Malformed as malformed:
-        told = str(malformed) if malformed.file else f"{malformed.field}: {malformed.what}"
+        what = _said(malformed, settings.language) or malformed.what
+        told = str(malformed) if malformed.file else f"{malformed.field}: {what}" if malformed.field else what
         print(told, file=sys.stderr)
         return 2
     except SafeweaveError as error:
-        print(error, file=sys.stderr)
+        print(_said(error, settings.language) or error, file=sys.stderr)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -208,6 +260,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _said(error: SafeweaveError, language: Language) -> str:
+    """What the error says in that language, if it speaks more than English."""
+    said: Callable[[Language], str] | None = getattr(error, "said", None)
+    return said(language) if said else ""
 
 
 def _language(arguments: Sequence[str]) -> str | None:

@@ -76,13 +76,10 @@ def completed(numerators: Sequence[int], denominator: int, total: int) -> list[i
 
     Needs a total of at least the sum of the floors, and of at most that plus the number of numerators.
     """
-    parts, remainders = [], []
-    for numerator in numerators:
-        part, remainder = divmod(numerator, denominator)
-        parts.append(part)
-        remainders.append(remainder)
+    parts = [numerator // denominator for numerator in numerators]
     missing = total - sum(parts)
     if missing:
+        remainders = [numerator % denominator for numerator in numerators]
         # A reversed sort keeps the order of equals, so ties go to the earlier.
         for index in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:missing]:
             parts[index] += 1

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -86,8 +86,14 @@ def open_node(settings: Settings, now: Clock = clock.now) -> Node:
         debtor = Debtor(settings.company, settings.bank_account, settings.bank_code)
         outbox, inbox = settings.bank_folder / "outbox", settings.bank_folder / "inbox"
         banks["main"] = FileBank("main", database, outbox, inbox, debtor, now)
+    return assembled(settings, database, adjudicator, banks, Post.from_settings(settings), now)
+
+
+def assembled(
+    settings: Settings, database: Database, adjudicator: Adjudicator, banks: Mapping[str, Bank], post: Post, now: Clock
+) -> Node:
+    """The node of these parts."""
     desk = BankDesk(banks, cases.payees)
-    post = Post.from_settings(settings)
     follows = flow(adjudicator, desk, post)
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=(cases.ring_clocks, desk.release_waiting), batch=settings.batch)

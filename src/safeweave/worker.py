@@ -3,8 +3,8 @@
 One run is one transaction: what the handlers wrote, the events they told and the note that they ran stand or fall
 together, so running twice changes nothing. What needs no outside answer runs in the same transaction as what caused
 it. A batch that fails is split until the one event that cannot be handled stands alone; that one is parked with its
-error. Calls to the outside are jobs of their own lane, split in the same way; no answer means the same job again,
-later.
+error. A store that takes nothing is no fault of the event, which waits. Calls to the outside are jobs of their own
+lane, split in the same way; no answer means the same job again, later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from safeweave import outbox
 from safeweave.clock import Clock
 from safeweave.database import Database, Transaction
-from safeweave.errors import Unavailable
+from safeweave.errors import StoreUnavailable, Unavailable
 from safeweave.events import Event
 from safeweave.outbox import Task
 
@@ -96,7 +96,7 @@ class Worker:
     # ------------------------------------------------------------ inside
 
     def work(self) -> int:
-        """How many due events were handled in one batch (0: nothing is due)."""
+        """How many due events were handled in one batch (0: nothing is due). Raises StoreUnavailable."""
         tasks: list[Task] = []
         told: list[Event] = []
         now = self.clock()
@@ -110,6 +110,8 @@ class Worker:
                     due = [event for timer in self.timers for event in timer(tx, now)]
                     tell(tx, due, now)
                     return len(due)
+        except StoreUnavailable:
+            raise
         except Exception as error:
             if not tasks:
                 raise
@@ -127,6 +129,8 @@ class Worker:
                 with self.database.transaction() as tx:
                     told = self._follow(tx, [(task.event_id, task.event) for task in half], self.clock())
                     outbox.done(tx, half)
+            except StoreUnavailable:
+                raise
             except Exception as narrower:
                 self._split(half, narrower)
             else:
@@ -158,21 +162,27 @@ class Worker:
             wake.set()
 
     def _follow(self, tx: Transaction, numbered: Sequence[tuple[int, Event]], now: datetime) -> list[Event]:
-        """Run everything that follows these events and, in turn, what is told meanwhile; all of that."""
+        """Run everything that follows these events and, in turn, what is told meanwhile; all of that.
+
+        What an event causes is done before what was told after it: a word such as "settled" is still true when it is
+        acted on.
+        """
         pending = list(numbered)
         everything: list[Event] = []
         while pending:
             kind = type(pending[0][1])
             batch = [pair for pair in pending if type(pair[1]) is kind]
             pending = [pair for pair in pending if type(pair[1]) is not kind]
+            caused: list[tuple[int, Event]] = []
             for position, handler in enumerate(self.follows.get(kind, ())):
                 if isinstance(handler, Outside):
                     name = f"{kind.__name__}/{position}"
                     outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch])
                     continue
                 told = self._append(tx, handler([event for _, event in batch], tx, now), now)
-                everything += [event for _, event in told]
-                pending += told
+                caused += told
+            everything += [event for _, event in caused]
+            pending = caused + pending
         return everything
 
     def _append(self, tx: Transaction, told: Told, now: datetime) -> list[tuple[int, Event]]:
@@ -204,13 +214,13 @@ class Worker:
     def _call(self, handler: Outside, tasks: Sequence[Task], now: datetime) -> int:
         """How many calls were made or parked. One that fails is parked alone: the others are made again without it.
 
-        Raises Unavailable if nobody answers.
+        Raises Unavailable if nobody answers, StoreUnavailable if the answers cannot be kept: they are asked for again.
         """
         try:
             with self.database.reading() as tx:
                 requests = handler.load([task.event for task in tasks], tx)
             told = handler.call([request for request in requests if request is not None], now)
-        except Unavailable:
+        except (Unavailable, StoreUnavailable):
             raise
         except Exception as error:
             if len(tasks) > 1:

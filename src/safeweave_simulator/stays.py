@@ -359,7 +359,8 @@ def plan_stay(
         right = random.choice(others) if others else illness
         if not right.accident and not illness.accident:
             stay = replace(stay, diagnoses=((right.icd, right.name), *stay.diagnoses[1:]))
-        planner.tell("updated", admitted_at + planner.minutes(120, 900), stay)
+        noticed_at = min(admitted_at + planner.minutes(120, 900), discharged_at - timedelta(minutes=20))
+        planner.tell("updated", max(noticed_at, admitted_at + timedelta(minutes=1)), stay)
 
     lines = list(inpatient_lines(illness, wards, admitted_at, discharged_at, random))
     if turn == "zero_bill":

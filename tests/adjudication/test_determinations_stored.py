@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from given import CLEAN_STAY, a_bill, a_house, admitted, billed, day, discharged, lines_of, ref, reversed_bill, yuan
 
+from given import CLEAN_STAY, a_bill, a_house, admitted, billed, day, discharged, lines_of, ref, reversed_bill, yuan
 from safeweave.adjudication import product_files, read_overlays
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.errors import Malformed

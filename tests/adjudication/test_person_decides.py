@@ -1,8 +1,8 @@
 """What the machine may not decide a person decides: with a name and a reason, and on what is true today."""
 
 import pytest
-from given import CLEAN_STAY, HOSPITAL, a_bill, admitted, billed, discharged, lines_of, settled, summary_bill, yuan
 
+from given import CLEAN_STAY, HOSPITAL, a_bill, admitted, billed, discharged, lines_of, settled, summary_bill, yuan
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.errors import Conflict, NotAllowed, NotFound
@@ -79,7 +79,7 @@ def test_a_decision_counts_what_was_used_meanwhile(house):
     other = {"visit": "ZY2"}
     house.hears(
         admitted("2026-03-07T08:00", **other), discharged("2026-03-09T10:00", **other),
-        billed(a_bill("9", "10000.00", "1000.00", lines=lines_of("10000.00", "2026-03-08")), "2026-03-09T10:30", **other),
+        billed(a_bill("9", "10000.00", "1000.00", lines=lines_of("10000.00", "2026-03-08")), "2026-03-09", **other),
     )  # fmt: skip
     assert [decided.payable for decided in house.in_force("ZY2")] == [yuan("8010.00")]
     house.decides()

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from given import CLEAN_STAY, House, a_bill, a_house, admitted, billed, discharged, lines_of, ref, reversed_bill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from given import CLEAN_STAY, House, a_bill, a_house, admitted, billed, discharged, lines_of, ref, reversed_bill
 from safeweave import coverage
 from safeweave.adjudication import engine, product_files, replay
 from safeweave.adjudication.handlers import Adjudicator
@@ -48,11 +48,16 @@ class Undone(Exception):
 def faults_after(house: House, *changes: tuple[str, tuple[object, ...]]) -> list[str]:
     """What replay says when the store was changed so; the change is undone."""
     found: list[str] = []
-    with pytest.raises(Undone), house.node.database.transaction() as tx:
-        for sql, values in changes:
-            assert tx.run(sql, values) == 1
-        found = [fault for result in replayed(tx, house) for fault in result.faults]
-        raise Undone
+
+    def change_and_look() -> None:
+        with house.node.database.transaction() as tx:
+            for sql, values in changes:
+                assert tx.run(sql, values) == 1
+            found.extend(fault for result in replayed(tx, house) for fault in result.faults)
+            raise Undone
+
+    with pytest.raises(Undone):
+        change_and_look()
     return found
 
 
@@ -63,7 +68,9 @@ def test_everything_is_computed_again_to_the_fen(kept):
     assert all(result.agrees and result.same_engine for result in results)
 
 
-def flipped(house: House, table: str, key: str, id: str, column: str, at: int, bit: int) -> tuple[str, tuple[object, ...]]:
+def flipped(
+    house: House, table: str, key: str, id: str, column: str, at: int, bit: int
+) -> tuple[str, tuple[object, ...]]:
     ((raw,),) = house.rows(f"select cast({column} as blob) from {table} where {key} = ?", id)
     changed = bytearray(raw)
     changed[at % len(changed)] ^= 1 << bit
@@ -155,3 +162,9 @@ def test_the_command_agrees_and_fails_when_a_byte_has_changed(house, capsys):
     (determination,) = json.loads(capsys.readouterr().out)["determinations"]
     assert determination["agrees"] is False
     assert "digest" in determination["faults"][0]
+
+
+@pytest.mark.parametrize("change", ["update usage_addition set amount = amount + 1", "delete from usage_addition"])
+def test_usage_that_was_edited_or_deleted_is_noticed(kept, change):
+    row = "where rowid = (select min(rowid) from usage_addition)"
+    assert any("usage kept after it" in fault for fault in faults_after(kept, (f"{change} {row}", ())))

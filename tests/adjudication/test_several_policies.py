@@ -1,7 +1,6 @@
 """Several policies of one person on one stay: together never more than the cost, in the order that pays most."""
 
 from given import CLEAN_STAY, a_bill, admitted, billed, discharged, ref, reversed_bill, yuan
-
 from safeweave.adjudication.determination import Determination, LineResult
 from safeweave.adjudication.turns import in_turn, with_compensation
 from safeweave.facts import Claim
@@ -11,12 +10,8 @@ COST = yuan("600.00")  # of 1,000.00 after 医保
 
 
 def by_policy(house):
-    return {
-        number: payable
-        for number, payable in house.rows(
-            "select p.number, d.payable from determination d join policy p on p.id = d.policy where d.in_force = 1"
-        )
-    }
+    payables = "select p.number, d.payable from determination d join policy p on p.id = d.policy where d.in_force = 1"
+    return dict(house.rows(payables))
 
 
 def test_two_indemnity_policies_never_pay_more_than_the_cost(house):

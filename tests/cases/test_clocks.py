@@ -4,8 +4,9 @@ import json
 from datetime import date, datetime, timedelta
 
 import pytest
-from given import CLEAN_STAY, NOON, a_bill, admitted, at, billed, day, discharged
 
+from given import CLEAN_STAY, NOON, OTHER_PERSON, a_bill, admitted, at, billed, day, discharged
+from people.given_people import SAMPLE_MALE
 from safeweave.cases import clocks
 from safeweave.cases.clocks import due_day, is_working_day, mark_at
 from safeweave.commands.case import ask, supplied
@@ -174,6 +175,13 @@ def test_a_refusal_starts_the_three_days_in_which_it_must_be_told(house):
     assert ("decision", "2026-04-09") not in house.clocks()
     started = house.rows("select kind, due_on from clock where kind = 'refusal_notice'")
     assert started == [("refusal_notice", "2026-03-13")]
+
+
+def test_a_refusal_that_was_delivered_has_been_told_in_time(house):
+    house.insures("P-2", name="测试乙", document=SAMPLE_MALE, phone="10000000001")
+    house.hears(admitted(person=OTHER_PERSON), *ABOVE_AUTHORITY[1:])
+    house.decides(refuse=True)
+    assert (house.stage(), house.clocks()) == ("refused", [])
 
 
 def test_a_referral_repeated_by_further_papers_keeps_the_first_clock(house):

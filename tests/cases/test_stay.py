@@ -1,5 +1,7 @@
 """A stay is what the hospital told, folded in the order in which it happened."""
 
+from msgspec.structs import replace
+
 from given import (
     a_bill,
     admission_cancelled,
@@ -20,8 +22,6 @@ from given import (
     visited,
     yuan,
 )
-from msgspec.structs import replace
-
 from safeweave.cases.claim import claim_of, days_in_icu, interim_total, settled_bill, waits_for
 from safeweave.cases.stay import Stay, folded, happened, leave_days, ward_on
 from safeweave.events import Diagnosis, HospitalEvent, Identifier, PersonSeen
@@ -136,7 +136,12 @@ def test_lines_after_the_move_to_a_paid_ward_are_lines_of_that_ward():
     found = stay(
         admitted(), updated("2026-03-05", ward="vip"), discharged(), billed(a_bill(total="2000.00", lines=lines))
     )
-    assert [line.ward for line in settled_bill(found, found.live_bills[0]).lines] == ["ordinary", "ordinary", "vip", "vip"]
+    assert [line.ward for line in settled_bill(found, found.live_bills[0]).lines] == [
+        "ordinary",
+        "ordinary",
+        "vip",
+        "vip",
+    ]
 
 
 def test_an_encounter_that_tells_of_another_ward_later_holds_from_then_on():
@@ -198,8 +203,11 @@ def test_a_bill_without_line_list_waits_for_its_settlement():
 def test_a_settlement_before_its_bill_says_the_same_as_one_after_it():
     early = settled(when="2026-03-06T15:10")
     late = settled(when="2026-03-06T15:50")
-    bills = [settled_bill(s, s.live_bills[0]) for s in (stay(admitted(), early, summary_bill(), discharged()),
-                                                        stay(admitted(), summary_bill(), discharged(), late))]  # fmt: skip
+    stays = (
+        stay(admitted(), early, summary_bill(), discharged()),
+        stay(admitted(), summary_bill(), discharged(), late),
+    )
+    bills = [settled_bill(found, found.live_bills[0]) for found in stays]
     assert bills[0] == bills[1]
     assert (bills[0].social, bills[0].fund, bills[0].lines[0].catalogue_class) == ("settled", yuan("400.00"), "甲")
 
@@ -207,7 +215,9 @@ def test_a_settlement_before_its_bill_says_the_same_as_one_after_it():
 def test_each_of_several_bills_needs_its_own_settlement():
     two = summary_bill("1"), summary_bill("2", "50.00")
     assert waits_for(stay(admitted(), discharged(), *two, settled("S1", "1"))) == "settlement"
-    assert waits_for(stay(admitted(), discharged(), *two, settled("S1", "1"), settled("S2", "2", "50.00", "0.00"))) == ""
+    assert (
+        waits_for(stay(admitted(), discharged(), *two, settled("S1", "1"), settled("S2", "2", "50.00", "0.00"))) == ""
+    )
 
 
 def test_a_settlement_that_names_no_bill_belongs_to_the_only_one():

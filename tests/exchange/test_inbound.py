@@ -5,6 +5,7 @@ from argparse import Namespace
 from datetime import timedelta
 
 import pytest
+
 from exchange.formats.given_messages import EXAMPLES
 from given import (
     CLEAN_STAY,
@@ -25,7 +26,6 @@ from given import (
     yuan,
 )
 from people.given_people import SAMPLE_MALE
-
 from safeweave.commands import inbox as commands
 from safeweave.errors import NotFound
 from safeweave.events import Identifier, MessageNoted, PersonSeen, PersonsMerged
@@ -54,9 +54,7 @@ def test_a_message_told_again_changes_nothing_and_gets_the_same_answer(house):
 
     def once():
         with house.node.database.transaction() as tx:
-            (receipt,), follow = inbound.take(
-                tx, [inbound.open_message(A01, SENDER, Limits())], house.time(), answer
-            )
+            (receipt,), follow = inbound.take(tx, [inbound.open_message(A01, SENDER, Limits())], house.time(), answer)
             return receipt, follow
 
     first, follow = once()
@@ -269,9 +267,7 @@ def test_somebody_insured_only_later_waits_for_a_policy(tmp_path, one_bank):
 
 
 def test_a_person_who_may_be_somebody_else_waits_for_a_person_to_look(house):
-    other_birth = PersonSeen(
-        (Identifier("resident_id", "11010519491231002X"),), "测试甲", OTHER_PERSON.birth, "F"
-    )
+    other_birth = PersonSeen((Identifier("resident_id", "11010519491231002X"),), "测试甲", OTHER_PERSON.birth, "F")
     house.hears(admitted(person=other_birth))
     assert house.waiting() == [("ZY20260301", "person_doubtful")]
     assert house.cases() == []

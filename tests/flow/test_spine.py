@@ -1,6 +1,8 @@
-"""A stay from its first word to closed: what happens to the case, the money and the usage, with the whole node running."""
+"""A stay from its first word to closed: case, money and usage, with the whole node running."""
 
 import pytest
+from msgspec.structs import replace
+
 from given import (
     BILLED,
     CLEAN_STAY,
@@ -25,8 +27,6 @@ from given import (
     visited,
     yuan,
 )
-from msgspec.structs import replace
-
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.errors import Conflict

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from given import NOON, Time
 
+from given import NOON, Time
 from safeweave import outbox
 from safeweave.database import Database, Transaction
 from safeweave.errors import Unavailable
@@ -271,9 +271,14 @@ def test_a_commit_that_fails_leaves_the_connection_usable(database):
 
 def test_what_is_remembered_outside_a_transaction_is_remembered_only_if_it_commits(database):
     remembered = []
-    with pytest.raises(ValueError, match="undone"), database.transaction() as tx:
-        tx.committed.append(lambda: remembered.append("undone"))
-        raise ValueError("undone")
+
+    def fails() -> None:
+        with database.transaction() as tx:
+            tx.committed.append(lambda: remembered.append("undone"))
+            raise ValueError("undone")
+
+    with pytest.raises(ValueError, match="undone"):
+        fails()
     with database.transaction() as tx:
         tx.committed.append(lambda: remembered.append("done"))
         assert remembered == []

@@ -2,6 +2,10 @@
 
 from datetime import date
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
 from given import (
     a_bill,
     admission_cancelled,
@@ -21,10 +25,6 @@ from given import (
     updated,
     visited,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from msgspec.structs import replace
-
 from safeweave.cases.case import happenings, is_ready, moved
 from safeweave.cases.claim import claim_of, waits_for
 from safeweave.cases.lifecycle import STAGES, Happening, Stage, stage_after
@@ -102,8 +102,9 @@ def test_a_case_is_decided_exactly_when_the_stay_is_ready_and_on_nothing_older(a
         heard = arrived[: len(heard) + data.draw(st.integers(1, 6))]
         after = stay(heard)
         found = happenings(before, after)
-        for _, stage in moved(stage, found):
-            assert stage in STAGES
+        stages = [after_it for _, after_it in moved(stage, found)]
+        assert set(stages) <= set(STAGES)
+        stage = stages[-1] if stages else stage
         before = after
         if is_ready(after) and "bill_verified" in found:
             assert stage == "verified", found

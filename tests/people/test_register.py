@@ -152,9 +152,9 @@ def test_a_guardian_acts_in_the_days_on_file(tx):
     assert known.guardian_on(date(2026, 3, 31)) == mother
     assert known.guardian_on(date(2026, 4, 1)) is None
     assert known.guardian_on(date(2018, 1, 14)) is None
-    assert people.guarded(tx, [child], date(2026, 3, 31))[child][3] is True
-    assert people.guarded(tx, [child], date(2026, 4, 1))[child][3] is False
-    assert people.guarded(tx, [child])[child][3] is False  # without a day, an end is not overlooked
+    assert people.guarded({child: known}, date(2026, 3, 31))[child][3] is True
+    assert people.guarded({child: known}, date(2026, 4, 1))[child][3] is False
+    assert people.guarded({child: known})[child][3] is False  # without a day, an end is not overlooked
 
 
 @pytest.mark.parametrize(

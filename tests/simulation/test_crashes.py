@@ -1,6 +1,6 @@
 """A city whose insurer is killed with -9 at any moment, and started again: every discharge is paid exactly once.
 
-    SAFEWEAVE_CRASHES=20 pytest tests/simulation/test_crashes.py     (the default is 3)
+SAFEWEAVE_CRASHES=20 pytest tests/simulation/test_crashes.py     (the default is 3)
 """
 
 import json
@@ -145,15 +145,19 @@ def check(home: Path, summary: dict[str, Any]) -> None:
     stages = {(s, v): (c, stage) for s, v, c, stage in rows(insurer, "select sender, visit, id, stage from claim_case")}
     waiting = set(rows(insurer, "select sender, visit from visit where waiting is not null"))
     in_force: dict[str, dict[str, int]] = {}
-    for case, policy, fen in rows(insurer, "select case_id, policy, payable from determination where in_force = 1"):
+    decided_on: dict[str, set[str]] = {}
+    standing = "select case_id, policy, payable, claim from determination where in_force = 1"
+    for case, policy, fen, claim in rows(insurer, standing):
         assert policy not in in_force.setdefault(case, {}), f"{case} is decided twice under {policy}"
         in_force[case][policy] = fen
+        bills = json.loads(claim).get("bills", [])
+        decided_on.setdefault(case, set()).update(f"{bill['code']}-{bill['number']}" for bill in bills)
     moved: dict[str, int] = {}
     for case, fen in rows(insurer, "select case_id, amount_fen from payout where replaced_by is null"):
         moved[case] = moved.get(case, 0) + fen
     for case, fen in rows(insurer, "select case_id, amount_fen from recovery"):
         moved[case] = moved.get(case, 0) - fen
-    unpaid = {case: reason for case, reason in rows(insurer, "select case_id, reason from payout where state <> 'paid'")}
+    unpaid = dict(rows(insurer, "select case_id, reason from payout where state <> 'paid'"))
 
     truths = json.loads((home / "answers.json").read_text(encoding="utf-8"))
     assert truths
@@ -174,6 +178,8 @@ def check(home: Path, summary: dict[str, Any]) -> None:
         else:
             assert stage in ("closed", "determined", *LOOKED_AT), (stage, truth)
             assert stage != "determined" or unpaid.get(case), (stage, truth)
+            if stage == "closed":
+                assert decided_on.get(case, {truth["final_bill"]}) == {truth["final_bill"]}, truth
         assert moved.get(case, 0) == sum(in_force.get(case, {}).values()), truth
 
 

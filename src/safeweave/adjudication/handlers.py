@@ -12,6 +12,7 @@ from safeweave.adjudication import store
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import settled
+from safeweave.adjudication.holds import held, holds_of
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import MACHINE, Decided, PolicyOf, Standing, released
 from safeweave.adjudication.turns import in_turn, paid_by_bill, with_compensation
@@ -23,7 +24,7 @@ from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
-from safeweave.events import CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
+from safeweave.events import CaseConfirmed, CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
 from safeweave.facts import Claim, Overlay
 from safeweave.ids import CaseId, DeterminationId, derived
 from safeweave.money import ZERO, Fen
@@ -51,9 +52,11 @@ class Adjudicator:
         policies = cases.insured_policies(tx, {case.person for case in found.values()}, now)
         keys = [(p.policy, p.person) for case in found.values() for p in policies.get(case.person, ())]
         desk = _Desk(self, tx, list(dict.fromkeys(keys)))
+        claims = {case.id: _claim_of(tx, case, shanghai_day(now)) for case in found.values()}
+        desk.paid_in = store.paid_in(tx, [bill.key for claim in claims.values() for bill in claim.bills])
         told: list[Event] = []
         for case in found.values():
-            claim = _claim_of(tx, case, shanghai_day(now))
+            claim = claims[case.id]
             days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
             held = policies.get(case.person, ())
             if case.stay.cancelled:
@@ -65,7 +68,7 @@ class Adjudicator:
             if unsold or not covering:
                 told.append(CaseReferred(case.id, ("product_unknown",) if unsold else ("policy_unknown",)))
             if covering:
-                told += desk.decide_case(case.id, claim, covering, now)
+                told += desk.decide_case(case.id, claim, covering, case.stay.doubts, now)
         desk.save(now)
         return told
 
@@ -80,17 +83,39 @@ class Adjudicator:
         if not by.strip() or not note.strip():
             raise NotAllowed("a person's decision needs the person's name and the reason in words")
         waiting = store.waiting_for_a_person(tx, case)
-        if not waiting:
-            raise NotFound(f"nothing of case {case} waits for a person's decision")
         file = cases.cases_by_id(tx, [case])[case]
+        if not waiting and file.stage != "referred":
+            raise NotFound(f"nothing of case {case} waits for a person's decision")
         if file.stage not in ("verified", "referred"):
             raise Conflict(f"case {case} is {file.stage}: what was referred is not what the hospital tells by now")
+        if not waiting:
+            return self._decide_undetermined(tx, file, by, note, refuse, now)
         policies = {p.policy: p for p in cases.insured_policies(tx, [file.person], now)[file.person]}
         desk = _Desk(self, tx, [(p.policy, p.person) for p in policies.values()])
         told: list[Event] = []
         for earlier in waiting:
             claim = _claim_of(tx, file, earlier.claim.claimed_on)
             told.append(desk.decide_again(earlier, policies[earlier.policy], claim, by, note, refuse, now))
+        desk.save(now)
+        return told
+
+    def _decide_undetermined(
+        self, tx: Transaction, file: Case, by: str, note: str, refuse: bool, now: datetime
+    ) -> list[Event]:
+        """A person's word on a case referred without a determination: leave what stands, or decide by the rules now."""
+        stands = bool(store.in_force_of(tx, file.id)) or file.stay.cancelled
+        if stands and refuse:
+            raise Conflict(f"what stands of case {file.id} is changed by a corrected or reversed bill, not by refusing")
+        if stands:
+            return [CaseConfirmed(file.id, by, note)]
+        claim = _claim_of(tx, file, shanghai_day(now))
+        days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
+        held = cases.insured_policies(tx, [file.person], now)[file.person]
+        covering = [p for p in held if p.holds_on(days) and p.product in self.products]
+        if not covering:
+            raise Conflict(f"no policy with a known product covers case {file.id}; import it first")
+        desk = _Desk(self, tx, [(p.policy, p.person) for p in covering])
+        told = desk.decide_case(file.id, claim, covering, (), now, by, note, "refuse" if refuse else "")
         desk.save(now)
         return told
 
@@ -129,9 +154,13 @@ class _Desk:
         self.answered: list[DeterminationId] = []
         self.decided_again: set[CaseId] = set()
         self.used: dict[str, Product] = {}
+        self.paid_in: dict[str, CaseId] = {}  # where bill keys stand paid, whoever is insured
 
-    def decide_case(self, case: CaseId, claim: Claim, covering: Sequence[InsuredPolicy], now: datetime) -> list[Event]:
-        """Decide one case for all its policies, in the order kindest to the insured."""
+    def decide_case(
+        self, case: CaseId, claim: Claim, covering: Sequence[InsuredPolicy], doubts: Sequence[str], now: datetime,
+        by: str = MACHINE, note: str = "", decision: str = "",
+    ) -> list[Event]:  # fmt: skip
+        """Decide one case for all its policies, in the order kindest to the insured; `decision` is a person's."""
         by_key: Mapping[PolicyOf, InsuredPolicy] = {(p.policy, p.person): p for p in covering}
 
         def one(key: PolicyOf, seen: Claim) -> Determination:
@@ -143,8 +172,16 @@ class _Desk:
             self._answer_earlier(key, case)
         if not concerned:
             return [NothingClaimed(case)]
+        others = [
+            standing.in_force[determination]
+            for key, standing in self.standings.items()
+            if key[1] == covering[0].person
+            for determination, other in standing.case_of.items()
+            if other != case and determination in standing.in_force
+        ]
+        holds = holds_of(claim, case, doubts, self.paid_in, others)
         return [
-            self._record(case, by_key[key], self._own(by_key[key], case, seen), result, now)
+            self._record(case, by_key[key], self._own(by_key[key], case, seen), result, now, by, note, decision, holds)
             for key, seen, result in concerned
         ]
 
@@ -192,6 +229,9 @@ class _Desk:
         gone = set(self.superseded)
         in_force = {d.id: settled(d.claim, released(d)) for d in paid if d.id not in gone}
         store.add(self.tx, [(decided, in_force.get(decided.id), waiting) for decided, waiting in self.made])
+        store.note_paid_bills(
+            self.tx, [(f"{bill.code}-{bill.number}", d.id, d.case) for d in paid for bill in d.result.bills]
+        )
         store.retire(self.tx, self.superseded, self.answered)
         coverage.add_usage(
             self.tx, [row for d in paid for row in coverage.usage_rows(d.policy, d.person, d.id, d.result.uses)]
@@ -229,19 +269,20 @@ class _Desk:
 
     def _record(
         self, case: CaseId, policy: InsuredPolicy, claim: Claim, result: Determination, now: datetime,
-        by: str = MACHINE, note: str = "", decision: str = "",
+        by: str = MACHINE, note: str = "", decision: str = "", holds: tuple[str, ...] = (),
     ) -> Event:  # fmt: skip
         key = (policy.policy, policy.person)
         product = self.adjudicator.products[policy.product]
         self.used[product.digest] = product
         standing, usage_before = self.standings[key], self.usages[key]
+        result = held(result, holds, usage_before)
         decision = decision or result.decision
         payable = ZERO if decision == "refuse" else result.payable
         replaced = DeterminationId(claim.supersedes) if claim.supersedes and decision == "pay" else None
         decided = Decided(
             DeterminationId(claim.id), case, policy.policy, policy.person, standing.next_sequence, product.id,
             product.digest, ENGINE_VERSION, claim, policy.cover, self.adjudicator.overlays, usage_before, result,
-            decision, by, note, payable, replaced, now,
+            decision, by, note, holds, payable, replaced, now,
         )  # fmt: skip
         self.tx.memo[decided.id] = decided
         waiting = decision in ("refer", "refuse-proposed")
@@ -257,6 +298,7 @@ class _Desk:
             case_of = {d: standing.case_of.get(d, case) for d in after.in_force}
             standing = msgspec.structs.replace(standing, in_force=after.in_force, case_of=case_of)
             self.usages[key] = after.usage
+            self.paid_in |= {f"{bill.code}-{bill.number}": case for bill in result.bills}
         elif waiting:
             standing.waiting[decided.id] = case
         self.standings[key] = msgspec.structs.replace(standing, next_sequence=standing.next_sequence + 1)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from safeweave import outbox
+from safeweave import coverage, outbox
 from safeweave.adjudication import store
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
+from safeweave.adjudication.holds import held
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import Decided, PolicyOf, Stored, digest_of, released
 from safeweave.coverage.product import Product, parse_product
@@ -19,7 +20,6 @@ from safeweave.events import DeterminationMade
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, DeterminationId
 from safeweave.money import Fen
-
 
 FOR_A_PERSON = ("refer", "refuse-proposed")  # decisions that leave a determination waiting for a person
 
@@ -54,12 +54,12 @@ def replay(
         if isinstance(event, DeterminationMade)
     }
     keys = list(dict.fromkeys((event.policy, event.person) for event in made.values()))
-    chains, openings = store.stored(tx, keys), opening(keys)
+    chains, openings, kept = store.stored(tx, keys), opening(keys), coverage.usage_of(tx, keys)
     products: dict[str, Product | str] = {}
     found = {
         result.determination: result
         for key in keys
-        for result in _chain_again(tx, chains[key], openings.get(key, Usage()), products)
+        for result in _chain_again(tx, chains[key], openings.get(key, Usage()), kept[key], products)
     }
     missing = [
         Replayed(id, event.case, event.payable, None, False, (f"determination {id}: it is not in the store any more",))
@@ -69,7 +69,7 @@ def replay(
 
 
 def _chain_again(
-    tx: Transaction, chain: Sequence[Stored], opening: Usage, products: dict[str, Product | str]
+    tx: Transaction, chain: Sequence[Stored], opening: Usage, kept: Usage, products: dict[str, Product | str]
 ) -> list[Replayed]:
     """All determinations of one person under one policy, each from the history that those before it add up to."""
     results: list[tuple[Replayed, Stored, bool]] = []
@@ -88,11 +88,16 @@ def _chain_again(
         else:
             result = _replayed(tx, decided, history, tuple(broken), products)
             results.append((result, stored, decided.decision in FOR_A_PERSON))
-            if result.replayed_payable is not None:
+            if not broken:
                 history = history.after(decided.claim, released(decided))
     if broken:
         return [result for result, _, _ in results]
-    return [_in_its_state(result, stored, may_wait, history) for result, stored, may_wait in results]
+    found = [_in_its_state(result, stored, may_wait, history) for result, stored, may_wait in results]
+    if found and tidied(history.usage) != tidied(kept):
+        last = found[-1]
+        fault = f"determination {last.determination}: the usage kept after it is not what the determinations used"
+        found[-1] = msgspec.structs.replace(last, faults=(*last.faults, fault))
+    return found
 
 
 def _read(stored: Stored) -> Decided | str:
@@ -123,7 +128,8 @@ def _replayed(
         faults_found.append(
             f"determination {decided.id}: the usage before it is not what earlier determinations add up to"
         )
-    again = decide(product, decided.cover, history, decided.claim, decided.overlays)
+    ruled = decide(product, decided.cover, history, decided.claim, decided.overlays)
+    again = held(ruled, decided.holds, history.usage)
     faults_found += _differences(decided, again)
     return Replayed(decided.id, decided.case, decided.payable, again.payable, same_engine, tuple(faults_found))
 

@@ -1,7 +1,7 @@
 """Determinations as rows: everything a decision read and said, so that it can be replayed and proven unchanged."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -44,6 +44,7 @@ _COLUMNS = (
     "decision",
     "decided_by",
     "note",
+    "holds",
     "payable",
     "supersedes",
     "made_at",
@@ -71,6 +72,7 @@ class Decided(Fact):
     decision: str
     decided_by: str
     note: str
+    holds: tuple[str, ...]  # codes for which the machine held back what the rules would release
     payable: Fen
     supersedes: DeterminationId | None
     made_at: datetime
@@ -107,6 +109,7 @@ def row_of(decided: Decided) -> tuple[object, ...]:
         decided.decision,
         decided.decided_by,
         decided.note,
+        ",".join(decided.holds),
         int(decided.payable),
         decided.supersedes,
         at_text(decided.made_at),
@@ -135,6 +138,7 @@ def decided_from(row: Row) -> Decided:
         v["decision"],
         v["decided_by"],
         v["note"],
+        tuple(code for code in v["holds"].split(",") if code),
         v["payable"],
         v["supersedes"],
         at_of(v["made_at"]),
@@ -160,6 +164,26 @@ def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -
             for decided, left, waiting in made
         ],
     )
+
+
+def note_paid_bills(tx: Transaction, paid: Iterable[tuple[str, DeterminationId, CaseId]]) -> None:
+    """Remember that these bill keys were paid, by which determination and for which case."""
+    tx.queue("insert into paid_bill (bill, determination, case_id) values (?, ?, ?) on conflict do nothing", paid)
+
+
+def paid_in(tx: Transaction, bills: Sequence[str]) -> dict[str, CaseId]:
+    """The case in which each of these bill keys stands paid, whoever is insured; those unpaid are left out."""
+    found: dict[str, CaseId] = {}
+    for start in range(0, len(bills), 5000):
+        part = bills[start : start + 5000]
+        found |= dict(
+            tx.rows(
+                "select b.bill, b.case_id from paid_bill b join determination d on d.id = b.determination"
+                f" where d.in_force = 1 and b.bill in ({marks(part)})",
+                part,
+            )
+        )
+    return found
 
 
 def retire(tx: Transaction, superseded: Sequence[DeterminationId], answered: Sequence[DeterminationId]) -> None:

@@ -23,6 +23,7 @@ create table if not exists determination (
     decision text not null,         -- what was decided in the end: the machine's word, or a person's
     decided_by text not null,       -- "machine", or who
     note text not null default '',  -- the person's reason
+    holds text not null default '', -- why the machine held back what the rules would release: codes, comma between
     payable integer not null,
     settled text,                   -- what it leaves behind, while in force
     in_force integer not null,
@@ -36,3 +37,10 @@ create unique index if not exists determination_once on determination (policy, p
 create index if not exists determination_by_case on determination (case_id);
 create index if not exists determination_in_force on determination (policy, person) where in_force = 1;
 create index if not exists determination_waiting on determination (made_at) where waiting = 1;
+
+create table if not exists paid_bill (
+    bill text not null,             -- 票据代码-票据号码, of anybody insured here
+    determination text not null,
+    case_id text not null,
+    primary key (bill, determination)
+);

@@ -8,11 +8,14 @@ from safeweave.cases.clocks import ring as ring_clocks
 from safeweave.cases.handlers import (
     close_cases,
     close_unclaimed,
+    confirm_cases,
     hear,
+    insured_persons,
     insured_policies,
     link_records,
     note_determinations,
     note_payouts,
+    note_refusals_told,
     note_returns,
     payees,
     refer_case,
@@ -21,7 +24,22 @@ from safeweave.cases.handlers import (
 from safeweave.cases.store import cases_by_id, hospitals
 
 __all__ = [
-    "Case", "cases_by_id", "close_cases", "close_unclaimed", "hear", "hospitals", "insured_policies", "link_records",
-    "note_determinations", "note_payouts", "note_returns", "payees", "refer_case", "refer_without_papers",
+    "Case",
+    "cases_by_id",
+    "close_cases",
+    "close_unclaimed",
+    "confirm_cases",
+    "hear",
+    "hospitals",
+    "insured_persons",
+    "insured_policies",
+    "link_records",
+    "note_determinations",
+    "note_payouts",
+    "note_refusals_told",
+    "note_returns",
+    "payees",
+    "refer_case",
+    "refer_without_papers",
     "ring_clocks",
-]  # fmt: skip
+]

@@ -1,6 +1,6 @@
 """Keeps cases true to what hospitals tell and to what was decided and paid."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
 import msgspec
@@ -9,7 +9,7 @@ from safeweave import coverage, outbox, people
 from safeweave.cases import clocks, store
 from safeweave.cases.case import Case, happenings, moved
 from safeweave.cases.claim import waits_for
-from safeweave.cases.lifecycle import AWAITING_BILL, Happening, Stage, stage_after
+from safeweave.cases.lifecycle import AWAITING_BILL, DECIDED, Happening, Stage, stage_after
 from safeweave.cases.stay import Stay, folded, happened
 from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy, Payee
@@ -17,6 +17,7 @@ from safeweave.database import Transaction
 from safeweave.events import (
     BillIssued,
     BillReversed,
+    CaseConfirmed,
     CaseMoved,
     CaseOpened,
     CaseReady,
@@ -37,7 +38,7 @@ from safeweave.events import (
 )
 from safeweave.ids import CaseId, PersonId, PolicyId, derived
 from safeweave.outbox import Logged
-from safeweave.people import Found
+from safeweave.people import Found, Person
 
 AliasKey = tuple[str, str, str]  # sender, kind, value
 
@@ -121,9 +122,18 @@ def insured_policies(
     """The policies of these persons as they stand today, asked for once in a transaction."""
     missing = [person for person in persons if ("policies", person) not in tx.memo]
     if missing:
-        for person, found in coverage.policies_of(tx, missing, shanghai_day(now)).items():
+        persons = insured_persons(tx, missing)
+        for person, found in coverage.policies_of(tx, missing, shanghai_day(now), persons).items():
             tx.memo["policies", person] = found
     return {person: tx.memo["policies", person] for person in persons}
+
+
+def insured_persons(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, Person]:
+    """These persons, asked for once in a transaction; unknown ids are left out."""
+    missing = [person for person in ids if ("person", person) not in tx.memo]
+    if missing:
+        tx.memo |= {("person", person): found for person, found in people.people_by_id(tx, missing).items()}
+    return {person: tx.memo["person", person] for person in ids if ("person", person) in tx.memo}
 
 
 PayeeKey = tuple[PolicyId, PersonId, str]  # whose policy, who, and as what
@@ -283,6 +293,10 @@ def _tell(before: Case | None, case: Case, found: Sequence[Happening]) -> list[E
         told.append(CaseReady(case.id))
     elif before is not None and "admission_cancelled" in found:
         told.append(CaseReady(case.id))  # what was paid or waits for a person is to be taken back
+    elif before is not None and case.stage in DECIDED and set(case.stay.doubts) - set(before.stay.doubts):
+        told.append(CaseReferred(case.id, case.stay.doubts))  # decided already: a person looks again
+    elif before is not None and before.stay.cancelled and len(case.stay.live_bills) > len(before.stay.live_bills):
+        told.append(CaseReferred(case.id, ("bill_for_cancelled_stay",)))
     return told
 
 
@@ -325,6 +339,11 @@ def amount_to_pay(made: DeterminationMade) -> int:
     return made.payable if made.adjustment is None else made.adjustment
 
 
+def note_refusals_told(tx: Transaction, cases: Sequence[CaseId], now: datetime) -> None:
+    """The insured has the refusal in writing: its three days are over."""
+    clocks.stop(tx, [(case, "refusal_notice") for case in cases], now)
+
+
 def close_unclaimed(events: Sequence[NothingClaimed], tx: Transaction, now: datetime) -> list[Event]:
     """Close cases under which nothing is claimed."""
     _move(tx, {event.case: "nothing_claimed" for event in events}, now)
@@ -364,12 +383,21 @@ def _report_death(tx: Transaction, case: Case, now: datetime) -> None:
     """From now on nobody writes to the person, and only the estate is paid."""
     if case.stay.discharged_at:
         people.report_death(tx, case.person, shanghai_day(case.stay.discharged_at), now)
+        tx.memo.pop(("person", case.person), None)
 
 
 def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:
     """Put cases before a person that no determination could be made for."""
     _move(tx, {event.case: "case_referred" for event in events}, now)
     clocks.start(tx, [(event.case, "decision") for event in events], now)
+    return []
+
+
+def confirm_cases(events: Sequence[CaseConfirmed], tx: Transaction, now: datetime) -> list[Event]:
+    """Close referred cases that a person leaves as they were decided."""
+    words = {event.case: f"{event.by}: {event.note}" for event in events}
+    _move(tx, dict.fromkeys(words, "case_confirmed"), now, words)
+    clocks.stop(tx, [(case, kind) for case in words for kind in ("decision", "advance")], now)
     return []
 
 
@@ -395,7 +423,9 @@ def note_returns(returned: Sequence[PayoutReturned], tx: Transaction, now: datet
     return []
 
 
-def _move(tx: Transaction, happening_of: dict[CaseId, Happening], now: datetime) -> None:
+def _move(
+    tx: Transaction, happening_of: Mapping[CaseId, Happening], now: datetime, notes: Mapping[CaseId, str] | None = None
+) -> None:
     if not happening_of:
         return
     cases = store.cases_by_id(tx, happening_of)
@@ -404,7 +434,7 @@ def _move(tx: Transaction, happening_of: dict[CaseId, Happening], now: datetime)
         case = cases[case_id]
         stage = stage_after(case.stage, happening)
         assert stage is not None
-        steps.append((case_id, happening, stage, ""))
+        steps.append((case_id, happening, stage, (notes or {}).get(case_id, "")))
         if stage != case.stage:
             changed.append(msgspec.structs.replace(case, stage=stage, version=case.version + 1))
     store.save_cases(tx, changed)

@@ -38,6 +38,7 @@ Happening = Literal[
     "case_referred",
     "case_determined",
     "case_refused",
+    "case_confirmed",
     "payout_confirmed",
     "payout_returned",
     "everything_settled",
@@ -52,31 +53,32 @@ HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
 _IN_HOSPITAL: tuple[Stage, ...] = ("reported", "admitted", "charged", "reopened")
 AWAITING_BILL: tuple[Stage, ...] = ("discharged", "transferred", "died")
 _BEFORE_DECISION: tuple[Stage, ...] = (*_IN_HOSPITAL, *AWAITING_BILL, "verified", "referred")
-_DECIDED: tuple[Stage, ...] = ("determined", "paid", "closed", "refused")
+DECIDED: tuple[Stage, ...] = ("determined", "paid", "closed", "refused")
 
 # (stages, happening, next stage)
 TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
     ((None, "admitted", "charged", *AWAITING_BILL, "verified", "referred", "withdrawn"), "visit_reported", "reported"),
-    ((*_DECIDED,), "visit_reported", "reopened"),
+    ((*DECIDED,), "visit_reported", "reopened"),
     ((None, "reported", "verified", "referred", "withdrawn"), "admission_reported", "admitted"),
-    ((*_DECIDED,), "admission_reported", "reopened"),
+    ((*DECIDED,), "admission_reported", "reopened"),
     (("admitted",), "charges_posted", "charged"),
     ((*_IN_HOSPITAL,), "patient_discharged", "discharged"),
     ((*_IN_HOSPITAL, "discharged"), "patient_transferred", "transferred"),
     ((*_IN_HOSPITAL, "discharged", "transferred"), "patient_died", "died"),
-    (("reported", *AWAITING_BILL, "referred", *_DECIDED, "reopened"), "bill_verified", "verified"),
-    ((*_BEFORE_DECISION, *_DECIDED), "admission_cancelled", "withdrawn"),
+    (("reported", *AWAITING_BILL, "referred", *DECIDED, "reopened"), "bill_verified", "verified"),
+    ((*_BEFORE_DECISION, *DECIDED), "admission_cancelled", "withdrawn"),
     ((*AWAITING_BILL, "verified", "referred"), "discharge_cancelled", "admitted"),
-    ((*_DECIDED,), "discharge_cancelled", "reopened"),
+    ((*DECIDED,), "discharge_cancelled", "reopened"),
     *(
         row
         for happening in ("bill_reversed", "settlement_cancelled", "bill_added")
         for row in (
             (("verified", "referred"), happening, "discharged"),
-            ((*_DECIDED,), happening, "reopened"),
+            ((*DECIDED,), happening, "reopened"),
         )
     ),
-    (("verified", *AWAITING_BILL, "reopened", "withdrawn"), "case_referred", "referred"),
+    (("verified", *AWAITING_BILL, *DECIDED, "reopened", "withdrawn"), "case_referred", "referred"),
+    (("referred",), "case_confirmed", "closed"),
     (("verified", "referred", "reopened"), "case_determined", "determined"),
     (("verified", "referred", "reopened"), "case_refused", "refused"),
     (("determined",), "payout_confirmed", "paid"),

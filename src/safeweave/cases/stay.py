@@ -6,6 +6,7 @@ Cancels and corrections are events like any other (domain: HL7 v2 A11/A13, å†²çº
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from itertools import pairwise
 
 from safeweave.clock import shanghai_day
 from safeweave.events import (
@@ -29,6 +30,7 @@ from safeweave.events import (
     VisitUpdated,
 )
 from safeweave.facts import Bill, Fact, Ward
+from safeweave.people.identity import CITIZEN_KINDS, normalised, same_name
 
 
 class WardSince(Fact):
@@ -75,6 +77,7 @@ class Stay(Fact):
     charges: tuple[Charge, ...] = ()
     bills: tuple[BillSeen, ...] = ()
     settlements: tuple[SettlementReported, ...] = ()
+    doubts: tuple[str, ...] = ()  # codes for which a person looks first, whatever the rules would pay
 
     @property
     def died(self) -> bool:
@@ -113,6 +116,9 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
     bills: dict[str, BillSeen] = {}
     reversed_keys: set[str] = set()
     settlements: dict[str, SettlementReported] = {}
+    doubts: set[str] = set()
+    if _are_several([described for event in heard if (described := getattr(event, "person", None)) is not None]):
+        doubts.add("person_doubtful")
     undone = {event.settlement for event in heard if isinstance(event, SettlementCancelled)}
 
     def diagnosed(found: tuple[Diagnosis, ...], stage: str) -> None:
@@ -172,7 +178,11 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
                 now.pop("disposition", None)
             case BillIssued():
                 person = merged(person, event.person)
-                bills[event.bill.key] = BillSeen(event.bill, event.itemised, issued_at=event.occurred_at)
+                told = bills.get(event.bill.key)
+                if told is not None and told.bill.total != event.bill.total:
+                    doubts.add("duplicate_bill")  # an issued bill never changes; which of the two is it?
+                if told is None or event.itemised or not told.itemised:
+                    bills[event.bill.key] = BillSeen(event.bill, event.itemised, issued_at=event.occurred_at)
                 if event.bill.state == "reversed":
                     reversed_keys.add(event.bill.key)
                 if event.bill.replaces is not None:
@@ -200,6 +210,23 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
             BillSeen(seen.bill, seen.itemised, key in reversed_keys, seen.issued_at) for key, seen in bills.items()
         ),
         settlements=tuple(settlements.values()),
+        doubts=tuple(sorted(doubts)),
+    )
+
+
+def _are_several(described: Sequence[PersonSeen]) -> bool:
+    """Whether these descriptions, of what should be one patient, cannot all be of one person."""
+    names = {person.name for person in described if person.name}
+    numbers: dict[str, set[str]] = {}
+    for person in described:
+        for each in person.identifiers:
+            if each.kind in CITIZEN_KINDS and "*" not in each.number:
+                numbers.setdefault(each.kind, set()).add(normalised(each.number))
+    return (
+        len({person.birth for person in described if person.birth}) > 1
+        or len({person.sex for person in described if person.sex}) > 1
+        or any(len(found) > 1 for found in numbers.values())
+        or any(not same_name(name, other) for name, other in pairwise(sorted(names)))
     )
 
 

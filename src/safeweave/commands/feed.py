@@ -3,8 +3,10 @@
 import argparse
 import hashlib
 import logging
+import lzma
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +30,7 @@ from safeweave.coverage.store import (
     policy_id,
 )
 from safeweave.database import Transaction
-from safeweave.errors import InvariantBroken, NotFound
+from safeweave.errors import InvariantBroken, Malformed, NotFound
 from safeweave.events import BillIssued, Event, OutpatientVisited, PatientDischarged, PersonSeen
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Sender
@@ -94,12 +96,14 @@ def feed_paths(node: Node, paths: Sequence[Path], sender_id: str | None, show_pr
     with Progress(*columns, console=Console(stderr=True), disable=not show_progress) as bar:
         task = bar.add_task(say("cli.feed.reading", node.settings.language), total=sum(f.stat().st_size for f in files))
         done = 0
-        for file in files:
-            for name, raw, position in _messages(file):
-                desk.add(name, raw, named)
-                bar.update(task, completed=done + position)
-            done += file.stat().st_size
-        desk.finish()
+        try:
+            for file in files:
+                for name, raw, position in _messages(file, node.limits.max_bytes):
+                    desk.add(name, raw, named)
+                    bar.update(task, completed=done + position)
+                done += file.stat().st_size
+        finally:
+            desk.finish()  # what was read before an archive broke off is taken all the same
     return desk.tally()
 
 
@@ -122,16 +126,24 @@ def _is_a_note(file: Path) -> bool:
     return file.name.startswith(".") or file.suffix.lower() == ".md"
 
 
-def _messages(file: Path) -> Iterator[tuple[str, bytes, int]]:
-    """Every message of a file: its name, its bytes, and how far into the file we are; archives as they unfold."""
+def _messages(file: Path, max_bytes: int) -> Iterator[tuple[str, bytes, int]]:
+    """Every message of a file: its name, its bytes, and how far into the file we are; archives as they unfold.
+
+    No more of a message is read than can be taken. Malformed if an archive breaks off.
+    """
     if not tarfile.is_tarfile(file):
-        yield file.name, file.read_bytes(), file.stat().st_size
+        with file.open("rb") as content:
+            yield file.name, content.read(max_bytes + 1), file.stat().st_size
         return
-    with file.open("rb") as packed, tarfile.open(fileobj=packed) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isfile() else None
-            if content is not None and not _is_a_note(Path(member.name)):
-                yield member.name, content.read(), packed.tell()
+    try:
+        with file.open("rb") as packed, tarfile.open(fileobj=packed) as archive:
+            for member in archive:
+                unfolded = archive.extractfile(member) if member.isfile() else None
+                if unfolded is not None and not _is_a_note(Path(member.name)):
+                    yield member.name, unfolded.read(max_bytes + 1), packed.tell()
+    except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error) as broken:
+        what = f"the archive breaks off ({broken}); what stands before that was taken, fetch it again for the rest"
+        raise Malformed(what, file=str(file)) from broken
 
 
 class _Desk:
@@ -235,10 +247,11 @@ class _Desk:
 
     def _insure(self, tx: Transaction, batch: Sequence[tuple[Arrived, Profile | None]], now: datetime) -> None:
         """Register the senders of this batch, and give the patients of a known source its back-test cover."""
-        for arrived, profile in batch:
-            if arrived.sender.id not in self.known:
-                self.known.add(arrived.sender.id)
-                senders.save(tx, [(arrived.sender, None)])
+        speaking = {arrived.sender.id: (arrived.sender, profile) for arrived, profile in batch}
+        tx.committed.append(lambda: self.known.update(speaking))
+        for sender, profile in speaking.values():
+            if sender.id not in self.known:
+                senders.save(tx, [(sender, None)])
                 if profile:
                     at = profile.hospital
                     store.save_hospitals(tx, [HospitalRow(at.code, at.name, at.name_en, at.level, at.public, None)])

@@ -1,6 +1,6 @@
 """Policies, payees and usage, as functions over a transaction; everything written is an addition with its instant."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from safeweave.database import Transaction, at_text, marks
 from safeweave.errors import Conflict, NotFound
 from safeweave.facts import Fact
 from safeweave.ids import DeterminationId, PersonId, PolicyId
+from safeweave.people import Person
 from safeweave.people.identity import Unusable
 
 InsuredKey = tuple[PolicyId, PersonId]
@@ -41,7 +42,10 @@ def policy_id(number: str) -> PolicyId:
 
 
 def policies_of(
-    tx: Transaction, person_ids: Collection[PersonId], on: date | None = None
+    tx: Transaction,
+    person_ids: Collection[PersonId],
+    on: date | None = None,
+    persons: Mapping[PersonId, Person] | None = None,
 ) -> dict[PersonId, list[InsuredPolicy]]:
     """What each person was promised, by policy number; three statements whatever the batch.
 
@@ -49,9 +53,9 @@ def policies_of(
     day on which a minor's guardian must be on file (the claim's `claimed_on`); without it only guardianships without an
     end count. A person without policies has an empty list; `InsuredPolicy.person` is the present id of a merged person.
     """
-    persons = people.guarded(tx, person_ids, on)
+    who = people.guarded(people.people_by_id(tx, person_ids) if persons is None else persons, on)
     found: dict[PersonId, list[InsuredPolicy]] = {person: [] for person in person_ids}
-    present = sorted({person for person, *_ in persons.values()})
+    present = sorted({person for person, *_ in who.values()})
     if not present:
         return found
     heads: dict[InsuredKey, tuple[str, str, str]] = {}
@@ -72,7 +76,7 @@ def policies_of(
     by_person: dict[PersonId, list[tuple[PolicyId, Insured]]] = {}
     for (policy, person), insured in insureds.items():
         by_person.setdefault(person, []).append((policy, insured))
-    for asked, (person, birth, sex, guardian) in persons.items():
+    for asked, (person, birth, sex, guardian) in who.items():
         found[asked] = sorted(
             (
                 InsuredPolicy(

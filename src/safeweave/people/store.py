@@ -4,7 +4,7 @@ The number of statements never grows with the batch. Ids of persons that were me
 takes an id takes the old one too.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -219,26 +219,21 @@ select 'former', merged_into, id, null, null, null, null, null, null, null
 
 
 def guarded(
-    tx: Transaction, ids: Collection[PersonId], on: date | None = None
+    persons: Mapping[PersonId, Person], on: date | None = None
 ) -> dict[PersonId, tuple[PersonId, date, Sex, bool]]:
-    """For each id: the present id, birth, sex, and whether a guardian is on file on that day, in one statement.
+    """For each id: the present id, birth, sex, and whether a guardian is on file on that day.
 
-    Without a day only guardianships without an end count. Organisations and unknown ids are left out.
+    Without a day only guardianships without an end count. Organisations are left out.
     """
-    asked = sorted(set(ids))
-    if not asked:
-        return {}
-    holds = "g.last_day is null" if on is None else "g.first_day <= ? and (g.last_day is null or g.last_day >= ?)"
-    rows = tx.rows(
-        f"""
-        select a.id, p.id, p.birth, p.sex, exists (select 1 from person_guardian g where g.ward = p.id and {holds})
-          from person a join person p on p.id = coalesce(a.merged_into, a.id)
-         where a.id in ({marks(asked)}) and p.birth is not null and p.sex is not null
-        """,
-        [*([] if on is None else [on.isoformat()] * 2), *asked],
-    )
     return {
-        alias: (person, date.fromisoformat(birth), sex, bool(guardian)) for alias, person, birth, sex, guardian in rows
+        alias: (
+            person.id,
+            person.birth,
+            person.sex,
+            any(link.last_day is None if on is None else link.holds_on(on) for link in person.guardianships),
+        )
+        for alias, person in persons.items()
+        if person.birth is not None and person.sex is not None
     }
 
 

@@ -74,7 +74,7 @@ class Post:
         today = shanghai_day(now)
         files = cases.cases_by_id(tx, [event.case for event in events])  # type: ignore[attr-defined]
         wards = {file.person for file in files.values()}
-        persons = people.people_by_id(tx, wards)
+        persons = cases.insured_persons(tx, wards)
         self._write_letters(events, tx, persons, now)
         changes = self._changes(events, tx, today)
         recipients = _recipients(tx, persons, today)
@@ -146,8 +146,10 @@ class Post:
         return [told for message, outcome in outcomes if (told := _told(message, outcome, now)) is not None]
 
     def note_delivered(self, delivered: Sequence[MessageDelivered], tx: Transaction, now: datetime) -> list[Event]:
-        """Remember the receipts of channels that give one."""
+        """Remember the receipts of channels that give one; a refusal that arrived is told in time (保险法 24)."""
         store.note_delivered(tx, [(event.message, event.receipt) for event in delivered], now)
+        refused = store.cases_told(tx, [event.message for event in delivered], "refused")
+        cases.note_refusals_told(tx, refused, now)
         return []
 
     def note_undeliverable(self, failed: Sequence[MessageUndeliverable], tx: Transaction, now: datetime) -> list[Event]:
@@ -161,7 +163,9 @@ def _told(message: Message, outcome: Outcome, now: datetime) -> Event | Later | 
         return Later(MessageTold(message.id, message.channel), now + AGAIN_AFTER)
     if outcome.fault:
         return MessageUndeliverable(message.id, message.channel, outcome.fault)
-    return MessageDelivered(message.id, message.channel, outcome.receipt) if outcome.receipt else None
+    # Of most messages only a receipt is worth noting; of a refusal, that it was told within its three days.
+    is_noted = outcome.receipt or message.occasion == "refused"
+    return MessageDelivered(message.id, message.channel, outcome.receipt) if is_noted else None
 
 
 # ---------------------------------------------------------------- which event is which change

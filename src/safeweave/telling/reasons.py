@@ -13,6 +13,7 @@ SYSTEM_REASONS: tuple[str, ...] = (
     "bill_not_itemised",
     "settlement_missing",
     "bill_missing",
+    "bill_for_cancelled_stay",
     "overlapping_stay",
     "refusal_needs_person",
     "engine_error",

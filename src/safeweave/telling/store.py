@@ -110,6 +110,12 @@ def note_delivered(tx: Transaction, receipts: Iterable[tuple[MessageId, str]], n
     )
 
 
+def cases_told(tx: Transaction, ids: Sequence[MessageId], occasion: str) -> list[CaseId]:
+    """The cases these messages told something of, if it was this."""
+    wanted = f"select distinct case_id from message where occasion = ? and id in ({marks(ids)})"
+    return [row[0] for row in tx.rows(wanted, (occasion, *ids))]
+
+
 def note_faults(tx: Transaction, faults: Iterable[tuple[MessageId, str]]) -> None:
     """Messages that can never be delivered, and why."""
     tx.run_many("update message set fault = ? where id = ?", [(fault, message) for message, fault in faults])

@@ -62,7 +62,8 @@ def http_door(hall: Hall) -> FastAPI:
                 what = f"the message is larger than {hall.limits.max_bytes} bytes; send it in smaller parts"
                 return Receipt("refused", fault=Fault(what, field="body")), 413
         received_at = hall.clock()
-        _, _, token = request.headers.get("authorization", "").partition("Bearer ")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip() if scheme.lower() == "bearer" else ""  # RFC 7235: schemes are read in any case
         return await run_in_threadpool(take, bytes(raw), token, content_type, received_at)
 
     def take(raw: bytes, token: str, content_type: str, received_at: datetime) -> tuple[Receipt, int]:

@@ -79,10 +79,13 @@ class _Node:
         return [_Node(e, f"{self.path}/{_local(e)}") for e in self.element if isinstance(e.tag, str)]
 
     def child(self, name: str) -> "_Node | None":
-        found = [node for node in self.children() if _local(node.element) == name]
+        found = [e for e in self.element if isinstance(e.tag, str) and _local(e) == name]
+        if not found:
+            return None
+        path = f"{self.path}/{name}"
         if len(found) > 1:
-            raise Malformed(f"{len(found)} elements; send one", field=f"{self.path}/{name}", line=found[1].line)
-        return found[0] if found else None
+            raise Malformed(f"{len(found)} elements; send one", field=path, line=_Node(found[1], path).line)
+        return _Node(found[0], path)
 
     def need(self, name: str) -> "_Node":
         found = self.child(name)
@@ -132,7 +135,7 @@ _NOTHING = etree.Element("Nothing")
 
 
 def _local(element: etree._Element) -> str:
-    return etree.QName(element).localname
+    return str(element.tag).rpartition("}")[2]
 
 
 def read(raw: bytes, sender: Sender, limits: Limits) -> Reading:
