@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 RUN_LOCK := requirements/run.lock
 DEV_LOCK := requirements/dev.lock
 
-.PHONY: help setup setup-dev demo test check bench docs lock clean
+.PHONY: help setup setup-dev demo test check simulate mutations bench docs lock clean
 
 help:
 	@echo "make demo     set up and watch a city for a minute"
 	@echo "make test     set up and run all tests"
 	@echo "make check    lint, types, import contracts, docs kept true"
+	@echo "make simulate seeded weeks with faults at every turn: make simulate SEEDS=1000"
 	@echo "make bench    measure speed against baselines of the same run"
 	@echo "make setup    only make $(BIN)/safeweave"
 	@echo "make docs     write the generated reference pages anew"
@@ -41,6 +42,13 @@ check: setup-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/architecture
+
+SEEDS ?= 100
+simulate: setup
+	@$(BIN)/python -m safeweave_simulator.simulation --seeds $(SEEDS) --jobs 2 $(ARGS)
+
+mutations: setup-dev
+	@$(BIN)/python -m tests.simulation.mutations $(ARGS)
 
 bench: setup
 	@$(BIN)/safeweave bench $(ARGS)

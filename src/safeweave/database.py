@@ -199,13 +199,14 @@ def _told_if_unavailable() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:  # the rest of an extended code says where it happened
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code says where it happened
+        if code in _PASSING:
             raise StoreUnavailable(f"the store cannot be used now: {error}") from error
         raise
 
 
 def _is_new(path: Path) -> bool:
-    """Whether nothing lies there yet. Raises NotOurStore unless it is a store of this version; looks and does not touch."""
+    """Whether nothing lies there yet; it is only looked at. Raises NotOurStore unless it is a store of this version."""
     if path.is_dir():
         raise NotOurStore("folder", path)
     if not path.exists() or not path.stat().st_size:
@@ -226,7 +227,7 @@ def _is_new(path: Path) -> bool:
         raise NotOurStore("foreign", path)
     if application == APPLICATION_ID and version != SCHEMA_VERSION:
         raise NotOurStore("older" if version < SCHEMA_VERSION else "newer", path, version)
-    return application != APPLICATION_ID
+    return bool(application != APPLICATION_ID)
 
 
 def _statements(script: str) -> list[str]:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +15,7 @@ from safeweave import cases, clock, worker
 from safeweave.adjudication import Adjudicator, product_files, read_overlays
 from safeweave.clock import Clock
 from safeweave.database import Database
+from safeweave.errors import Conflict
 from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
@@ -26,6 +29,7 @@ from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
+from safeweave.words import say
 from safeweave.worker import Worker
 
 NOTICES_EVERY = timedelta(seconds=2)
@@ -103,7 +107,10 @@ def assembled(
 
 
 def serve(node: Node, ready: Callable[[], None] = lambda: None, stopping: threading.Event | None = None) -> None:
-    """Open the doors and work until interrupted, or until `stopping` is set."""
+    """Open the doors and work until interrupted, or until `stopping` is set; `ready` is called when both are open.
+
+    Raises Conflict if a door cannot be opened.
+    """
     asyncio.run(_serve(node, ready, stopping or threading.Event()))
 
 
@@ -114,14 +121,22 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
     config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)
-    hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits)
+    with contextlib.ExitStack() as opened:
+        with _told_if_closed(settings, settings.http_port):
+            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+            knocker = socket.create_server((settings.host, settings.http_port), family=family, backlog=config.backlog)
+            opened.callback(knocker.close)
+        with _told_if_closed(settings, settings.mllp_port):
+            hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits)
+        opened.pop_all()
     node.worker.start()
-    serving = asyncio.create_task(http.serve())
+    serving = asyncio.create_task(http.serve(sockets=[knocker]))
     notices = asyncio.create_task(_watch_notices(node))
     try:
         while not http.started and not serving.done():
             await asyncio.sleep(0.01)
-        ready()
+        if http.started:
+            ready()
         while not serving.done() and not stopping.is_set():
             await asyncio.sleep(0.1)
     finally:
@@ -133,6 +148,18 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
         await serving
         await asyncio.to_thread(node.worker.stop)
         node.write_times()
+
+
+@contextlib.contextmanager
+def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, OverflowError) as error:  # OverflowError: no such port
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        key = (
+            "cli.serve.in_use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else "cli.serve.closed"
+        )
+        raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
 
 
 async def _watch_notices(node: Node) -> None:

@@ -90,14 +90,24 @@ def _codes(codes: str | None) -> list[str]:
     return [code for code in (codes or "").strip("[]").replace('"', "").split(",") if code]
 
 
+def _took(completed: str | None, made: str, instructed: str | None) -> float | None:
+    """Milliseconds from the papers to the instruction. Papers that came later start a time of their own."""
+    if instructed is None:
+        return None
+    begun = min(completed, made) if completed else made
+    return (at_of(instructed) - at_of(begun if begun <= instructed else made)).total_seconds() * 1000
+
+
 def milliseconds(tx: Transaction) -> list[float]:
     """For each first payout of a case, how long its instruction took from the arrival of the last paper it needed."""
     return [
-        (at_of(instructed) - at_of(completed)).total_seconds() * 1000
-        for completed, instructed in tx.rows(
-            "select c.completed_at, t.instructed_at from payout_timing t join payout p on p.id = t.payout"
-            " join claim_case c on c.id = p.case_id where c.completed_at <= t.instructed_at and p.attempt = 1"
+        took
+        for completed, made, instructed in tx.rows(
+            "select c.completed_at, d.made_at, t.instructed_at from payout_timing t join payout p on p.id = t.payout"
+            " join determination d on d.id = p.determination join claim_case c on c.id = p.case_id"
+            " where p.attempt = 1 and d.decided_by = 'machine'"
         )
+        if (took := _took(completed, made, instructed)) is not None
     ]
 
 
@@ -106,11 +116,12 @@ def latest_payouts(tx: Transaction, limit: int) -> list[Paid]:
     return [
         Paid(
             at_of(ordered), case, name or "", hospital or sender, amount,
-            (at_of(instructed) - at_of(completed)).total_seconds() * 1000 if instructed and completed else None,
+            _took(completed, made, instructed),
         )
-        for ordered, case, name, hospital, sender, amount, completed, instructed in tx.rows(
-            "select p.ordered_at, p.case_id, p.name, h.name, c.sender, p.amount_fen, c.completed_at, t.instructed_at"
-            " from payout p join claim_case c on c.id = p.case_id left join payout_timing t on t.payout = p.id"
+        for ordered, case, name, hospital, sender, amount, completed, made, instructed in tx.rows(
+            "select p.ordered_at, p.case_id, p.name, h.name, c.sender, p.amount_fen, c.completed_at, d.made_at,"
+            " t.instructed_at from payout p join claim_case c on c.id = p.case_id"
+            " join determination d on d.id = p.determination left join payout_timing t on t.payout = p.id"
             " left join hospital h on h.code = json_extract(c.stay, '$.hospital')"
             " order by p.ordered_at desc limit ?",
             (limit,),

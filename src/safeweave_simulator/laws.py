@@ -33,11 +33,9 @@ _OVER = ("closed", "refused", "determined", "paid", "withdrawn")
 def at_every_step(world: World) -> None:
     """The books balance, and only what was poisoned is parked."""
     ((balance, parked),) = world.rows(
-        "select (select coalesce(sum(fen), 0) from journal_entry),"
-        " (select count(*) from task where parked is not null)"
+        "select (select coalesce(sum(fen), 0) from journal_entry), (select count(*) from task where parked is not null)"
     )
     _equal("the journal sums to zero", balance, 0)
-    assert isinstance(parked, int)
     if parked > len(world.poisons):
         raise Broken("nothing is parked but what is poisoned", [p for p in world.parked() if p[2] not in world.poisons])
 
@@ -123,15 +121,12 @@ def _journal(world: World) -> None:
     by_state: Counter[str] = Counter()
     ordered = 0
     for state, replaced, attempt, amount in world.rows("select state, replaced_by, attempt, amount_fen from payout"):
-        assert isinstance(amount, int)
         ordered += amount if attempt == 1 else 0
         if state == "paid" or replaced is None:
             by_state[str(state)] += amount
     ((opened, received),) = world.rows(
         "select coalesce(sum(amount_fen), 0), coalesce(sum(received_fen), 0) from recovery"
     )
-    assert isinstance(opened, int)
-    assert isinstance(received, int)
     wanted = {
         "bank": received - by_state["paid"],
         "bank_in_transit": -by_state["unconfirmed"],
@@ -163,7 +158,7 @@ def _determinations(world: World) -> dict[str, dict[str, Any]]:
 
 
 def _decided_and_moved(world: World, made: dict[str, dict[str, Any]], busy: set[Any]) -> None:
-    """What is in force is what the log adds up to, and per case its sum is what was ordered less what is to come back."""
+    """In force is what the log adds up to; per case it sums to what was ordered less what is to come back."""
     stored = {
         str(id): (case, bool(in_force), payable)
         for id, case, in_force, payable in world.rows("select id, case_id, in_force, payable from determination")
@@ -180,9 +175,9 @@ def _decided_and_moved(world: World, made: dict[str, dict[str, Any]], busy: set[
     _equal("one determination is in force per case and policy", twice, [])
     moved: Counter[str] = Counter()
     for case, fen in world.rows("select case_id, amount_fen from payout where replaced_by is null"):
-        moved[str(case)] += fen  # type: ignore[assignment, operator]
+        moved[str(case)] += fen
     for case, fen in world.rows("select case_id, amount_fen from recovery"):
-        moved[str(case)] -= fen  # type: ignore[assignment, operator]
+        moved[str(case)] -= fen
     for counter in (due, moved):
         for case in busy:
             counter.pop(case, None)
@@ -232,8 +227,7 @@ def _clocks(world: World, busy: set[Any]) -> None:
     for case, kind in world.rows("select case_id, kind from clock where stopped_at is null"):
         running[str(case)].add(str(kind))
     unpaid = {
-        str(case)
-        for (case,) in world.rows("select case_id from payout where state <> 'paid' and replaced_by is null")
+        str(case) for (case,) in world.rows("select case_id from payout where state <> 'paid' and replaced_by is null")
     }
     for id, stage in world.rows("select id, stage from claim_case"):
         case, kinds = str(id), running[str(id)]
@@ -268,7 +262,9 @@ def _outcomes(world: World) -> None:
     referred = {str(case) for (case,) in world.rows("select subject from event where kind = 'CaseReferred'")}
     unpaid = {
         str(case): str(reason)
-        for case, reason in world.rows("select case_id, reason from payout where state <> 'paid' and replaced_by is null")
+        for case, reason in world.rows(
+            "select case_id, reason from payout where state <> 'paid' and replaced_by is null"
+        )
     }
     for truth in world.truths:
         visit = (truth.hospital, truth.visit)
@@ -365,11 +361,12 @@ _CHANGES = {
 
 def _told_once(world: World) -> None:
     """Every change was told to whoever can be reached, and every determination has its letter."""
-    told = {str(change): str(case) for change, case in world.rows("select change, case_id from message where channel <> 'desk'")}
+    told = {
+        str(change): str(case)
+        for change, case in world.rows("select change, case_id from message where channel <> 'desk'")
+    }
     ends = {change.split(":")[1] for change in told}
-    undelivered = world.rows(
-        "select id from message where channel <> 'desk' and delivered_at is null and fault = ''"
-    )
+    undelivered = world.rows("select id from message where channel <> 'desk' and delivered_at is null and fault = ''")
     _equal("every message is delivered, or says why not", undelivered, [])
     reachable = {str(case) for case in told.values() if case} & {
         str(case) for (case,) in world.rows(
@@ -394,9 +391,7 @@ def _told_once(world: World) -> None:
         if f"{occasion}:{event[subject]}" not in told:
             raise Broken("every change is told", (kind, event[subject]))
     made = Counter(str(d) for (d,) in world.rows("select id from determination"))
-    letters = Counter(
-        str(d) for (d,) in world.rows("select determination from letter where determination is not null")
-    )
+    letters = Counter(str(d) for (d,) in world.rows("select determination from letter where determination is not null"))
     _same("every determination has one letter", dict(letters), dict(made))
 
 

@@ -5,7 +5,7 @@ comes, the process dies before or after that moment, or the disk takes no more f
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import Any, Literal
 
@@ -98,7 +98,7 @@ class Mishaps:
                     mishaps.die()
                 return cursor
 
-            def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
+            def executemany(self, sql: str, rows: Iterable[Any]) -> sqlite3.Cursor:
                 dies_after = mishaps.statement(sql)
                 cursor = super().executemany(sql, rows)
                 if dies_after:

@@ -5,6 +5,7 @@ after every step, every day and in the end. A seed that fails prints its last st
 """
 
 import argparse
+import gc
 import hashlib
 import json
 import shutil
@@ -17,16 +18,14 @@ from functools import partial
 from logging import CRITICAL, getLogger
 from pathlib import Path
 from secrets import randbits
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
-from safeweave import ids
 from safeweave.clock import seconds_running, shanghai_day
 from safeweave_simulator import laws
 from safeweave_simulator.outsiders import Broken
-from safeweave_simulator.world import World, trouble_at_the_bank
+from safeweave_simulator.world import World, draw_ids_with, trouble_at_the_bank
 
 MEMORY = Path("/dev/shm")  # fsync costs nothing there; elsewhere a simulation is only slower
 
@@ -54,6 +53,7 @@ def run(seed: int, stays: int = 40, folder: Path | None = None) -> Result:
     level = logger.level
     logger.setLevel(CRITICAL)  # what goes wrong here is meant to
     result = Result(seed)
+    gc.disable()  # nothing of a world is freed before its end
     try:
         world = World(seed, stays, home)
         try:
@@ -64,7 +64,8 @@ def run(seed: int, stays: int = 40, folder: Path | None = None) -> Result:
             result.last_steps = list(world.steps)[-25:] if result.law else []
             world.close()
     finally:
-        ids.secrets = SimpleNamespace(randbits=randbits)  # type: ignore[assignment]
+        gc.enable()
+        draw_ids_with(randbits)
         logger.setLevel(level)
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
     parser.add_argument("--stays", type=int, default=40, help="stays that begin in each world")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--first-failure", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--json", action="store_true", help="one JSON object at the end")
     asked = parser.parse_args(arguments)
     began = seconds_running()
@@ -119,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if result.law:
             print(f"seed {result.seed}: {result.law}\n  {result.detail}", file=sys.stderr)
             print("".join(f"    {step}\n" for step in result.last_steps), file=sys.stderr, end="")
+            if asked.first_failure:
+                break
         elif not asked.json and sys.stdout.isatty():
             print(f"\r{len(done)} of {asked.seeds} seeds", end="", flush=True)
     summary = _summary(done, seconds_running() - began)

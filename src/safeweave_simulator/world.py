@@ -39,7 +39,7 @@ from safeweave_simulator.bank_books import BankBooks, Fault
 from safeweave_simulator.city import City, Truth
 from safeweave_simulator.faults import garble
 from safeweave_simulator.messages import CONTENT_TYPES, Door, Message
-from safeweave_simulator.mishaps import Killed, Mishaps
+from safeweave_simulator.mishaps import Killed, Mishaps, Where
 from safeweave_simulator.outsiders import Broken, DirectBank, Phones
 from safeweave_simulator.registers import write_jsonl
 from safeweave_simulator.stays import SHARES
@@ -66,6 +66,11 @@ def _opened(door: Door, body: bytes, sender: Sender) -> Arrived:
     return inbound.open_message(body, sender, Limits(), CONTENT_TYPES[door])
 
 
+def draw_ids_with(random_bits: Callable[[int], int]) -> None:
+    """Fresh ids are drawn with this from now on."""
+    vars(ids)["secrets"] = SimpleNamespace(randbits=random_bits)
+
+
 @functools.cache
 def _adjudicator() -> Adjudicator:
     return Adjudicator(product_files(None))
@@ -77,7 +82,7 @@ class World:
     def __init__(self, seed: int, stays: int, folder: Path) -> None:
         self.seed, self.stays, self.folder = seed, stays, folder
         self.random = random = Random(f"{seed}/simulation")
-        ids.secrets = SimpleNamespace(randbits=Random(f"{seed}/ids").getrandbits)  # type: ignore[assignment]
+        draw_ids_with(Random(f"{seed}/ids").getrandbits)
         self.city, self.messages = _city_of(seed // WORLDS_A_CITY, stays)
         self.truths: list[Truth] = list(self.city.truth.values())
         self.now = self.messages[0].at
@@ -125,7 +130,7 @@ class World:
         """Remember a step, by ids and codes only."""
         self.steps.append(f"{self.step_number:5d} {self.now:%m-%d %H:%M:%S} {what}")
 
-    def rows(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """What has been committed."""
         return self.looking.execute(sql, values).fetchall()
 
@@ -154,7 +159,10 @@ class World:
             try:
                 self.node = self._begin()
                 return
-            except (sqlite3.OperationalError, StoreUnavailable):  # the disk is still full; whoever starts it tries again
+            except (
+                sqlite3.OperationalError,
+                StoreUnavailable,
+            ):  # the disk is still full; whoever starts it tries again
                 self.now += timedelta(seconds=10)
 
     def _register(self) -> None:
@@ -312,7 +320,7 @@ class World:
     # ------------------------------------------------------------ mishaps
 
     def _doom(self) -> str:
-        where = self.random.choice(("anywhere", "anywhere", "outside"))
+        where: Where = self.random.choice(("anywhere", "anywhere", "outside"))
         moments = self.random.randint(0, 60 if where == "anywhere" else 4)
         self.mishaps.kill_in(moments, where)
         return f"{where} in {moments}"
@@ -374,7 +382,6 @@ class World:
         is_open = self.rows("select id, amount_fen - received_fen from recovery where received_fen < amount_fen")
         for recovery, fen in is_open:
             if recovery not in coming:
-                assert isinstance(fen, int)
                 part = Fen(self.random.choice((fen, max(fen // 2, 1))))
                 reference = self.books.receive(part, str(recovery), self.now)
                 self.money_in.append(MoneyIn(reference, str(recovery), part))
@@ -436,11 +443,19 @@ class World:
 
     def catch_up(self) -> None:
         """Everything that is due is done, and what is told meanwhile."""
-        for _ in range(50):
-            self.node.worker.drain()
+        rounds = 0
+
+        def is_restless() -> bool:
+            nonlocal rounds
+            rounds += 1
+            return rounds > 5000
+
+        while not is_restless():
+            self.node.worker.drain(until=is_restless)
             if not self.node.read_notices():
-                return
-        raise Broken("the node comes to rest", f"after 50 rounds at {self.now}")
+                break
+        if rounds > 5000:
+            raise Broken("the node comes to rest", f"after {rounds} rounds at {self.now}")
 
     def told(self, kept: Iterable[tuple[str, str]]) -> list[HospitalEvent]:
         """Every event of these messages, as the log must hold it."""
@@ -469,14 +484,14 @@ class Mood:
         self.together, hours = random.choice(((1, 0), (5, 2), (10, 12), (60, 24)))  # messages taken at once
         self.waits = timedelta(hours=hours)  # until they are sent together
         self.through_outbox = random.choice((0.0, 0.2, 0.2, 1.0))
-        self.batch = random.choice((2, 20, 500))
+        self.batch = random.choice((2, 10, 50, 500, 500))
         self.late_policies = random.choice((0.0, 0.1, 0.3))
         self.is_poisoned = random.random() < 0.3
         self.desk_is_cleared = random.random() < 0.5
         self.bank_hard = random.choice((0.3, 1.0, 3.0))
         chances = {
             "deliver": 100.0, "work": 40, "call": random.choice((5, 40)), "notices": random.choice((1, 8)), "pause": 8,
-            "away": 0.4 * hard, "person": random.choice((1.0, 6.0)), "doom": 3 * hard, "fill_disk": hard,
+            "away": 0.4 * hard, "person": random.choice((1.0, 6.0)), "doom": 4 * hard, "fill_disk": 2 * hard,
             "restart": 0.3, "poison": 0.5,
         }  # fmt: skip
         self.names, self.weights = list(chances), list(chances.values())

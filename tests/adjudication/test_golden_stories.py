@@ -22,7 +22,10 @@ def test_a_golden_story_agrees_to_the_fen(path: Path):
 
 
 def test_the_sample_products_that_are_shipped_are_those_of_the_golden_stories():
-    shipped = load_products(GOLDEN.parent.parent / "src/safeweave/coverage/products")
-    samples = {product.id for product in PRODUCTS.values() if product.id.startswith(SAMPLES)}
+    """But for the English names, which the published stories do not have."""
+    shipped = GOLDEN.parent.parent / "src/safeweave/coverage/products"
+    samples = [path for path in (GOLDEN / "products").iterdir() if path.name.startswith(SAMPLES)]
     assert len(samples) == 6
-    assert {id: PRODUCTS[id].digest for id in samples} == {id: shipped[id].digest for id in samples}
+    for path in samples:
+        lines = (shipped / path.name).read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if not line.startswith("name_en")] == path.read_text("utf-8").splitlines()

@@ -9,6 +9,7 @@ import pytest
 from given import (
     CLEAN_STAY,
     PATIENT,
+    VISIT,
     House,
     a_bill,
     a_house,
@@ -16,9 +17,12 @@ from given import (
     admitted,
     billed,
     discharged,
+    lines_of,
     ref,
     updated,
 )
+from safeweave import coverage
+from safeweave.adjudication import replay
 from safeweave.cases.stay import folded, happened
 from safeweave.events import Identifier, PersonSeen
 
@@ -41,14 +45,28 @@ def test_a_bill_paid_to_one_patient_is_not_paid_to_another(house):
     somebody = PersonSeen((Identifier("resident_id", OTHER),), "测试乙", date(1980, 1, 1), "M")
     house.hears(*CLEAN_STAY)
     house.hears(
-        admitted("2026-03-13T08:00", visit="ZY9", person=somebody),
-        discharged("2026-03-16T10:00", visit="ZY9"),
-        billed(a_bill("1"), "2026-03-16T10:30", visit="ZY9"),
+        admitted("2026-03-03T08:00", visit="ZY9", person=somebody),
+        discharged("2026-03-06T10:00", visit="ZY9"),
+        billed(a_bill("1"), "2026-03-06T12:30", visit="ZY9"),
     )
     assert house.stage() == "closed"
     assert house.stage("ZY9") == "referred"
     assert house.decided("ZY9")[0].result.refer == ("duplicate_bill",)
     assert house.payouts("ZY9") == []
+
+
+def test_what_a_person_refuses_though_the_rules_would_pay_it_leaves_nothing_in_force(house):
+    house.hears(*CLEAN_STAY)
+    house.hears(
+        admitted("2026-03-04T08:00", visit="ZY9"),
+        discharged("2026-03-05T10:00", visit="ZY9"),
+        billed(a_bill("9"), "2026-03-06T12:30", visit="ZY9"),
+    )
+    house.decides(refuse=True, visit="ZY9")
+    assert house.in_force("ZY9") == []
+    cases = [house.case(visit).id for visit in (VISIT, "ZY9")]
+    again = house.asks(lambda tx: replay.replay(tx, cases, lambda keys: coverage.opening_usage(tx, keys)))
+    assert [result.faults for result in again] == [(), (), ()]
 
 
 def test_two_stays_on_the_same_days_are_not_both_paid_by_machine(house):
@@ -67,7 +85,7 @@ def test_entering_another_hospital_on_the_day_of_leaving_the_first_is_no_overlap
     house.hears(
         admitted("2026-03-06T18:00", visit="ZY9"),
         discharged("2026-03-08T10:00", visit="ZY9"),
-        billed(a_bill("9"), "2026-03-08T12:30", visit="ZY9"),
+        billed(a_bill("9", lines=lines_of("1000.00", "2026-03-07")), "2026-03-08T12:30", visit="ZY9"),
     )
     assert house.stage("ZY9") == "closed"
 
@@ -130,3 +148,14 @@ def test_a_bill_for_a_cancelled_stay_is_shown_to_a_person(house):
 def test_a_reissue_of_the_bill_of_the_same_case_is_held_by_nothing(house):
     house.hears(*CLEAN_STAY, billed(a_bill("2", "1200.00", replaces=ref("1")), "2026-03-09T10:00"))
     assert house.stage() == "closed"
+
+
+def test_while_one_policys_payment_is_in_question_no_other_policy_pays_more(house):
+    house.insures("P-2")
+    house.hears(*CLEAN_STAY)
+    paid = house.payouts()
+    assert sum(amount for _, amount in paid) == 49500  # 450.00, then (1000 - 400 - 450 - 100) x 0.9 = 45.00
+    house.hears(billed(a_bill("2", "800.00", replaces=ref("1")), "2026-03-09T10:00"))
+    assert house.stage() == "referred"
+    assert house.payouts() == paid
+    assert {code for decided in house.decided()[2:] for code in decided.result.refer} == {"recovery"}

@@ -105,4 +105,5 @@ def test_the_command_says_what_became_of_the_case(house, capsys):
     assert house.payouts() == [("paid", yuan("10710.00"))]
     assert main([*decide, "--refuse"]) == 1
     assert "waits for a person" in capsys.readouterr().err
-    assert main(decide) == 1
+    with pytest.raises(SystemExit):
+        main(decide)

@@ -122,8 +122,12 @@ def help_key(command: Command, names: Sequence[str]) -> str:
 
 def _usage(command: Command) -> str:
     words = ["safeweave", command.name]
+    if command.one_of:
+        words.append(f"({' | '.join(command.one_of)})")
     for names, details in command.options:
         name = names[-1]
+        if name in command.one_of:
+            continue
         flag = "action" in details and details["action"].startswith("store_")
         if not name.startswith("-"):
             word = name.upper() + (" ..." if details.get("nargs") == "+" else "")

@@ -1,16 +1,20 @@
 """`safeweave feed`: hospital data from files, through the same flow as everything else, and twice changes nothing."""
 
+import io
 import json
 import os
+import random
 import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from safeweave import outbox
 from safeweave.commands import feed as feeding
 from safeweave.commands.feed import Tally, feed_paths
-from safeweave.errors import Malformed, NotFound
+from safeweave.errors import NotFound
+from safeweave.events import CaseReady
 from safeweave.exchange import inbound
 from safeweave.main import main
 from safeweave.node import open_node
@@ -67,16 +71,120 @@ def test_a_folder_an_archive_and_a_file_say_the_same(tmp_path):
     assert tallies[0] == tallies[1] == tallies[2]
 
 
-def test_an_archive_that_breaks_off_is_said_and_what_stands_before_is_taken(tmp_path, node):
-    archive = tmp_path / "bundles.tar"
-    with tarfile.open(archive, "w") as packed:
-        packed.add(SAMPLE, "first.json")
-        packed.add(SAMPLE, "second.json")
-    archive.write_bytes(archive.read_bytes()[: SAMPLE.stat().st_size + 5000])
-    with pytest.raises(Malformed, match="breaks off"):
-        feed_paths(node, [archive], None)
+def packed(archive: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(archive, mode) as new:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            new.addfile(entry, io.BytesIO(content))
+    return archive
+
+
+def repair_list(node) -> list[tuple[str, str]]:
+    """The (place, what) of each entry of the repair list."""
     with node.database.reading() as tx:
-        assert tx.rows("select count(*) from inbound_message where status = 'taken'") == [(1,)]
+        return [(e.fault.field, e.fault.what) for e in inbound.inbox(tx) if e.fault]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
+def test_an_archive_that_breaks_off_is_said_and_what_stands_before_is_taken(tmp_path, node, kind):
+    noise = random.Random(1).randbytes(300_000)  # does not pack, so that cutting the file cuts here
+    members = {"first.json": SAMPLE.read_bytes(), "x": noise}
+    archive = packed(tmp_path / f"bundles.{kind}", members, kind.replace("tar", "w").replace(".", ":"))
+    archive.write_bytes(archive.read_bytes()[:-200_000])
+    other = tmp_path / "z.json"
+    other.write_bytes(b'{"no": "message"}')
+    tally = feed_paths(node, [archive, other], None)
+    assert (tally.messages, tally.refused, tally.breaks, tally.crashed, tally.eobs_agree) == (3, 2, 1, 0, 5)
+    assert "breaks off" in dict(repair_list(node))[f"bundles.{kind}, after member 1"]
+
+
+def test_a_packed_archive_with_a_damaged_middle_is_said(tmp_path, node):
+    noise = random.Random(1).randbytes(2_000_000)
+    members = {"first.json": SAMPLE.read_bytes(), "x": noise, "last.json": SAMPLE.read_bytes()}
+    for kind, says in (("gz", "breaks off"), ("xz", "breaks off"), ("bz2", "breaks off")):
+        archive = packed(tmp_path / f"bundles.tar.{kind}", members, f"w:{kind}")
+        raw = bytearray(archive.read_bytes())
+        raw[1_500_000:1_500_400] = bytes(400)
+        archive.write_bytes(raw)
+        tally = feed_paths(node, [archive], None)
+        assert (tally.breaks, tally.crashed) == (1, 0)
+        assert [what for place, what in repair_list(node) if f".{kind}," in place and says in what]
+
+
+def test_an_archive_cut_between_two_members_is_a_break(tmp_path, node):
+    archive = packed(tmp_path / "bundles.tar", {"first.json": SAMPLE.read_bytes(), "second.json": b"{}"})
+    whole = archive.read_bytes()
+    second = whole.index(b"second.json")
+    for length in (second, second + 300):
+        archive.write_bytes(whole[:length])
+        tally = feed_paths(node, [archive], None)
+        assert (tally.messages, tally.breaks, tally.eobs_agree) == (2, 1, 5)
+
+
+def test_members_behind_a_damaged_one_are_taken_and_the_damage_is_located(tmp_path, node):
+    small = b'{"no": "message"}'
+    members = {"a": small, "b": small + b" ", "c": small + b"  ", "d": SAMPLE.read_bytes()}
+    archive = packed(tmp_path / "bundles.tar", members)
+    raw = bytearray(archive.read_bytes())
+    raw[2048 : 2048 + 512] = b"#" * 512  # the header of c
+    archive.write_bytes(raw)
+    tally = feed_paths(node, [archive], None)
+    assert (tally.messages, tally.refused, tally.breaks, tally.eobs_agree) == (4, 3, 1, 5)
+    assert "bundles.tar, after member 2" in dict(repair_list(node))
+    again = feed_paths(node, [archive], None)
+    assert (again.refused, again.breaks, len(repair_list(node))) == (3, 1, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive at all", b"#" * 5000])
+def test_a_file_that_is_only_called_an_archive_is_a_break(tmp_path, node, content):
+    archive = tmp_path / "bundles.tar.xz"
+    archive.write_bytes(content)
+    tally = feed_paths(node, [archive, SAMPLE], None)
+    assert (tally.breaks, tally.refused, tally.eobs_agree) == (1, 1, 5)
+    assert [place for place, _ in repair_list(node)] == ["bundles.tar.xz, after member 0"]
+
+
+def test_archives_one_after_the_other_in_one_file_are_whole(tmp_path, node):
+    first, second = (packed(tmp_path / f"{name}.tar", {name: SAMPLE.read_bytes()}) for name in "ab")
+    both = tmp_path / "both.tar"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    tally = feed_paths(node, [both], None)
+    assert (tally.messages, tally.breaks, tally.refused) == (2, 0, 0)
+
+
+def test_a_break_ends_with_the_numbers_and_exit_code_1(tmp_path, capsys):
+    archive = packed(tmp_path / "bundles.tar", {"first.json": SAMPLE.read_bytes(), "second.json": SAMPLE.read_bytes()})
+    archive.write_bytes(archive.read_bytes()[: SAMPLE.stat().st_size + 5000])
+    assert main(["--home", str(tmp_path / "home"), "feed", str(archive), "--json"]) == 1
+    tally = json.loads(capsys.readouterr().out)
+    assert (tally["messages"], tally["refused"], tally["breaks"], tally["eobs_agree"]) == (2, 1, 1, 5)
+
+
+def test_work_that_is_parked_counts_as_crashed(node, monkeypatch):
+    def fails(*_: object) -> None:
+        raise RuntimeError("the adjudicator is broken")
+
+    monkeypatch.setattr(node.worker, "follows", {**node.worker.follows, CaseReady: (fails,)})
+    first = feed_paths(node, [SAMPLE], None)
+    assert first.crashed > 0
+    assert (first.refused, first.eobs_agree) == (0, 0)
+    with node.database.reading() as tx:
+        assert len(outbox.parked(tx)) == first.crashed
+    assert feed_paths(node, [SAMPLE], None).crashed == 0  # what was parked before is not of this feed
+
+
+def test_a_stay_that_goes_on_is_counted_when_it_opened_a_case(tmp_path, node):
+    going_on = json.loads(SAMPLE.read_bytes())
+    for entry in going_on["entry"]:
+        resource = entry["resource"]
+        if resource["resourceType"] == "Encounter" and resource["class"]["code"] == "IMP":
+            resource["status"] = "in-progress"
+            del resource["period"]["end"]
+    file = tmp_path / "going_on.json"
+    file.write_text(json.dumps(going_on))
+    tally = feed_paths(node, [file], None)
+    assert (tally.stays_opened, tally.stays_closed) == (1, 0)
 
 
 def test_nothing_to_read_is_said_clearly(tmp_path, node, capsys):
@@ -140,8 +248,6 @@ def test_a_sender_stays_registered_when_the_first_attempt_was_rolled_back(node, 
             raise failures.pop()
         return real(*more)
 
-    from safeweave.events import CaseReady
-
     monkeypatch.setattr(node.worker, "follows", {**node.worker.follows, CaseReady: (fails_once,)})
     tally = feed_paths(node, [SAMPLE], None)
     assert tally.eobs_agree == 5
@@ -154,7 +260,7 @@ def test_the_command_ends_with_one_object(tmp_path, capsys):
     tally = json.loads(capsys.readouterr().out)
     assert set(tally) == {
         "patients", "stays_opened", "stays_closed", "eobs", "eobs_agree", "messages", "refused", "crashed",
-        "events_new",
+        "events_new", "breaks",
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from given import (
     BILLED,
     CLEAN_STAY,
     HOSPITAL,
+    VISIT,
     a_bill,
     a_house,
     admission_cancelled,
@@ -27,9 +28,11 @@ from given import (
     visited,
     yuan,
 )
+from safeweave import outbox, worker
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.errors import Conflict
+from safeweave.events import VisitTold
 
 # hospital-expense-2020 pays (total - 医保 - 100.00) x 90 % of a stay that 医保 has settled.
 DEARER = billed(a_bill("2", "1200.00", "400.00", replaces=ref("1")), "2026-03-09T09:30")  # 630.00
@@ -276,6 +279,21 @@ def test_the_seven_days_begin_again_with_a_new_discharge(house):
     house.hears(discharge_cancelled("2026-03-06T16:00"), discharged("2026-03-07T10:00"))
     house.waits(days=5)
     assert house.stage() == "discharged"
+
+
+# ---------------------------------------------------------------- at the same time
+
+
+def test_a_payment_that_arrives_together_with_news_of_the_stay_still_closes_the_case(house):
+    house.message(*CLEAN_STAY)
+    assert house.node.worker.call_out("bank") == 1
+    news = replace(charged("2026-03-05", ("CHG1", "900.00")), sender=HOSPITAL, hospital=HOSPITAL)
+    with house.node.database.transaction() as tx:
+        outbox.append(tx, [news], house.time())
+        worker.tell(tx, [VisitTold(HOSPITAL, VISIT)], house.time())
+    house.works()
+    assert house.history()[-3:] == ["payout_confirmed", "everything_settled", "charges_posted"]
+    assert (house.stage(), house.clocks()) == ("closed", [])
 
 
 # ---------------------------------------------------------------- hospital facts

@@ -11,7 +11,7 @@ import pytest
 from given import NOON, Time
 from safeweave import outbox
 from safeweave.database import Database, Transaction
-from safeweave.errors import Unavailable
+from safeweave.errors import StoreUnavailable, Unavailable
 from safeweave.events import CaseOpened, CaseReady, CaseSettled, ClockDue, Event
 from safeweave.ids import CaseId
 from safeweave.worker import Follows, Later, Outside, Worker, tell
@@ -134,6 +134,45 @@ def test_a_crash_before_the_commit_leaves_everything_to_be_done_again(database, 
     a_worker(again, {CaseOpened: (handlers.note,)}).drain()
     assert noted(again) == ["a"]
     again.close()
+
+
+def test_a_full_disk_is_no_fault_of_an_event_which_waits_until_there_is_room(database):
+    handlers = Handlers()
+
+    def write_much(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        tx.run("insert into noted values (?)", ("x" * 100_000,))
+        return []
+
+    worker = a_worker(database, {CaseOpened: (write_much, handlers.note)})
+    told(database, *opened("a", "b"))
+    with database.reading() as tx:
+        (pages,) = tx.rows("pragma page_count")[0]
+        tx.rows(f"pragma max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable):
+        worker.work()
+    assert (parked(database), left(database)) == ([], 2)
+    with database.reading() as tx:
+        tx.rows("pragma max_page_count = 1000000")
+    worker.drain()
+    assert (noted(database)[1:], left(database)) == (["a", "b"], 0)
+
+
+def test_what_an_event_causes_is_done_before_what_was_told_after_it(database):
+    """Else "settled" could be acted on after a payment of the same case has come back."""
+    done: list[str] = []
+
+    def settle(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        done.append("opened")
+        return [CaseSettled(event.case) for event in events]
+
+    def note(what: str) -> Any:
+        return lambda events, tx, now: done.append(what) or []
+
+    follows: Follows = {CaseOpened: (settle,), CaseSettled: (note("settled"),), CaseReady: (note("ready"),)}
+    worker = a_worker(database, follows)
+    told(database, *opened("a"), CaseReady(CaseId("a")))
+    worker.drain()
+    assert done == ["opened", "settled", "ready"]
 
 
 def test_what_is_told_for_later_waits_for_its_time(database):

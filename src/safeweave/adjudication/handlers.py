@@ -180,10 +180,14 @@ class _Desk:
             if other != case and determination in standing.in_force
         ]
         holds = holds_of(claim, case, doubts, self.paid_in, others)
-        return [
-            self._record(case, by_key[key], self._own(by_key[key], case, seen), result, now, by, note, decision, holds)
-            for key, seen, result in concerned
-        ]
+        # While a person looks at what one policy has paid, nobody knows what it leaves for the others to pay.
+        open_payments = {k for k, _, result in concerned if result.decision != "pay" and self.paid(by_key[k], case)}
+        told: list[Event] = []
+        for key, seen, result in concerned:
+            own_holds = (*holds, "recovery") if open_payments - {key} else holds
+            own = self._own(by_key[key], case, seen)
+            told.append(self._record(case, by_key[key], own, result, now, by, note, decision, own_holds))
+        return told
 
     def take_back(self, case: CaseId, claim: Claim, held: Sequence[InsuredPolicy], now: datetime) -> list[Event]:
         """Put before a person what was paid for a stay that never was; what waited for a person waits no more."""

@@ -88,7 +88,7 @@ def _chain_again(
         else:
             result = _replayed(tx, decided, history, tuple(broken), products)
             results.append((result, stored, decided.decision in FOR_A_PERSON))
-            if not broken:
+            if not broken and decided.decision == "pay":  # what a person refused leaves nothing in force
                 history = history.after(decided.claim, released(decided))
     if broken:
         return [result for result, _, _ in results]

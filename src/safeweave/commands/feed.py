@@ -10,12 +10,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from safeweave import people
+from safeweave import outbox, people
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.commands.screen import print_json
@@ -30,8 +31,8 @@ from safeweave.coverage.store import (
     policy_id,
 )
 from safeweave.database import Transaction
-from safeweave.errors import InvariantBroken, Malformed, NotFound
-from safeweave.events import BillIssued, Event, OutpatientVisited, PatientDischarged, PersonSeen
+from safeweave.errors import InvariantBroken, NotFound
+from safeweave.events import AdmissionReported, BillIssued, Event, OutpatientVisited, PatientDischarged, PersonSeen
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Sender
 from safeweave.exchange.inbound import Arrived, Fault, Receipt
@@ -50,7 +51,11 @@ log = logging.getLogger("safeweave.feed")
 
 
 class Tally(Fact):
-    """What a feed came to; `stays_*` and `eobs_agree` count what stands now for the messages that were fed."""
+    """What a feed came to; `stays_*` and `eobs_agree` count what stands now for the messages that were fed.
+
+    `refused` messages are kept for repair, and so is each of the `breaks`: a part of an archive that cannot be read.
+    `crashed` counts what failed on our side: messages a reader failed on, work that was parked.
+    """
 
     patients: int
     stays_opened: int
@@ -61,6 +66,21 @@ class Tally(Fact):
     refused: int
     crashed: int
     events_new: int
+    breaks: int = 0
+
+
+class Break(Fact):
+    """A place in an archive where something cannot be read."""
+
+    archive: str
+    after: int  # members read before it
+    why: str
+
+    def refused(self, sender: Sender) -> Arrived:
+        """What the repair list holds of it."""
+        place = f"{self.archive}, after member {self.after}"
+        fault = Fault(f"{self.why}; all else of the archive was taken. Fetch it again and feed it again", field=place)
+        return Arrived(f"{place}: {self.why}".encode(), sender, None, fault)
 
 
 def feed(settings: Settings, asked: argparse.Namespace) -> int:
@@ -76,7 +96,9 @@ def feed(settings: Settings, asked: argparse.Namespace) -> int:
     else:
         print(say("cli.feed.stays", settings.language, **counts))
         print(say("cli.feed.done", settings.language, **counts))
-    return 0 if tally.crashed == 0 else 1
+        if tally.crashed or tally.breaks:
+            print(say("cli.feed.broken", settings.language, **counts))
+    return 0 if tally.crashed == tally.breaks == 0 else 1
 
 
 def feed_paths(node: Node, paths: Sequence[Path], sender_id: str | None, show_progress: bool = False) -> Tally:
@@ -96,14 +118,12 @@ def feed_paths(node: Node, paths: Sequence[Path], sender_id: str | None, show_pr
     with Progress(*columns, console=Console(stderr=True), disable=not show_progress) as bar:
         task = bar.add_task(say("cli.feed.reading", node.settings.language), total=sum(f.stat().st_size for f in files))
         done = 0
-        try:
-            for file in files:
-                for name, raw, position in _messages(file, node.limits.max_bytes):
-                    desk.add(name, raw, named)
-                    bar.update(task, completed=done + position)
-                done += file.stat().st_size
-        finally:
-            desk.finish()  # what was read before an archive broke off is taken all the same
+        for file in files:
+            for found, position in _messages(file, node.limits.max_bytes):
+                desk.add(found, named)
+                bar.update(task, completed=done + position)
+            done += file.stat().st_size
+        desk.finish()
     return desk.tally()
 
 
@@ -111,7 +131,7 @@ def _registered(node: Node, sender_id: str) -> Sender:
     with node.database.reading() as tx:
         known = senders.every(tx)
     if sender_id not in known:
-        raise NotFound(f'"{sender_id}" is no registered sender; `safeweave senders list` shows them')
+        raise NotFound(say("cli.feed.no_sender", node.settings.language, sender=sender_id))
     return known[sender_id]
 
 
@@ -126,24 +146,78 @@ def _is_a_note(file: Path) -> bool:
     return file.name.startswith(".") or file.suffix.lower() == ".md"
 
 
-def _messages(file: Path, max_bytes: int) -> Iterator[tuple[str, bytes, int]]:
-    """Every message of a file: its name, its bytes, and how far into the file we are; archives as they unfold.
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_BROKEN = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 
-    No more of a message is read than can be taken. Malformed if an archive breaks off.
+
+class _Header(tarfile.TarInfo):
+    """A member's header; its archive notes what stands in place of one, and then looks for the next."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        assert isinstance(archive, _Archive)
+        try:
+            found = super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            kind = type(error).__name__  # the kinds are no public names of tarfile
+            archive.has_ended = archive.has_ended or kind == "EOFHeaderError"
+            archive.damaged_blocks += kind in ("InvalidHeaderError", "TruncatedHeaderError")
+            raise
+        archive.has_ended = False
+        return found
+
+
+class _Archive(tarfile.TarFile):
+    """An archive in which a damaged member does not hide those behind it."""
+
+    tarinfo = _Header
+    damaged_blocks = 0
+    has_ended = False  # whether its end mark has been read
+
+
+def _messages(file: Path, max_bytes: int) -> Iterator[tuple[bytes | Break, int]]:
+    """Every message of a file, and how far into the file we are; archives as they unfold, with their breaks.
+
+    No more of a message is read than can be taken.
     """
-    if not tarfile.is_tarfile(file):
+    size = file.stat().st_size
+    if not _is_archive(file):
         with file.open("rb") as content:
-            yield file.name, content.read(max_bytes + 1), file.stat().st_size
+            yield content.read(max_bytes + 1), size
         return
+    read, skipped = 0, 0
     try:
-        with file.open("rb") as packed, tarfile.open(fileobj=packed) as archive:
+        with file.open("rb") as packed, _Archive.open(fileobj=packed, ignore_zeros=True) as archive:
+            assert isinstance(archive, _Archive)
             for member in archive:
+                if archive.damaged_blocks > skipped:
+                    yield Break(file.name, read, _damaged(archive.damaged_blocks - skipped)), packed.tell()
+                    skipped = archive.damaged_blocks
                 unfolded = archive.extractfile(member) if member.isfile() else None
                 if unfolded is not None and not _is_a_note(Path(member.name)):
-                    yield member.name, unfolded.read(max_bytes + 1), packed.tell()
-    except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error) as broken:
-        what = f"the archive breaks off ({broken}); what stands before that was taken, fetch it again for the rest"
-        raise Malformed(what, file=str(file)) from broken
+                    yield unfolded.read(max_bytes + 1), packed.tell()
+                read += 1
+            if archive.damaged_blocks > skipped:
+                yield Break(file.name, read, _damaged(archive.damaged_blocks - skipped)), size
+            elif not archive.has_ended:
+                yield Break(file.name, read, "the archive breaks off (it has no end mark)"), size
+    except _BROKEN as broken:
+        yield Break(file.name, read, f"the archive breaks off ({broken})"), size
+    except OSError as error:
+        if error.errno is not None:  # those of gzip and bz2 about what they unpack have none
+            raise
+        yield Break(file.name, read, f"the archive breaks off ({error})"), size
+
+
+def _damaged(blocks: int) -> str:
+    return f"{blocks * tarfile.BLOCKSIZE} bytes are no member of an archive"
+
+
+def _is_archive(file: Path) -> bool:
+    try:
+        return file.name.lower().endswith(ARCHIVES) or tarfile.is_tarfile(file)
+    except (*_BROKEN, OSError):
+        return False  # packed, and broken off before its first member
 
 
 class _Desk:
@@ -154,22 +228,27 @@ class _Desk:
         self.waiting: list[tuple[Arrived, Profile | None]] = []
         self.waiting_bytes = 0
         self.known: set[str] = set()
-        self.messages = self.refused = self.crashed = self.events_new = 0
+        self.messages = self.refused = self.crashed = self.events_new = self.breaks = 0
+        self.parked_before = self._parked()
         self.patients: set[tuple[object, ...]] = set()
         self.visits: dict[tuple[str, str], bool] = {}  # by (sender, visit): whether it is a stay
         self.eobs: list[tuple[str, str, int]] = []  # sender, bill number, paid
         self.visit_of: dict[tuple[str, str], str] = {}  # by (sender, bill number)
 
-    def add(self, name: str, raw: bytes, named: Sender | None) -> None:
-        profile = None if named else profile_of(raw)
-        sender = named or (profile.sender if profile else FILES)
+    def add(self, found: bytes | Break, named: Sender | None) -> None:
         self.messages += 1
+        if isinstance(found, Break):
+            self.breaks += 1
+            self.waiting.append((found.refused(named or FILES), None))
+            return
+        raw, profile = found, None if named else profile_of(found)
+        sender = named or (profile.sender if profile else FILES)
         try:
             arrived = inbound.open_message(raw, sender, self.node.limits)
         except (
             Exception
         ) as error:  # a reader that fails is our fault: it is counted, kept and said, and the feed goes on
-            log.exception("reading %s failed", name)
+            log.exception("reading message %d failed", self.messages)
             self.crashed += 1
             arrived = Arrived(
                 raw, sender, None, Fault(f"our reader failed ({type(error).__name__}); it is kept for repair")
@@ -208,9 +287,14 @@ class _Desk:
             agree,
             self.messages,
             self.refused,
-            self.crashed,
+            self.crashed + max(self._parked() - self.parked_before, 0),
             self.events_new,
+            self.breaks,
         )
+
+    def _parked(self) -> int:
+        with self.node.database.reading() as tx:
+            return len(outbox.parked(tx))
 
     def _work(self) -> None:
         batch, self.waiting, self.waiting_bytes = self.waiting, [], 0
@@ -236,8 +320,9 @@ class _Desk:
             return
         sender = arrived.sender.id
         for event in arrived.reading.events:
-            if isinstance(event, PatientDischarged | OutpatientVisited):
-                self.visits[sender, event.visit] = isinstance(event, PatientDischarged)
+            if isinstance(event, AdmissionReported | PatientDischarged | OutpatientVisited):
+                is_stay = not isinstance(event, OutpatientVisited)
+                self.visits[sender, event.visit] = is_stay or self.visits.get((sender, event.visit), False)
             if isinstance(event, BillIssued):
                 self.visit_of[sender, event.bill.number] = event.visit
             person = getattr(event, "person", None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.commands.screen import print_json, print_table
-from safeweave.errors import Malformed
+from safeweave.errors import Conflict, Malformed
 from safeweave.exchange import senders
 from safeweave.exchange.formats import Sender
 from safeweave.node import open_node
@@ -39,9 +39,8 @@ def read_hospitals(path: Path) -> Iterable[HospitalRow]:
     for line, entry in entries:
         code = str(entry.get("code") or "")
         if not code:
-            raise Malformed(
-                "a hospital needs its institution code, such as H33020000001", file=str(path), line=line, field="code"
-            )
+            what = "a hospital needs its institution code, such as H33020000001"
+            raise Malformed(what, file=str(path), line=line, field="code")
         level = entry.get("level")
         if level not in (None, "") and str(level) not in ("0", "1", "2", "3"):
             raise Malformed(f'level is 0, 1, 2 or 3, not "{level}"', file=str(path), line=line, field="level")
@@ -77,11 +76,13 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
     if asked.json:
         print_json([{name: getattr(row, name) for name in row.__struct_fields__} for row in rows])
         return 0
+    lang = settings.language
+    public = {None: None, True: say("cli.hospitals.yes", lang), False: say("cli.hospitals.no", lang)}
     print_table(
-        settings.language,
+        lang,
         ["columns.code", "columns.name", "columns.level", "columns.public", "columns.region", "columns.since"],
         [
-            (r.code, r.name if settings.language == "zh" else r.name_en, r.level, r.public, r.region, r.from_day)
+            (r.code, r.name if lang == "zh" else r.name_en, r.level, public[r.public], r.region, r.from_day)
             for r in rows
         ],
         "cli.hospitals.none",
@@ -90,15 +91,21 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 def add_sender(settings: Settings, asked: argparse.Namespace) -> int:
-    """Register a sender and print the bearer token it will show, once."""
+    """Register a sender and print the bearer token it will show, once; Malformed or Conflict if it cannot be told."""
+    lang = settings.language
+    if not senders.ID.fullmatch(asked.id) or asked.id == senders.UNKNOWN:
+        raise Malformed(say("cli.senders.add.bad_id", lang, id=asked.id), field="id")
     node = open_node(settings)
     token = secrets.token_urlsafe(32)
     sender = Sender(
         id=asked.id, hospital=asked.hospital, hl7_application=asked.application, hl7_facility=asked.facility
     )
     with node.database.transaction() as tx:
+        other = senders.speaking_alike(senders.every(tx).values(), sender)
+        if other is not None:
+            raise Conflict(say("cli.senders.add.alike", lang, facility=sender.hl7_facility, other=other.id))
         senders.save(tx, [(sender, token)])
-    print(say("cli.senders.add.done", settings.language, id=asked.id, token=token))
+    print(say("cli.senders.add.done", lang, id=asked.id, token=token))
     return 0
 
 

@@ -9,14 +9,22 @@ from safeweave.coverage import commands
 from safeweave.errors import Malformed
 from safeweave.node import open_node
 from safeweave.settings import Settings
-from safeweave.words import say
+from safeweave.words import Language, say
 
 
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
     """Import policies, then look again at visits that waited for one."""
     node = open_node(settings)
     code = commands.policies_import(
-        node.database, asked.path, asked.strict, settings.language, sys.stdout, now=node.clock()
+        node.database,
+        asked.path,
+        asked.strict,
+        settings.language,
+        sys.stdout,
+        now=node.clock(),
+        products=node.adjudicator.products,
+        banks={"main", *node.desk.banks},  # the main bank may be connected later
+        as_json=asked.json,
     )
     hear_waiting_again(node)
     return code
@@ -56,7 +64,10 @@ def export(settings: Settings, asked: argparse.Namespace) -> int:
 def renew(settings: Settings, asked: argparse.Namespace) -> int:
     """Add a policy year."""
     node = open_node(settings)
-    first, last = _day(asked.first_day, "first-day"), _day(asked.last_day, "last-day")
+    first, last = (
+        _day(text, name, settings.language)
+        for text, name in ((asked.first_day, "first-day"), (asked.last_day, "last-day"))
+    )
     return commands.policies_renew(
         node.database, asked.number, first, last, settings.language, sys.stdout, now=node.clock()
     )
@@ -65,7 +76,11 @@ def renew(settings: Settings, asked: argparse.Namespace) -> int:
 def lapse(settings: Settings, asked: argparse.Namespace) -> int:
     """End the cover from a day on."""
     node = open_node(settings)
-    days = {name: _day(text, name) for name in ("on", "due_on", "demanded_on") if (text := getattr(asked, name))}
+    days = {
+        name: _day(text, name.replace("_", "-"), settings.language)
+        for name in ("on", "due_on", "demanded_on")
+        if (text := getattr(asked, name))
+    }
     if not days:
         raise Malformed(say("cli.policies.lapse.no_day", settings.language), field="--on")
     return commands.policies_lapse(
@@ -84,7 +99,7 @@ def lapse(settings: Settings, asked: argparse.Namespace) -> int:
 def reinstate(settings: Settings, asked: argparse.Namespace) -> int:
     """Open lapsed cover again."""
     node = open_node(settings)
-    day = _day(asked.on, "on")
+    day = _day(asked.on, "on", settings.language)
     code = commands.policies_reinstate(
         node.database, asked.number, day, settings.language, sys.stdout, now=node.clock()
     )
@@ -92,8 +107,8 @@ def reinstate(settings: Settings, asked: argparse.Namespace) -> int:
     return code
 
 
-def _day(text: str, name: str) -> date:
+def _day(text: str, name: str, language: Language) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise Malformed(f'"{text}" is not a day; write it as 2026-03-06', field=f"--{name}") from None
+        raise Malformed(say("cli.policies.no_day", language, text=text), field=f"--{name}") from None

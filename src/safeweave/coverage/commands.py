@@ -46,6 +46,7 @@ def policies_import(
     *,
     now: datetime,
     products: Collection[str] | None = None,
+    banks: Collection[str] | None = None,
     as_json: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -61,7 +62,14 @@ def policies_import(
     reports = []
     for path in paths:
         report = import_file(
-            database, path, now, products=products, strict=strict, progress=progress, language=language
+            database,
+            path,
+            now,
+            products=products,
+            banks=banks,
+            strict=strict,
+            progress=progress,
+            language=language,
         )
         reports.append(report)
         if not as_json:

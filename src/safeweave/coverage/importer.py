@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,16 @@ def import_file(
     now: datetime,
     *,
     products: Collection[str] | None = None,
+    banks: Collection[str] | None = None,
     strict: bool = False,
     progress: Progress | None = None,
     language: Language = "zh",
 ) -> Report:
     """Import one file and say what became of every row; `strict` imports all of it or nothing.
 
-    `products` are the ids a policy may name; None accepts any. Refused rows are written to `FILE.refused.csv` (.jsonl,
-    .json) and the reasons to `FILE.report.txt`, both beside the file.
+    `products` are the ids a policy may name; None accepts any. A bank that is not among `banks` is remarked upon.
+    Refused rows are written to `FILE.refused.csv` (.jsonl, .json) and the reasons to `FILE.report.txt`, both beside
+    the file.
     """
     report = Report(str(path))
     try:
@@ -80,7 +83,7 @@ def import_file(
         report.faults.append(Located(1, refused.remark))
         report.refused, report.imported = 1, False
         return report
-    good, bad = _checked(source, products, report, progress)
+    good, bad = _checked(source, partial(Checker, products, banks), report, progress)
     if not (strict and bad):
         _import(database, good, bad, now, report, strict, source.field_of)
     else:
@@ -101,12 +104,12 @@ class _Good(Fact, frozen=True):
 
 
 def _checked(
-    source: files.Source, products: Collection[str] | None, report: Report, progress: Progress | None
+    source: files.Source, new_checker: Callable[[], Checker], report: Report, progress: Progress | None
 ) -> tuple[list[_Good], list[files.Row]]:
     good, bad = [], []
     for row in source.rows:
         report.rows += 1
-        checker = Checker(products)
+        checker = new_checker()
         told = None
         if row.policy is not None:
             told = checker.policy(row.policy)

@@ -224,6 +224,13 @@ def check_change(known: Iterable[Change], change: Change) -> None:
         raise Unusable("coverage.change.nothing_to_end", field="first_day", day=first)
 
 
+def check_lapse(policy: Policy, first_day: date) -> None:
+    """Raises Unusable if cover would end before it ever began: that is a policy declared void, not a lapse."""
+    begins = min((period.first_day for own in policy.periods().values() for period in own), default=first_day)
+    if first_day < begins:
+        raise Unusable("coverage.change.lapse_before_begin", field="from_day", day=first_day, begins=begins)
+
+
 def _check_period(periods: Iterable[Period], change: Change) -> None:
     first, last = change.first_day, change.last_day
     if last is None:

@@ -14,6 +14,7 @@ from safeweave.coverage.policy import (
     Payee,
     Policy,
     check_change,
+    check_lapse,
     cover_of,
     first_day_without_cover,
 )
@@ -429,6 +430,8 @@ def _add(tx: Transaction, number: str, change: Change, now: datetime) -> Change:
     everybody: list[PersonId | None] = [insured.person for insured in policy.insureds] or [None]
     for person in everybody if change.person is None else [change.person]:
         check_change(record.changes_of(policy.id, [person] if person else []), change)
+    if change.kind == "lapse":
+        check_lapse(policy, change.first_day)
     add_changes(tx, [(policy.id, change)], now)
     return change
 

@@ -176,8 +176,8 @@ class Remark(Fact, frozen=True):
 class Checker:
     """Checks one policy and collects every fault and warning instead of stopping at the first."""
 
-    def __init__(self, products: Collection[str] | None = None) -> None:
-        self.products = products
+    def __init__(self, products: Collection[str] | None = None, banks: Collection[str] | None = None) -> None:
+        self.products, self.banks = products, banks
         self.faults: list[Remark] = []
         self.warnings: list[Remark] = []
 
@@ -187,6 +187,9 @@ class Checker:
         product = self._needed(text.product, "product", "产品代码", "the product's id")
         if product and self.products is not None and product not in self.products:
             self._fault("product", "product", product=product, known=", ".join(sorted(self.products)))
+        bank = text.bank.strip()
+        if bank and self.banks is not None and bank not in self.banks:
+            self._warn("bank", "bank_unknown", bank=bank, known=", ".join(sorted(self.banks)))
         holder = None
         if text.holder is not None:
             holder = self._person(text.holder, "holder", organisation=True)
@@ -200,7 +203,7 @@ class Checker:
         if self.faults:
             return None
         return PolicyTold(
-            number, product, text.bank.strip(), holder, tuple(filter(None, insureds)), tuple(filter(None, changes))
+            number, product, bank, holder, tuple(filter(None, insureds)), tuple(filter(None, changes))
         )
 
     def _fault(self, field: str, key: str, **values: Any) -> None:

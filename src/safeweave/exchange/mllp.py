@@ -1,7 +1,8 @@
 """MLLP: HL7 v2 messages over TCP, each between 0x0B and 0x1C 0x0D, each answered on the same connection.
 
 Source: HL7 v2.5.1 implementation guide, Minimal Lower Layer Protocol. Bytes outside a frame are skipped, as the
-protocol says. What the answer is, the caller decides; a connection whose answer fails is closed without one, so that
+protocol says; a frame that begins inside another shows that the other broke off, and is read from its beginning. What
+the answer is, the caller decides; a connection whose answer fails is closed without one, so that
 the sender sends again.
 """
 
@@ -24,6 +25,7 @@ class Frames:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.skipped = 0  # bytes that stood outside of frames
+        self.broken = 0  # frames in which another one began before they ended
         self._held = bytearray()
         self._searched = 0
 
@@ -38,6 +40,12 @@ class Frames:
                 return whole
             self._skip(begin)
             end = self._held.find(END, max(1, self._searched))
+            again = self._held.rfind(START, max(1, self._searched), end if end >= 0 else len(self._held))
+            if again > 0:
+                self.broken += self._held.count(START, 0, again)
+                del self._held[:again]
+                self._searched = 0
+                continue
             if end < 0:
                 if len(self._held) > self.max_bytes + 2:
                     raise OverflowError(f"a message of more than {self.max_bytes} bytes")
@@ -91,6 +99,8 @@ async def serve(
         except (ConnectionError, SafeweaveError) as wrong:
             _log.warning("mllp: connection closed: %s", type(wrong).__name__)
         finally:
+            if frames.broken:
+                _log.warning("mllp: %d messages broke off where the next one began; not stored", frames.broken)
             if frames.skipped:
                 _log.warning("mllp: %d bytes outside of frames were skipped", frames.skipped)
             writer.close()

@@ -1,27 +1,32 @@
 """Where hospitals knock: FHIR, e-bills and 医保 settlements over HTTP, HL7 v2 over MLLP.
 
 A message is stored with fsync before it is acknowledged. A stranger's or unreadable message is answered with what is
-wrong and where, and kept for repair.
+wrong and where, and kept for repair: whole if its sender is known and it is not too large, else its beginning.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from safeweave.clock import Clock
 from safeweave.database import Database, Transaction
 from safeweave.events import Event
 from safeweave.exchange import inbound, senders
-from safeweave.exchange.formats import Limits, hl7v2
+from safeweave.exchange.formats import Limits, Sender, hl7v2
 from safeweave.exchange.inbound import Arrived, Fault, Receipt
 from safeweave.worker import Worker
 
 _STATUS = {"taken": 200, "duplicate": 200, "conflict": 409, "refused": 400}
+KEPT_BYTES = 64 * 1024  # of a message from a stranger, or one that is too large
+BODY_SECONDS = 30.0  # how long a sender may send nothing in the middle of a message
+STRANGER_SECONDS = 1.0  # how long a stranger may take for the beginning that is kept
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class Hall:
     worker: Worker
     limits: Limits
     clock: Clock
+    body_seconds: float = BODY_SECONDS
+    register: senders.Register = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "register", senders.Register(self.database))
 
     def receive(self, arrived: Arrived, received_at: datetime, answer: inbound.Answer | None = None) -> Receipt:
         """The receipt of one message, which is stored when this returns, with what could follow from it at once."""
@@ -43,56 +53,116 @@ class Hall:
         return self.worker.accept(write)
 
     def stranger(self, raw: bytes, fault: Fault) -> Arrived:
-        """A message nobody we know has sent, to be kept for repair."""
-        return Arrived(raw, inbound.unknown_sender(), None, fault)
+        """A message nobody we know has sent; no more of it is kept for repair than the fault says."""
+        return self.beginning(raw, inbound.unknown_sender(), fault)
+
+    def beginning(self, raw: bytes, sender: Sender, fault: Fault) -> Arrived:
+        """A message that is refused unread; no more of it is kept for repair than the fault says."""
+        if len(raw) > KEPT_BYTES:
+            fault = msgspec.structs.replace(fault, what=f"{fault.what}. Only its first {KEPT_BYTES} bytes are kept")
+        return Arrived(raw[:KEPT_BYTES], sender, None, fault)
 
 
 # ---------------------------------------------------------------- HTTP
 
 
+class Answered(NamedTuple):
+    """What a hospital is answered."""
+
+    receipt: Receipt
+    status: int
+    headers: Mapping[str, str] = {}
+
+
+class Body(NamedTuple):
+    """What came of a request's body: no more of it than was asked for, how much it was, whether it came to its end."""
+
+    raw: bytes
+    size: int
+    is_whole: bool
+
+
+async def read_body(request: Request, most: int, seconds: float, in_all: bool = False) -> Body:
+    """The body, of which `most` bytes are kept and the rest is let pass.
+
+    It breaks off when nothing comes for `seconds`, or after that time `in_all`; once there is more than `most`, in all.
+    Raises ClientDisconnect if the sender is gone.
+    """
+    parts, time = request.stream(), asyncio.get_running_loop().time
+    raw, size, until = bytearray(), 0, time() + seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                part = await anext(parts, None)
+        except TimeoutError:
+            return Body(bytes(raw), size, False)
+        if part is None:
+            return Body(bytes(raw), size, True)
+        raw += part[: most - len(raw)]
+        size += len(part)
+        if size <= most and not in_all:
+            until = time() + seconds
+
+
+_CLOSE = {"connection": "close"}
+_CHALLENGE = {"www-authenticate": 'Bearer realm="safeweave"'}  # RFC 6750 §3
+
+
 def http_door(hall: Hall) -> FastAPI:
     """The HTTP door: POST /fhir, /fhir/{type}, /ebills, /settlements; GET /fhir/metadata, /health."""
-    app = FastAPI(title="safeweave hospital door", version="1", docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="safeweave hospital door", version="1", docs_url=None, redoc_url=None)
 
-    async def knock(request: Request, content_type: str) -> tuple[Receipt, int]:
-        raw = bytearray()
-        async for part in request.stream():
-            raw += part
-            if len(raw) > hall.limits.max_bytes:
-                what = f"the message is larger than {hall.limits.max_bytes} bytes; send it in smaller parts"
-                return Receipt("refused", fault=Fault(what, field="body")), 413
-        received_at = hall.clock()
+    async def knock(request: Request, content_type: str) -> Answered:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""  # RFC 7235: schemes are read in any case
-        return await run_in_threadpool(take, bytes(raw), token, content_type, received_at)
+        sender = await run_in_threadpool(hall.register.by_token, token) if token else None
+        try:
+            if sender is None:
+                return await turn_away(request)
+            most = hall.limits.max_bytes
+            body = await read_body(request, most, hall.body_seconds)
+        except ClientDisconnect:
+            return Answered(Receipt("refused", fault=Fault("the connection ended in the message", field="body")), 400)
+        received_at = hall.clock()
+        if body.size > most:
+            fault = Fault(f"the message is larger than {most} bytes; send it in smaller parts", field="body")
+            receipt = await run_in_threadpool(hall.receive, hall.beginning(body.raw, sender, fault), received_at)
+            return Answered(receipt, 413, {} if body.is_whole else _CLOSE)
+        if not body.is_whole:
+            what = f"nothing came for {hall.body_seconds:g} seconds after byte {body.size}; send the whole message again"
+            return Answered(Receipt("refused", fault=Fault(what, field="body")), 408, _CLOSE)
+        arrived = await run_in_threadpool(inbound.open_message, body.raw, sender, hall.limits, content_type)
+        receipt = await run_in_threadpool(hall.receive, arrived, received_at)
+        return Answered(receipt, _STATUS[receipt.status])
 
-    def take(raw: bytes, token: str, content_type: str, received_at: datetime) -> tuple[Receipt, int]:
-        with hall.database.reading() as tx:
-            sender = senders.by_token(tx, token) if token else None
-        if sender is None:
-            fault = Fault(
-                "the bearer token belongs to no registered sender; ask the insurer for one", field="Authorization"
-            )
-            return hall.receive(hall.stranger(raw, fault), received_at), 401
-        receipt = hall.receive(inbound.open_message(raw, sender, hall.limits, content_type), received_at)
-        return receipt, _STATUS[receipt.status]
+    async def turn_away(request: Request) -> Answered:
+        if "expect" in request.headers:  # who asks before sending (100-continue) need not send
+            body = Body(b"", 0, False)
+        else:
+            body = await read_body(request, KEPT_BYTES, STRANGER_SECONDS, in_all=True)
+        what = "the bearer token belongs to no registered sender; ask the insurer for one"
+        if body.size > len(body.raw) or not body.is_whole:
+            what += f". Only its first {len(body.raw)} bytes are kept"
+        arrived = hall.stranger(body.raw, Fault(what, field="Authorization"))
+        receipt = await run_in_threadpool(hall.receive, arrived, hall.clock())
+        return Answered(receipt, 401, _CHALLENGE if body.is_whole else _CHALLENGE | _CLOSE)
 
     async def fhir(request: Request) -> Response:
-        receipt, status = await knock(request, "application/fhir+json")
-        return Response(_outcome(receipt), status, media_type="application/fhir+json")
+        receipt, status, headers = await knock(request, "application/fhir+json")
+        return Response(_outcome(receipt, status), status, headers, media_type="application/fhir+json")
 
     app.add_api_route("/fhir", fhir, methods=["POST"], summary="A FHIR R4 transaction bundle")
     app.add_api_route("/fhir/{resource_type}", fhir, methods=["POST", "PUT"], summary="A single FHIR R4 resource")
 
     @app.post("/ebills", summary="A fiscal medical e-bill (XML)")
     async def ebills(request: Request) -> Response:
-        receipt, status = await knock(request, "application/xml")
-        return Response(_receipt_json(receipt), status, media_type="application/json")
+        receipt, status, headers = await knock(request, "application/xml")
+        return Response(_receipt_json(receipt), status, headers, media_type="application/json")
 
     @app.post("/settlements", summary="A 医保 settlement message (JSON)")
     async def settlements(request: Request) -> Response:
-        receipt, status = await knock(request, "application/json")
-        return Response(_receipt_json(receipt), status, media_type="application/json")
+        receipt, status, headers = await knock(request, "application/json")
+        return Response(_receipt_json(receipt), status, headers, media_type="application/json")
 
     @app.get("/fhir/metadata", summary="What this door understands")
     async def metadata() -> Response:
@@ -132,7 +202,10 @@ def _receipt_json(receipt: Receipt) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def _outcome(receipt: Receipt) -> bytes:
+_ISSUES = {401: "login", 408: "timeout", 409: "conflict", 413: "too-long"}  # FHIR R4 IssueType
+
+
+def _outcome(receipt: Receipt, status: int) -> bytes:
     """The answer as an OperationOutcome (FHIR R4), with the place of a fault as its expression."""
     if receipt.fault is None:
         issue: dict[str, object] = {
@@ -143,7 +216,7 @@ def _outcome(receipt: Receipt) -> bytes:
     else:
         issue = {
             "severity": "error",
-            "code": "conflict" if receipt.status == "conflict" else "invalid",
+            "code": _ISSUES.get(status, "invalid"),
             "diagnostics": receipt.fault.what,
             "expression": [receipt.fault.field or f"line {receipt.fault.line}"],
         }
@@ -164,8 +237,7 @@ def hl7_answer(hall: Hall) -> Callable[[bytes], Awaitable[bytes]]:
     def answer(raw: bytes) -> bytes:
         received_at = hall.clock()
         application, facility = hl7v2.sending_system(raw)
-        with hall.database.reading() as tx:
-            sender = senders.by_hl7(senders.every(tx).values(), application, facility)
+        sender = hall.register.by_hl7(application, facility)
         if sender is None:
             fault = Fault("MSH-3 and MSH-4 name no registered sender; ask the insurer to register them", field="MSH-4")
             arrived = hall.stranger(raw, fault)

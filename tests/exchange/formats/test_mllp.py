@@ -39,6 +39,22 @@ def test_bytes_outside_of_frames_are_skipped_and_counted():
     assert frames.skipped == 6
 
 
+@pytest.mark.parametrize("torn", [b"half", b"half\x1c", b"half\r\x1c\n", b"a\x0bb"])
+def test_a_message_that_begins_inside_an_unfinished_one_is_read_and_the_fragment_counted(torn):
+    stream = START + torn + START + b"whole" + END + START + b"next" + END
+    for size in (1, 2, 3, len(stream)):
+        frames = Frames(100)
+        found = [m for start in range(0, len(stream), size) for m in frames.feed(stream[start : start + size])]
+        assert found == [b"whole", b"next"]
+        assert (frames.broken, frames.open) == (1 + torn.count(START), False)
+
+
+def test_fragments_do_not_add_up_to_a_message_that_is_too_long():
+    frames = Frames(10)
+    assert frames.feed((START + b"12345678") * 5) == []
+    assert frames.feed(END) == [b"12345678"]
+
+
 def conversation(talk, answer=None, limits=None, idle_seconds=5.0):
     """What `talk(host, port)` comes back with while a server answers each message with its bytes reversed."""
 

@@ -1,0 +1,255 @@
+"""Deliberate bugs, one at a time, in a copy of the source: each must be caught by the simulation or by named tests.
+
+    python -m tests.simulation.mutations [--only WORD] [--seeds 60]
+
+Prints a table: the bug, what caught it. Exit 1 if one was caught by nothing, or no longer fits the source.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Mutation(NamedTuple):
+    """One bug: `before` stands once in `file` and becomes `after`."""
+
+    bug: str
+    file: str
+    before: str
+    after: str
+    tests: str = "tests/flow tests/cases tests/payments"  # tried if the simulation finds nothing
+
+
+MUTATIONS = (
+    Mutation(
+        "a message that comes again is taken again",
+        "exchange/inbound.py",
+        "if reading is not None and (sender, reading.control_id) in before:",
+        "if False:",
+    ),
+    Mutation(
+        "an error is swallowed: what cannot be handled is struck off",
+        "worker.py",
+        "            self._park(tasks[0], error)\n            return\n        for half",
+        "            with self.database.transaction() as tx:\n                outbox.done(tx, tasks)\n"
+        "            return\n        for half",
+    ),
+    Mutation(
+        "the transaction commits before what was queued is written",
+        "database.py",
+        'transaction.flush()\n                connection.execute("commit")',
+        'connection.execute("commit")\n                transaction.flush()',
+    ),
+    Mutation(
+        "what was queued is never written",
+        "database.py",
+        'transaction.flush()\n                connection.execute("commit")',
+        'connection.execute("commit")',
+    ),
+    Mutation(
+        "a call that was answered is not struck off",
+        "worker.py",
+        "            outbox.add_tasks(tx, [(\"\", number, \"\", answered_at) for number, _ in answers])\n"
+        "            outbox.done(tx, tasks)",
+        "            outbox.add_tasks(tx, [(\"\", number, \"\", answered_at) for number, _ in answers])",
+    ),
+    Mutation(
+        "a call is struck off before it is made",
+        "worker.py",
+        "        try:\n            with self.database.reading() as tx:\n                requests = handler.load",
+        "        with self.database.transaction() as tx:\n            outbox.done(tx, tasks)\n"
+        "        try:\n            with self.database.reading() as tx:\n                requests = handler.load",
+    ),
+    Mutation(
+        "work is struck off before it is done",
+        "worker.py",
+        "                if tasks:\n                    told = self._follow",
+        "                if tasks:\n                    outbox.done(tx, tasks)\n"
+        "                    tx._connection.execute(\"commit\")\n"
+        "                    tx._connection.execute(\"begin immediate\")\n                    told = self._follow",
+    ),
+    Mutation(
+        "of several calls the first is dropped",
+        "worker.py",
+        "outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch])",
+        "outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch[len(batch) > 2 :]])",
+    ),
+    Mutation(
+        "a full disk parks a sound event",
+        "database.py",
+        "& 0xFF in _PASSING",
+        "& 0xFF in ()",
+    ),
+    Mutation(
+        "what was told later is done before what an earlier event causes",
+        "worker.py",
+        "pending = caused + pending",
+        "pending = pending + caused",
+    ),
+    Mutation(
+        "a message is acknowledged although what it told is lost when its handlers fail",
+        "worker.py",
+        "                tell(tx, events, now)\n            self.signal()",
+        "                tell(tx, events[1:], now)\n            self.signal()",
+    ),
+    Mutation(
+        "each try has a key of its own at the bank",
+        "payments/payout.py",
+        "return Instruction(self.id, self.amount,",
+        'return Instruction(f"{self.id}{self.asked or \'\'}", self.amount,',
+    ),
+    Mutation(
+        "silence of the bank is taken for paid",
+        "payments/desk.py",
+        "        case _:\n            return PayoutUnconfirmed(errand.payout, errand.case)",
+        "        case _:\n            amount = errand.instruction.amount\n"
+        "            return PayoutConfirmed(errand.payout, errand.case, amount, now)",
+    ),
+    Mutation(
+        "PayoutUnconfirmed is lost",
+        "payments/desk.py",
+        "            return _answers(part, bank.send(_instructions(part), now), now)",
+        "            told = _answers(part, bank.send(_instructions(part), now), now)\n"
+        "            return [event for event in told if not isinstance(event, PayoutUnconfirmed)]",
+    ),
+    Mutation(
+        "after silence the bank is not asked but paid again",
+        "payments/desk.py",
+        'if outcome.kind == "unknown"]',
+        'if outcome.kind in ("unknown", "pending", "booked")]',
+    ),
+    Mutation(
+        "a notice of the bank that comes again is told again",
+        "payments/store.py",
+        "        if (bank, notice.id) not in seen:\n            fresh.setdefault((bank, notice.id), (bank, notice))",
+        "        fresh[bank, f\"{notice.id}/{notice.seq}\"] = (bank, msgspec.structs.replace("
+        "notice, id=f\"{notice.id}/{notice.seq}\"))",
+    ),
+    Mutation(
+        "money that came in is booked again when it is told again",
+        "payments/handlers.py",
+        "        if keys & seen:\n            continue\n",
+        "",
+    ),
+    Mutation(
+        "a case is settled although a payment is open",
+        "payments/handlers.py",
+        "return [CaseSettled(case) for case in cases if case not in still_open]",
+        "return [CaseSettled(case) for case in cases]",
+    ),
+    Mutation(
+        "a payment that comes back is not booked",
+        "payments/payout.py",
+        '("paid", "returned"): ("returned", ("payout_returned",))',
+        '("paid", "returned"): ("returned", ())',
+    ),
+    Mutation(
+        "usage that is taken back is taken back twice",
+        "coverage/store.py",
+        "select policy, person, ?, scope, kind, id, -sum(amount), undone",
+        "select policy, person, ?, scope, kind, id, -2 * sum(amount), undone",
+    ),
+    Mutation(
+        "a determination that was replaced stays in force",
+        "adjudication/store.py",
+        "set in_force = 0, settled = null where id = ?\", [(d,) for d in superseded])",
+        "set in_force = 0, settled = null where id = ?\", [(d,) for d in superseded[1:]])",
+    ),
+    Mutation(
+        "a corrected bill pays all again, not the difference",
+        "adjudication/handlers.py",
+        "adjustment = Fen(payable - standing.in_force[replaced].payable)",
+        "adjustment = Fen(payable)",
+    ),
+    Mutation(
+        "events are taken in the order of arrival",
+        "cases/stay.py",
+        "    heard.sort(key=lambda pair: (pair[1].occurred_at, pair[1].told_at or pair[1].occurred_at, pair[0]))\n",
+        "",
+        "tests/laws/test_stay_laws.py",
+    ),
+    Mutation(
+        "clocks are never looked at",
+        "cases/clocks.py",
+        "    return told\n\n\ndef _next_mark",
+        "    return []\n\n\ndef _next_mark",
+    ),
+    Mutation(
+        "a message no channel took is forgotten",
+        "telling/handlers.py",
+        "        return Later(MessageTold(message.id, message.channel), now + AGAIN_AFTER)",
+        "        return None",
+    ),
+)  # fmt: skip
+
+
+def caught_by(mutation: Mutation, sources: Path, seeds: int) -> str:
+    """What caught it, in words; "" if nothing did."""
+    with tempfile.TemporaryDirectory() as folder:
+        mutated = Path(folder) / "src"
+        shutil.copytree(sources, mutated)
+        path = mutated / "safeweave" / mutation.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutation.before) != 1:
+            raise SystemExit(f"{mutation.bug}: its place stands {text.count(mutation.before)} times in {mutation.file}")
+        text = text.replace(mutation.before, mutation.after)
+        if "msgspec." in mutation.after and "import msgspec" not in text:
+            text = text.replace("\nfrom safeweave", "\nimport msgspec\n\nfrom safeweave", 1)
+        path.write_text(text, encoding="utf-8")
+        return _simulated(mutated, seeds) or _tested(mutated, mutation.tests)
+
+
+def _simulated(sources: Path, seeds: int) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "safeweave_simulator.simulation", "--seeds", str(seeds), "--first-failure"],
+        env={**os.environ, "PYTHONPATH": str(sources)}, capture_output=True, text=True, cwd=sources,
+    )  # fmt: skip
+    found = re.search(r"^seed (\d+): (.*)", ran.stderr, re.MULTILINE)
+    if found:
+        return f"seed {found[1]}: {found[2]}"
+    if ran.returncode:  # the bug should break a law, not the program
+        raise SystemExit(ran.stderr)
+    return ""
+
+
+def _tested(sources: Path, tests: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()],
+        env={**os.environ, "PYTHONPATH": str(sources)}, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    failed = re.search(r"^FAILED (\S+)", ran.stdout, re.MULTILINE)
+    return f"`{failed[1]}`" if failed else ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try every bug and print what caught it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="only bugs whose words hold this")
+    parser.add_argument("--seeds", type=int, default=60, help="how many seeds each bug may hide from")
+    asked = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        sources = Path(folder) / "src"  # as they are now, whatever is edited meanwhile
+        shutil.copytree(ROOT / "src", sources, ignore=shutil.ignore_patterns("__pycache__"))
+        if broken := _simulated(sources, 8):
+            raise SystemExit(f"without any bug: {broken}")
+        escaped = 0
+        print("| bug | caught by |\n|---|---|", flush=True)
+        for mutation in MUTATIONS:
+            if asked.only in mutation.bug:
+                found = caught_by(mutation, sources, asked.seeds)
+                escaped += not found
+                print(f"| {mutation.bug} | {found or '**nothing**'} |", flush=True)
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
