@@ -210,9 +210,7 @@ def parser(language: str) -> argparse.ArgumentParser:
 
 def _argparse_speaks(language: Language) -> None:
     """Give argparse's own sentences in that language: it looks its words up under a name of its module."""
-    spoken = {
-        texts["en"]: texts[language] for key, texts in catalogue().items() if key.startswith("cli.argparse.")
-    }
+    spoken = {texts["en"]: texts[language] for key, texts in catalogue().items() if key.startswith("cli.argparse.")}
 
     def one(text: str) -> str:
         return spoken.get(text, text)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from safeweave.adjudication.replay import replay
+from safeweave.clock import shanghai_day
 from safeweave.coverage import opening_usage
 from safeweave.payments.reconcile import reconcile
 from safeweave_simulator.city import Truth
@@ -67,6 +68,7 @@ def in_the_end(world: World) -> None:
     _equal("exactly what is poisoned is parked", {p[2] for p in world.parked()}, world.poisons)
     _messages_taken(world)
     _told_once(world)
+    _clocks_rung(world)
     _outcomes(world)
     _reconciled(world)
     _replayed(world)
@@ -241,6 +243,17 @@ def _clocks(world: World, busy: set[Any]) -> None:
             raise Broken("no clock of a decision runs for a case that is over", (case, stage, sorted(kinds)))
         if ("payment" in kinds) != (case in unpaid):
             raise Broken("the payment clock runs exactly while money is due", (case, stage, sorted(kinds)))
+
+
+def _clocks_rung(world: World) -> None:
+    """A clock that has run out has told so."""
+    today = shanghai_day(world.now).isoformat()
+    silent = world.rows(
+        "select case_id, kind from clock"
+        " where stopped_at is null and paused_at is null and due_on < ? and marked < 100",
+        today,
+    )
+    _equal("a clock that has run out has told so", silent, [])
 
 
 def _outcomes(world: World) -> None:

@@ -86,6 +86,8 @@ class World:
         self.city, self.messages = _city_of(seed // WORLDS_A_CITY, stays)
         self.truths: list[Truth] = list(self.city.truth.values())
         self.now = self.messages[0].at
+        self.clock_off = timedelta()  # by which the node's clock is wrong
+        self._clockmaker = Random(f"{seed}/clock")
         self.mishaps = Mishaps(Random(f"{seed}/mishaps"))
         self.books = BankBooks(":memory:", _OPENING_FEN)
         self.bank = DirectBank(self.books, self.mishaps, Random(f"{seed}/bank"), self.clock, self._is_unconfirmed)
@@ -117,8 +119,12 @@ class World:
             self._send(message, message.at)
 
     def clock(self) -> datetime:
-        """What every clock of this world shows."""
+        """What time it is."""
         return self.now
+
+    def node_clock(self) -> datetime:
+        """What the node's clock shows; it may be a day off."""
+        return self.now + self.clock_off
 
     def close(self) -> None:
         """Nothing of it is needed any more."""
@@ -150,7 +156,7 @@ class World:
         adjudicator = copy.copy(_adjudicator())
         adjudicator._kept = set()
         post = Post({"sms": self.phones, "email": self.phones, "wechat": self.phones})
-        return assembled(settings, database, adjudicator, {"main": self.bank}, post, self.clock)
+        return assembled(settings, database, adjudicator, {"main": self.bank}, post, self.node_clock)
 
     def begin_again(self) -> None:
         """The process is gone, wherever it was; another one opens its file."""
@@ -198,6 +204,9 @@ class World:
     def step(self) -> None:
         """Something happens; whatever of ours it kills is started again."""
         self.step_number += 1
+        if self._clockmaker.random() < self.mood.clock_jumps:
+            self.clock_off = timedelta(days=self._clockmaker.choice((-1, 0, 0, 1)))
+            self.note(f"clock: {self.clock_off.days} days off")
         names, weights = self.mood.names, self.mood.weights
         (name,) = self.random.choices(names, weights)
         self.does(name, getattr(self, f"_{name}"))
@@ -266,9 +275,11 @@ class World:
                 for each in together:
                     self._send(each, self.now + timedelta(minutes=random.randint(1, 10)))
         for each, receipt in zip(together, receipts, strict=True):
-            if receipt.status not in ("taken", "duplicate"):
+            if receipt.status == "refused" and self.clock_off < timedelta():  # what it tells lies in the future
+                self._send(each, self.now + timedelta(hours=random.randint(1, 30)))
+            elif receipt.status not in ("taken", "duplicate"):
                 raise Broken("every message of a hospital can be read", (each.id, receipt.status, receipt.fault))
-            if random.random() < mood.duplicate:
+            elif random.random() < mood.duplicate:
                 self._send(each, self.now + timedelta(minutes=random.randint(1, 3000)))
         return f"{label} +{len(together) - 1} {receipts[0].status}"
 
@@ -278,8 +289,9 @@ class World:
         self.sent |= {(each.sender.id, each.reading.control_id): each for each in arrived if each.reading}
 
         def write(tx: Transaction) -> tuple[list[Receipt], Sequence[Event], datetime]:
-            receipts, told = inbound.take(tx, arrived, self.now)
-            return receipts, told, self.now
+            now = self.node_clock()
+            receipts, told = inbound.take(tx, arrived, now)
+            return receipts, told, now
 
         if self.random.random() < self.mood.through_outbox:
             with self.node.database.transaction() as tx:
@@ -416,6 +428,7 @@ class World:
     def settle(self, after_each: Callable[[], None]) -> None:
         """Nothing goes wrong any more, everybody catches up, and time passes until every clock has rung."""
         self.mishaps.end()
+        self.clock_off = timedelta()
         self.bank.out_of_reach = self.bank.silent = self.phones.silent = 0.0
         self.books.clear_faults()
         self.begin_again()
@@ -486,6 +499,7 @@ class Mood:
         self.through_outbox = random.choice((0.0, 0.2, 0.2, 1.0))
         self.batch = random.choice((2, 10, 50, 500, 500))
         self.late_policies = random.choice((0.0, 0.1, 0.3))
+        self.clock_jumps = 0.02 if hard > 1 else 0.0
         self.is_poisoned = random.random() < 0.3
         self.desk_is_cleared = random.random() < 0.5
         self.bank_hard = random.choice((0.3, 1.0, 3.0))

@@ -45,3 +45,21 @@ def test_whether_a_hospital_is_public_is_said_in_words(safeweave, tmp_path):
     rows = {line.split()[0]: line.split() for line in safeweave("hospitals", "list", language="zh")[1].splitlines()}
     assert ("是" in rows["H1"], "否" in rows["H2"]) == (True, True)
     assert {"True", "False", "None"} & {word for row in rows.values() for word in row} == set()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("H1,甲院,true,soon", ':2: from_day: "soon" is not a day'),
+        ("H1,甲院,true,\nH2,乙院,perhaps,", ':3: public: public is true or false, not "perhaps"'),
+        (",甲院,true,", ":2: code: a hospital needs its institution code"),
+    ],
+)
+def test_a_hospital_that_cannot_be_read_is_located(safeweave, tmp_path, rows, said):
+    file = tmp_path / "h.csv"
+    file.write_text(f"code,name,public,from_day\n{rows}\n", encoding="utf-8")
+    code, told = safeweave("hospitals", "import", str(file))
+    assert (code, told.startswith(f"{file}{said}")) == (2, True)
+    file.write_bytes("code,name\nH1,甲院\n".encode("gb18030"))
+    assert safeweave("hospitals", "import", str(file))[1].startswith(f"{file}:2: the file is not UTF-8")
+    assert safeweave("hospitals", "list")[1] == "no hospital is registered yet\n"

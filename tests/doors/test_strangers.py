@@ -115,6 +115,11 @@ def test_a_strangers_hl7_message_is_kept_no_longer_and_answered(doors):
     assert "Only its first" in what
 
 
+def test_a_frame_without_a_header_is_told_so(doors):
+    answers = doors.hl7("", "PID|1")
+    assert [b"MSA|AR|" in answer and b"MSH segment" in answer for answer in answers] == [True, True]
+
+
 # ---------------------------------------------------------------- known, and too much or too little
 
 
@@ -184,4 +189,4 @@ def test_a_token_that_was_replaced_counts_no_more_after_a_while(small_house, mon
 
 
 def test_no_page_of_the_door_loads_scripts_from_elsewhere(doors):
-    assert doors.http.get("/docs").status_code == 404
+    assert [doors.http.get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")] == [404] * 3

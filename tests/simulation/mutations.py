@@ -86,8 +86,8 @@ MUTATIONS = (
     Mutation(
         "a full disk parks a sound event",
         "database.py",
-        "& 0xFF in _PASSING",
-        "& 0xFF in ()",
+        "if code in _PASSING:",
+        "if code in ():",
     ),
     Mutation(
         "what was told later is done before what an earlier event causes",
@@ -128,11 +128,22 @@ MUTATIONS = (
         'if outcome.kind in ("unknown", "pending", "booked")]',
     ),
     Mutation(
-        "a notice of the bank that comes again is told again",
+        "the place up to which notices were read lies one too far",
         "payments/store.py",
-        "        if (bank, notice.id) not in seen:\n            fresh.setdefault((bank, notice.id), (bank, notice))",
-        "        fresh[bank, f\"{notice.id}/{notice.seq}\"] = (bank, msgspec.structs.replace("
-        "notice, id=f\"{notice.id}/{notice.seq}\"))",
+        "cursors[bank] = max(cursors.get(bank, 0), notice.seq)",
+        "cursors[bank] = max(cursors.get(bank, 0), notice.seq + 1)",
+    ),
+    Mutation(
+        "a case changed in this transaction is read from the store",
+        "cases/store.py",
+        "known: Case | None = tx.memo.get(case[0])",
+        "known: Case | None = None",
+    ),
+    Mutation(
+        "what a person refused is replayed as paid",
+        "adjudication/replay.py",
+        'if not broken and decided.decision == "pay":',
+        "if not broken:",
     ),
     Mutation(
         "money that came in is booked again when it is told again",
@@ -192,18 +203,19 @@ MUTATIONS = (
 )  # fmt: skip
 
 
+STALE = "**its place is gone: adapt it**"
+
+
 def caught_by(mutation: Mutation, sources: Path, seeds: int) -> str:
-    """What caught it, in words; "" if nothing did."""
+    """What caught it, in words; "" if nothing did, STALE if it no longer fits the source."""
     with tempfile.TemporaryDirectory() as folder:
         mutated = Path(folder) / "src"
         shutil.copytree(sources, mutated)
         path = mutated / "safeweave" / mutation.file
         text = path.read_text(encoding="utf-8")
         if text.count(mutation.before) != 1:
-            raise SystemExit(f"{mutation.bug}: its place stands {text.count(mutation.before)} times in {mutation.file}")
+            return STALE
         text = text.replace(mutation.before, mutation.after)
-        if "msgspec." in mutation.after and "import msgspec" not in text:
-            text = text.replace("\nfrom safeweave", "\nimport msgspec\n\nfrom safeweave", 1)
         path.write_text(text, encoding="utf-8")
         return _simulated(mutated, seeds) or _tested(mutated, mutation.tests)
 
@@ -246,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for mutation in MUTATIONS:
             if asked.only in mutation.bug:
                 found = caught_by(mutation, sources, asked.seeds)
-                escaped += not found
+                escaped += found in ("", STALE)
                 print(f"| {mutation.bug} | {found or '**nothing**'} |", flush=True)
     return 1 if escaped else 0
 

@@ -75,7 +75,7 @@ def visits(tx: Transaction, keys: Sequence[VisitKey]) -> dict[VisitKey, VisitRow
             [value for key in part for value in key],
         ):
             sender, visit, person, waiting, first, *case = row
-            known: Case | None = None  # as it was last saved: it is written when the transaction ends
+            known: Case | None = tx.memo.get(case[0])  # as it was last saved: it is written when the transaction ends
             if known is None and case[0]:
                 known = tx.memo[case[0]] = _case(tuple(case))
             found[sender, visit] = VisitRow(sender, visit, person, known, waiting, at_of(first))

@@ -165,8 +165,6 @@ def print_determination(out: Any, tx: Transaction, node: Node, decided: Decided,
 
 def decide(settings: Settings, asked: argparse.Namespace) -> int:
     """Approve or refuse, as a person, what the machine referred."""
-    if asked.verdict is None:
-        raise Conflict(say("cli.case.decide.verdict_missing", settings.language))
     node = open_node(settings)
     now = node.clock()
     with node.database.transaction() as tx:

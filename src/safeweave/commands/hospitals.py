@@ -18,6 +18,10 @@ from safeweave.node import open_node
 from safeweave.settings import Settings
 from safeweave.words import say
 
+_PUBLIC = {
+    "true": True, "1": True, "yes": True, "是": True, "false": False, "0": False, "no": False, "否": False, "": None,
+}  # fmt: skip
+
 
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
     """Enter hospitals from CSV or JSONL."""
@@ -31,7 +35,11 @@ def import_(settings: Settings, asked: argparse.Namespace) -> int:
 
 def read_hospitals(path: Path) -> Iterable[HospitalRow]:
     """Hospitals from a file: code, name, name_en, level, public, region, from_day. Malformed names line and field."""
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Malformed("the file is not UTF-8; save it as UTF-8", file=str(path), line=line) from None
     if path.suffix == ".csv":
         entries = [(n, row) for n, row in enumerate(csv.DictReader(text.splitlines()), start=2)]
     else:
@@ -44,15 +52,24 @@ def read_hospitals(path: Path) -> Iterable[HospitalRow]:
         level = entry.get("level")
         if level not in (None, "") and str(level) not in ("0", "1", "2", "3"):
             raise Malformed(f'level is 0, 1, 2 or 3, not "{level}"', file=str(path), line=line, field="level")
-        public = str(entry.get("public") if entry.get("public") is not None else "").lower()
+        public = str(entry.get("public") if entry.get("public") is not None else "").strip().lower()
+        if public not in _PUBLIC:
+            what = f'public is true or false, not "{public}"; leave it empty if it is not known'
+            raise Malformed(what, file=str(path), line=line, field="public")
+        first_day = str(entry.get("from_day") or "1900-01-01")
+        try:
+            from_day = date.fromisoformat(first_day)
+        except ValueError:
+            what = f'"{first_day}" is not a day; write it like 2026-03-06'
+            raise Malformed(what, file=str(path), line=line, field="from_day") from None
         yield HospitalRow(
             code,
             str(entry.get("name") or code),
             str(entry.get("name_en") or entry.get("name") or code),
             None if level in (None, "") else int(level),
-            {"true": True, "1": True, "false": False, "0": False}.get(public),
+            _PUBLIC[public],
             str(entry.get("region") or "") or None,
-            date.fromisoformat(str(entry.get("from_day") or "1900-01-01")),
+            from_day,
         )
 
 

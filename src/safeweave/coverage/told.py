@@ -202,9 +202,7 @@ class Checker:
         insureds = [self._insured(each, f"insureds[{i}]", latest) for i, each in enumerate(text.insureds)]
         if self.faults:
             return None
-        return PolicyTold(
-            number, product, bank, holder, tuple(filter(None, insureds)), tuple(filter(None, changes))
-        )
+        return PolicyTold(number, product, bank, holder, tuple(filter(None, insureds)), tuple(filter(None, changes)))
 
     def _fault(self, field: str, key: str, **values: Any) -> None:
         self.faults.append(Remark(field, f"coverage.fault.{key}", values))

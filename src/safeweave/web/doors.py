@@ -110,7 +110,7 @@ _CHALLENGE = {"www-authenticate": 'Bearer realm="safeweave"'}  # RFC 6750 §3
 
 def http_door(hall: Hall) -> FastAPI:
     """The HTTP door: POST /fhir, /fhir/{type}, /ebills, /settlements; GET /fhir/metadata, /health."""
-    app = FastAPI(title="safeweave hospital door", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(title="safeweave hospital door", version="1", docs_url=None, redoc_url=None, openapi_url=None)
 
     async def knock(request: Request, content_type: str) -> Answered:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -129,7 +129,7 @@ def http_door(hall: Hall) -> FastAPI:
             receipt = await run_in_threadpool(hall.receive, hall.beginning(body.raw, sender, fault), received_at)
             return Answered(receipt, 413, {} if body.is_whole else _CLOSE)
         if not body.is_whole:
-            what = f"nothing came for {hall.body_seconds:g} seconds after byte {body.size}; send the whole message again"
+            what = f"nothing came for {hall.body_seconds:g} s after byte {body.size}; send the whole message again"
             return Answered(Receipt("refused", fault=Fault(what, field="body")), 408, _CLOSE)
         arrived = await run_in_threadpool(inbound.open_message, body.raw, sender, hall.limits, content_type)
         receipt = await run_in_threadpool(hall.receive, arrived, received_at)
@@ -226,6 +226,14 @@ def _outcome(receipt: Receipt, status: int) -> bytes:
 # ---------------------------------------------------------------- MLLP
 
 
+_NAMES_NOBODY = Fault(
+    "MSH-3 and MSH-4 name no registered sender; ask the insurer to register them", line=1, field="MSH-4"
+)
+_NAMES_NOTHING = Fault(
+    "the message does not begin with an MSH segment that names its sender in MSH-3 and MSH-4", line=1, field="MSH"
+)
+
+
 def hl7_answer(hall: Hall) -> Callable[[bytes], Awaitable[bytes]]:
     """What answers each HL7 v2 message on the MLLP door with its ACK or NAK."""
 
@@ -239,8 +247,7 @@ def hl7_answer(hall: Hall) -> Callable[[bytes], Awaitable[bytes]]:
         application, facility = hl7v2.sending_system(raw)
         sender = hall.register.by_hl7(application, facility)
         if sender is None:
-            fault = Fault("MSH-3 and MSH-4 name no registered sender; ask the insurer to register them", field="MSH-4")
-            arrived = hall.stranger(raw, fault)
+            arrived = hall.stranger(raw, _NAMES_NOBODY if application or facility else _NAMES_NOTHING)
         else:
             arrived = inbound.open_message(raw, sender, hall.limits, "x-application/hl7-v2+er7")
         receipt = hall.receive(arrived, received_at, acknowledge)
