@@ -25,7 +25,7 @@ import msgspec
 from safeweave.clock import seconds_running, shanghai_day
 from safeweave_simulator import laws
 from safeweave_simulator.outsiders import Broken
-from safeweave_simulator.world import World, draw_ids_with, trouble_at_the_bank
+from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with, trouble_at_the_bank
 
 MEMORY = Path("/dev/shm")  # fsync costs nothing there; elsewhere a simulation is only slower
 
@@ -84,7 +84,7 @@ def _live(world: World, result: Result) -> None:
             if shanghai_day(world.now) != day:
                 day = shanghai_day(world.now)
                 laws.at_any_time(world)
-        world.settle(lambda: laws.at_any_time(world))
+        world.settle(lambda: laws.at_any_time(world) if world.has_changed() else None)
         laws.in_the_end(world)
     except Broken as broken:
         result.law, result.detail = broken.law, str(broken.detail)[:4000]
@@ -101,7 +101,7 @@ def run_all(seeds: Sequence[int], stays: int, jobs: int) -> Iterator[Result]:
         yield from (run(seed, stays) for seed in seeds)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(run, stays=stays), seeds)
+        yield from pool.map(partial(run, stays=stays), seeds, chunksize=WORLDS_A_CITY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

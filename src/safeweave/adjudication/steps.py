@@ -67,19 +67,19 @@ def decide(
     refer = settlement.doubts.union(claim_doubts(occurrence, payable, adjustment))
     decision = _decision(occurrence, settlement, bool(refer), bool(duplicates))
     return Determination(
-        claim=claim.id,
-        decision=decision,
-        payable=payable,
-        refer=tuple(sorted(refer)),
-        duplicates=duplicates,
-        overlays=applied,
-        benefits=tuple(settlement.benefits),
-        lines=tuple(settlement.lines),
-        usage=usage_with(before.usage, settlement.uses) if decision == "pay" else tidied(history.usage),
-        adjustment=adjustment,
-        uses=settlement.uses,
-        bills=tuple(PaidBill(bill.code, bill.number, bill.total) for bill in charges.bills),
-        stays=tuple(settlement.stays),
+        claim.id,
+        decision,
+        payable,
+        tuple(sorted(refer)),
+        duplicates,
+        applied,
+        tuple(settlement.benefits),
+        tuple(settlement.lines),
+        usage_with(before.usage, settlement.uses) if decision == "pay" else tidied(history.usage),
+        adjustment,
+        settlement.uses,
+        tuple([PaidBill(bill.code, bill.number, bill.total) for bill in charges.bills]),
+        tuple(settlement.stays),
     )
 
 
