@@ -63,8 +63,8 @@ def usage_of(entries: Iterable[tuple[str, str, str, int]]) -> Usage:
 
 def usage_with(usage: Usage, addition: Usage) -> Usage:
     """The usage after a determination added its own."""
-    if not usage.scopes and len(addition.scopes) < 2:  # the first use of a policy year: an addition holds no zeros
-        return addition
+    if not usage.scopes:
+        return tidied(addition)
     return _combined(usage, addition, 1)
 
 

@@ -51,6 +51,15 @@ SENDERS = [HOSPITAL, SYNTHEA]
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
 
 
+def holds_nul(value: object) -> bool:
+    """Whether any text below a decoded JSON value holds a NUL, which no database takes."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(holds_nul(each) for pair in value.items() for each in pair)
+    return isinstance(value, list) and any(map(holds_nul, value))
+
+
 def read_or_refused(raw: bytes) -> None:
     for sender in SENDERS:
         error = None
@@ -61,7 +70,7 @@ def read_or_refused(raw: bytes) -> None:
         else:
             stored = msgspec.json.encode(reading)
             assert msgspec.json.decode(stored)["format"] == reading.format
-            assert b"\\u0000" not in stored
+            assert not holds_nul(msgspec.json.decode(stored))
         assert error is None or (error.what and (error.field or error.line))
         if raw[:3] == b"MSH":
             assert b"\rMSA" in hl7v2.ack(raw, "AE" if error else "AA", error, NOW)
