@@ -21,9 +21,7 @@ ENTRIES = [
 
 def statement_file(folder: Path, name: str) -> Path:
     file = folder / name
-    file.write_bytes(
-        iso20022.write_statement("S1", OURS, NOW, date(2026, 3, 1), date(2026, 3, 6), Fen(0), ENTRIES)
-    )
+    file.write_bytes(iso20022.write_statement("S1", OURS, NOW, date(2026, 3, 1), date(2026, 3, 6), Fen(0), ENTRIES))
     return file
 
 
