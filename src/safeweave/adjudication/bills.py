@@ -17,8 +17,8 @@ from safeweave.adjudication.occurrence import Occurrence
 from safeweave.facts import SOURCES, Bill, Hospital, Line, Source, Split
 from safeweave.money import ZERO, Fen, share
 
-# Every charge category with every catalogue class (§1).
-KNOWN_CODES = frozenset((f"{number:02d}", catalogue_class) for number in range(1, 15) for catalogue_class in "甲乙丙")
+CATEGORIES = frozenset(f"{number:02d}" for number in range(1, 15))
+CLASSES = frozenset({"甲", "乙", "丙"})
 BED = "01"
 _ICD = re.compile(r"[A-Z][0-9][0-9](?:\.[0-9]{1,3}(?:x[0-9]{3})?)?")
 
@@ -188,10 +188,10 @@ def _read_lines(bill: Bill, charges: Charges, occurrence: Occurrence, codes: set
                 is_below_zero = True
         if amount < 0 or (days is not None and days < 0):
             is_below_zero = True
+        if line.category not in CATEGORIES or line.catalogue_class not in CLASSES:
+            codes.add("unknown_code")
         if line.refund_of is not None:
             has_refunds = True
-    if not KNOWN_CODES.issuperset({(line.category, line.catalogue_class) for line in lines}):
-        codes.add("unknown_code")
     if sum(amounts) != bill.total:
         codes.add("totals_differ")
     dated = {line.on for line in lines if line.refund_of is None}
