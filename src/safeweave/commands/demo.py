@@ -231,7 +231,9 @@ class _City:
         deadline = seconds_running() + 10
         while seconds_running() < deadline:
             with database.reading() as tx:
-                found = [case for case in store.cases_in(tx, ("closed", "paid")) if _is_story(case.visit)]
+                timed = {paid.case for paid in latest_payouts(tx, 1000) if paid.milliseconds is not None}
+                stories = [case for case in store.cases_in(tx, ("closed", "paid")) if _is_story(case.visit)]
+                found = [case for case in stories if case.id in timed]
             if found:
                 node = open_node(self.settings)
                 with database.reading() as tx:
