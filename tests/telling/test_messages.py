@@ -27,7 +27,7 @@ def told(occasion: str, language: str = "zh", **more: str) -> dict[str, Message]
 def test_every_occasion_of_the_story_has_words():
     assert set(OCCASIONS) >= {
         "opened", "referred", "paid", "paid_zero", "supplement", "recovery", "refused", "arrived",
-        "account_wrong", "withdrawn", "reopened", "asked",
+        "account_wrong", "account_needed", "withdrawn", "reopened", "asked",
     }  # fmt: skip
     assert all(is_told(occasion) for occasion in OCCASIONS)
     assert not is_told("charged")

@@ -107,6 +107,14 @@ def test_a_payment_is_told_with_its_amount_and_the_end_of_the_account(database, 
     assert said["wechat"] == "理赔已核定，正在付款"
 
 
+def test_without_an_account_the_insured_is_asked_for_one_and_told_of_no_payment(database, post):
+    determined(database, post, account="")
+    with database.reading() as tx:
+        said = written(tx)
+    assert "赔付 2,381.85 元。我们还没有您的收款账户" in said["sms"]
+    assert not any("正付往" in text for text in said.values())
+
+
 def test_the_letter_of_a_determination_is_kept_and_reads_as_on_the_day_it_was_written(database, post):
     made = determined(database, post)
     with database.reading() as tx:

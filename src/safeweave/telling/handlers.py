@@ -179,7 +179,8 @@ def _determined(event: DeterminationMade, last4: str, today: date) -> Change | N
         return _referred(event, last4, today)
     amount = event.payable if event.adjustment is None else event.adjustment
     letter = letters.letter_id(event.determination)
-    return Change(f"{kind}:{event.determination}", event.case, kind, yuan_shown(amount), last4, letter)
+    occasion = "account_needed" if kind in ("paid", "supplement") and not last4 else kind
+    return Change(f"{kind}:{event.determination}", event.case, occasion, yuan_shown(amount), last4, letter)
 
 
 def _referred(event: CaseReferred | DeterminationMade, last4: str, today: date) -> Change:
