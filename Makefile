@@ -5,20 +5,23 @@ BIN := $(VENV)/bin
 RUN_LOCK := requirements/run.lock
 DEV_LOCK := requirements/dev.lock
 
-.PHONY: help setup setup-dev demo test check simulate mutations bench docs lock clean
+.PHONY: help setup setup-dev demo test check simulate crashes mutations bench docs lock clean
 
 help:
 	@echo "make demo     set up and watch a city for a minute"
 	@echo "make test     set up and run all tests"
 	@echo "make check    lint, types, import contracts, docs kept true"
 	@echo "make simulate seeded weeks with faults at every turn: make simulate SEEDS=1000"
-	@echo "make bench    measure speed against baselines of the same run"
+	@echo "make crashes  kill -9, full disks and more, under load: make crashes TIMES=200"
+	@echo "make mutations deliberate bugs, each of which must be caught"
+	@echo "make bench    measure speed on SQLite and PostgreSQL against baselines of the same run: make bench ARGS=--quick"
 	@echo "make setup    only make $(BIN)/safeweave"
 	@echo "make docs     write the generated reference pages anew"
 	@echo "make lock     pin the newest allowed versions anew"
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
+	@requirements/postgresql.sh $(BIN)/python
 
 $(VENV)/.run: $(RUN_LOCK) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -44,14 +47,19 @@ check: setup-dev
 	$(BIN)/pytest -q tests/architecture
 
 SEEDS ?= 100
+FROM ?= 1
 simulate: setup
-	@$(BIN)/python -m safeweave_simulator.simulation --seeds $(SEEDS) --jobs 2 $(ARGS)
+	@$(BIN)/python -m safeweave_simulator.simulation --seeds $(SEEDS) --from $(FROM) --jobs 2 $(ARGS)
+
+TIMES ?= 200
+crashes: setup-dev
+	@$(BIN)/python -m tests.simulation.crashes --times $(TIMES) $(ARGS)
 
 mutations: setup-dev
 	@$(BIN)/python -m tests.simulation.mutations $(ARGS)
 
 bench: setup
-	@$(BIN)/safeweave bench $(ARGS)
+	@$(BIN)/python -m tests.bench.with_postgresql $(ARGS)
 
 docs: setup-dev
 	@$(BIN)/python -m tests.architecture.write_docs

@@ -1,5 +1,6 @@
 """What tests of a whole node share: one sandbox bank for the session, and a fresh house for each test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from given import House, Time, a_house
 from payments.given_payments import RunningBank, running_bank
+from stores import engines, on, share
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +17,21 @@ def one_bank() -> Iterator[RunningBank]:
         yield bank
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    base = tmp_path_factory.getbasetemp()
+    share(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+
+
+@pytest.fixture(params=engines())
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The engine that this test's stores are on: every test that asks for it runs on both."""
+    with on(request.param):
+        yield request.param
+
+
 @pytest.fixture
-def house(tmp_path: Path, one_bank: RunningBank) -> Iterator[House]:
+def house(tmp_path: Path, store: str, one_bank: RunningBank) -> Iterator[House]:
     found = a_house(tmp_path, one_bank)
     yield found
     found.node.close()

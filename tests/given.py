@@ -5,6 +5,7 @@ The facts that matter stand in the test; the rest is 测试甲, insured under ho
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -52,6 +53,7 @@ from safeweave.money import Fen, fen_of
 from safeweave.node import Node, open_node
 from safeweave.payments import store as payouts
 from safeweave.settings import Settings
+from stores import place
 
 VISIT = "ZY20260301"
 HOSPITAL = "H33020000001"
@@ -344,7 +346,7 @@ class House:
         return [(row.visit, row.waiting) for row in self.asks(store.waiting_visits)]
 
     def parked(self) -> list[tuple[Any, ...]]:
-        return self.rows("select kind, parked from task join event on event.id = task.event where parked is not null")
+        return self.rows("select kind, parked from task where parked is not null")
 
     def clocks(self) -> list[tuple[str, str]]:
         """The (kind, due day) of each running clock that people see."""
@@ -379,7 +381,12 @@ def a_house(folder: Path, bank: RunningBank, insured: bool = True, **settings: A
     clock: Any = bank.time
     clock.at = NOON
     bank.open(folder / "bank.db")
-    node = open_node(Settings(home=folder / "home", bank_url=bank.url, **settings), clock)
+    home = folder / "home"
+    where = place(home / "safeweave.db")
+    address = where if isinstance(where, str) else ""
+    if address:
+        os.environ["SAFEWEAVE_DATABASE"] = address  # for commands that the test runs
+    node = open_node(Settings(home=home, database=address, bank_url=bank.url, **settings), clock)
     with node.database.transaction() as tx:
         store.save_hospitals(tx, [HospitalRow(HOSPITAL, "示例市第一医院", "First Hospital", 3, True, "330200")])
         senders.save(tx, [(SENDER, TOKEN)])

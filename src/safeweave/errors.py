@@ -40,5 +40,9 @@ class StoreUnavailable(SafeweaveError):
     """The store takes nothing now (its disk is full, it is busy); nothing was written, and it may work again later."""
 
 
+class Crossed(StoreUnavailable):
+    """Another transaction crossed this one: nothing was written; do it again."""
+
+
 class InvariantBroken(SafeweaveError):
     """We are wrong: the job stops and a person is told."""

@@ -58,8 +58,8 @@ class Charge(Fact):
     reverses: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """Something that happened."""
+class Event(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, gc=False):
+    """Something that happened; like every value, nothing the garbage collector need look through."""
 
 
 class HospitalEvent(Event, frozen=True, kw_only=True):
@@ -277,6 +277,7 @@ class PayoutOrdered(Event, frozen=True):
     payout: PayoutId
     case: CaseId
     amount: Fen
+    bank: str = "main"  # which adapter pays
 
 
 class RecoveryOpened(Event, frozen=True):
@@ -324,6 +325,7 @@ class PayoutUnconfirmed(Event, frozen=True):
 
     payout: PayoutId
     case: CaseId
+    bank: str = "main"
 
 
 class ClockDue(Event, frozen=True):

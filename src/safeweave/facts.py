@@ -23,8 +23,11 @@ SOURCES: tuple[Source, ...] = ("other_insurer", "employer", "third_party", "char
 
 
 @dataclass_transform(frozen_default=True)  # so that type checkers know every Fact is frozen
-class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A frozen value; stored and sent as JSON with its default fields left out."""
+class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """A frozen value; stored and sent as JSON with its default fields left out.
+
+    No value can hold itself, so the garbage collector is spared looking through them (gc=False).
+    """
 
 
 class Hospital(Fact):

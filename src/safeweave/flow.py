@@ -28,6 +28,9 @@ from safeweave.payments import BankDesk
 from safeweave.telling import Post
 from safeweave.worker import Follows, Outside
 
+# What changes the records of many visits at once: nothing else is followed beside it.
+ALONE = frozenset({PersonsMerged})
+
 
 def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
     """For each event, what is done about it, in this order."""
@@ -42,8 +45,8 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
         CaseConfirmed: (cases.confirm_cases,),
         CaseReferred: (cases.refer_case, post.tell),
         RecoveryOpened: (post.tell,),
-        PayoutOrdered: (bank.address, Outside("bank", bank.load, bank.send)),
-        PayoutUnconfirmed: (payments.note_unconfirmed, Outside("bank", bank.load, bank.ask)),
+        PayoutOrdered: (bank.address, Outside("bank", bank.load, bank.send, "bank", bank.banks)),
+        PayoutUnconfirmed: (payments.note_unconfirmed, Outside("bank", bank.load, bank.ask, "bank", bank.banks)),
         PayoutConfirmed: (payments.confirm, cases.note_payouts, post.tell),
         PayoutRefused: (payments.refuse, post.tell),
         PayoutReturned: (payments.return_payment, cases.note_returns, post.tell),

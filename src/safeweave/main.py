@@ -74,7 +74,8 @@ COMMANDS: tuple[Command, ...] = (
             option("--keep", action="store_true"),
         ),
     ),
-    Command("serve", "serve:serve"),
+    Command("serve", "serve:serve", (option("--processes", reads=between(int, 1, 64), default=1),)),
+    Command("work", "serve:work"),
     Command("feed", "feed:feed", (option("path", nargs="+", type=Path), option("--sender"), JSON)),
     Command("stories", "deciding:stories", (option("path", nargs="+"), option("--products"), JSON)),
     Command("adjudicate", "deciding:adjudicate", (option("--products", required=True),)),
@@ -122,7 +123,14 @@ COMMANDS: tuple[Command, ...] = (
             option("--sender"),
         ),
     ),
-    Command("inbox rerun", "inbox:rerun", (option("task", type=int, nargs="+"),)),
+    Command("outbox list", "outbox:list_", (JSON,)),
+    Command("outbox call", "outbox:call", (option("lane"),)),
+    Command(
+        "outbox replay",
+        "outbox:replay",
+        (option("--task", type=int, nargs="+"), option("--all", action="store_true")),
+        one_of=("--task", "--all"),
+    ),
     Command(
         "policies import",
         "policies:import_",
@@ -155,6 +163,8 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command("senders list", "hospitals:list_senders", (JSON,)),
+    Command("store status", "store:status", (JSON,)),
+    Command("store migrate", "store:migrate"),
     Command("payouts", "money:payouts", (JSON,)),
     Command("recoveries list", "money:recoveries", (JSON,)),
     Command(
@@ -166,7 +176,36 @@ COMMANDS: tuple[Command, ...] = (
     Command("journal", "money:journal", (JSON,)),
     Command("reconcile", "money:reconcile", (option("--statement", type=Path, action="append"), JSON)),
     Command("messages", "messages:list_", (option("--person"), JSON)),
-    Command("bench", "bench:bench", (JSON, option("--quick", action="store_true"), option("--data", type=Path))),
+    Command(
+        "what-if extract", "what_if:extract", (option("--to", type=Path), option("--anew", action="store_true"), JSON)
+    ),
+    Command(
+        "what-if run",
+        "what_if:run",
+        (
+            option("--product", type=Path, action="append"),
+            option("--from", dest="from_day"),
+            option("--engine", choices=("local", "ray"), default="local"),
+            option("--jobs", reads=between(int, 1, 1024)),
+            option("--extract", type=Path),
+            option("--to", type=Path),
+            JSON,
+        ),
+    ),
+    Command(
+        "bench",
+        "bench:bench",
+        (
+            JSON,
+            option("--quick", action="store_true"),
+            option("--only"),
+            option("--database"),
+            option("--feeders", reads=between(int, 1, 64), default=2),
+            option("--batch", reads=between(int, 1, 10_000), default=500),
+            option("--data", type=Path),
+            option("--grown", reads=between(int, 1, 100_000_000)),
+        ),
+    ),
 )
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import errno
+import gc
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +17,11 @@ from safeweave import cases, clock, worker
 from safeweave.adjudication import Adjudicator, product_files, read_overlays
 from safeweave.clock import Clock
 from safeweave.database import Database
-from safeweave.errors import Conflict
+from safeweave.errors import Conflict, StoreUnavailable
 from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
-from safeweave.flow import flow
+from safeweave.flow import ALONE, flow
 from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
@@ -31,6 +33,8 @@ from safeweave.telling import Post
 from safeweave.web import doors
 from safeweave.words import say
 from safeweave.worker import Worker
+
+log = logging.getLogger("safeweave.node")
 
 NOTICES_EVERY = timedelta(seconds=2)
 
@@ -50,7 +54,12 @@ class Node:
     instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
     def read_notices(self) -> int:
-        """How many things the banks told us since the last time (returned payments, confirmations)."""
+        """How many things the banks told us since the last time (returned payments, confirmations).
+
+        Of all nodes over one store, one asks.
+        """
+        if not self.worker.has_slot("notices"):
+            return 0
         with self.database.reading() as tx:
             cursors = self.desk.notice_cursors(tx)
         notices = self.desk.fetch(cursors)
@@ -69,9 +78,24 @@ class Node:
     def write_times(self) -> None:
         """Write down what `note_times` remembered."""
         instructed, self.instructed = self.instructed, []
-        if instructed:
-            with self.database.transaction() as tx:
+        if not instructed:
+            return
+        try:
+            with self.database.transaction(beside=True) as tx:
                 note_instructed(tx, instructed)
+        except StoreUnavailable:
+            self.instructed = instructed + self.instructed
+            raise
+
+    def look_around(self) -> None:
+        """What is done every few seconds; a store that is away now is asked again then."""
+        try:
+            self.read_notices()
+            self.write_times()
+        except StoreUnavailable as away:
+            log.warning("the store is away: %s", away)
+        except Exception:
+            log.exception("the banks' notices could not be taken; they are asked for again")
 
     def close(self) -> None:
         """Let go of the store."""
@@ -80,7 +104,8 @@ class Node:
 
 def open_node(settings: Settings, now: Clock = clock.now) -> Node:
     """The node of these settings; its store is made if it is not there. Malformed if a product file is."""
-    database = Database(settings.database)
+    _collect_seldom()
+    database = Database(settings.store)
     overlays = read_overlays(settings.overlays) if settings.overlays else ()
     adjudicator = Adjudicator(product_files(settings.products), overlays)
     banks: dict[str, Bank] = {"book": BookBank(database)}
@@ -93,6 +118,11 @@ def open_node(settings: Settings, now: Clock = clock.now) -> Node:
     return assembled(settings, database, adjudicator, banks, Post.from_settings(settings), now)
 
 
+def _collect_seldom() -> None:
+    """A batch makes hundreds of thousands of objects that are in no cycle: looking for cycles among them is in vain."""
+    gc.set_threshold(50_000, 20, 20)
+
+
 def assembled(
     settings: Settings, database: Database, adjudicator: Adjudicator, banks: Mapping[str, Bank], post: Post, now: Clock
 ) -> Node:
@@ -100,21 +130,41 @@ def assembled(
     desk = BankDesk(banks, cases.payees)
     follows = flow(adjudicator, desk, post)
     limits = Limits(max_bytes=settings.max_message_bytes)
-    running = Worker(database, follows, now, timers=(cases.ring_clocks, desk.release_waiting), batch=settings.batch)
+    running = Worker(
+        database, follows, now, timers=(cases.ring_clocks, desk.release_waiting), alone=ALONE, batch=settings.batch
+    )
+    running.calls = dict.fromkeys(running.lanes, settings.calls)
     node = Node(settings, database, adjudicator, desk, post, running, limits, now)
     running.committed = node.note_times
     return node
 
 
-def serve(node: Node, ready: Callable[[], None] = lambda: None, stopping: threading.Event | None = None) -> None:
+def serve(
+    node: Node,
+    ready: Callable[[], None] = lambda: None,
+    stopping: threading.Event | None = None,
+    share_doors: bool = False,
+) -> None:
     """Open the doors and work until interrupted, or until `stopping` is set; `ready` is called when both are open.
 
+    With `share_doors`, other processes of ours may listen at the same ports.
     Raises Conflict if a door cannot be opened.
     """
-    asyncio.run(_serve(node, ready, stopping or threading.Event()))
+    asyncio.run(_serve(node, ready, stopping or threading.Event(), share_doors))
 
 
-async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Event) -> None:
+def work(node: Node, stopping: threading.Event) -> None:
+    """Work without doors until `stopping` is set."""
+    node.worker.start()
+    try:
+        while not stopping.wait(NOTICES_EVERY.total_seconds()):
+            node.look_around()
+    finally:
+        node.worker.stop()
+        node.write_times()
+
+
+async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Event, share_doors: bool) -> None:
     settings = node.settings
     hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
     app = doors.http_door(hall)
@@ -124,10 +174,12 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
     with contextlib.ExitStack() as opened:
         with _told_if_closed(settings, settings.http_port):
             family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            knocker = socket.create_server((settings.host, settings.http_port), family=family, backlog=config.backlog)
+            knocker = socket.create_server(
+                (settings.host, settings.http_port), family=family, backlog=config.backlog, reuse_port=share_doors
+            )
             opened.callback(knocker.close)
         with _told_if_closed(settings, settings.mllp_port):
-            hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits)
+            hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits, share_port=share_doors)
         opened.pop_all()
     node.worker.start()
     serving = asyncio.create_task(http.serve(sockets=[knocker]))
@@ -165,5 +217,4 @@ def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
 async def _watch_notices(node: Node) -> None:
     while True:
         await asyncio.sleep(NOTICES_EVERY.total_seconds())
-        await asyncio.to_thread(node.read_notices)
-        await asyncio.to_thread(node.write_times)
+        await asyncio.to_thread(node.look_around)

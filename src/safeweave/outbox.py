@@ -1,13 +1,15 @@
-"""The log of events and the work still to be done about them, written in the same transaction as what caused them."""
+"""What hospitals told, by visit, and the work still to be done, written in the same transaction as what caused it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 
 import msgspec
 
 from safeweave import events
-from safeweave.database import Transaction, at_of, at_text, marks
-from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged
+from safeweave.database import Transaction, at_of, at_text
+from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
+from safeweave.ids import person_key
 
 KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
@@ -19,23 +21,25 @@ _decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
 _SUBJECT_FIELDS = ("case", "payout", "message")
 
 
-class Task(msgspec.Struct, frozen=True):
-    """One event somebody still has to act on."""
-
-    id: int
-    event_id: int
-    event: Event
-    handler: str
-    tries: int
+def event_from(kind: str, payload: str) -> Event:
+    """The event a row holds."""
+    event: Event = _decoders[kind].decode(payload)
+    return event
 
 
 def subject_of(event: Event) -> str:
     """Whose story an event belongs to: the visit for what hospitals say, else the case, payout or message."""
     if isinstance(event, MessageNoted | PersonsMerged) and not event.visit:
         return event.sender  # not a paper that waits for its visit
-    if isinstance(event, HospitalEvent):
+    if isinstance(event, HospitalEvent | VisitTold):
         return visit_subject(event.sender, event.visit)
-    return next((getattr(event, field) for field in _SUBJECT_FIELDS if hasattr(event, field)), "")
+    field = _subject_field(type(event))
+    return getattr(event, field) if field else ""
+
+
+@cache
+def _subject_field(kind: type[Event]) -> str:
+    return next((field for field in _SUBJECT_FIELDS if field in kind.__struct_fields__), "")
 
 
 def visit_subject(sender: str, visit: str) -> str:
@@ -43,23 +47,21 @@ def visit_subject(sender: str, visit: str) -> str:
     return f"{sender}/{visit}"
 
 
-def number(tx: Transaction, told: Sequence[Event]) -> list[tuple[int, Event]]:
-    """These events with the log numbers they will have; nothing else may write to the log before this commits."""
-    if _LAST not in tx.memo:
-        last = tx.row(f"select {LAST_EVENT}")
-        go_on_from(tx, last[0] if last else 0)
-    first = tx.memo[_LAST] + 1
-    tx.memo[_LAST] += len(told)
-    return list(enumerate(told, start=first))
+def key_of(event: Event) -> str:
+    """What must be held while an event is followed: its visit, or all that belongs to the person of its case."""
+    subject = subject_of(event)
+    return subject if isinstance(event, HospitalEvent | VisitTold) else person_key(subject)
 
 
-LAST_EVENT = "(select coalesce(max(id), 0) from event)"  # for a store that asks for it together with something else
-_LAST = "last event"
+# ---------------------------------------------------------------- what hospitals told
 
 
-def go_on_from(tx: Transaction, last_event: int) -> None:
-    """Number events from here on, where `LAST_EVENT` was asked in this transaction already."""
-    tx.memo.setdefault(_LAST, last_event)
+class Logged(msgspec.Struct, frozen=True):
+    """An event as it stands in the log."""
+
+    number: int
+    event: Event
+    told_at: datetime
 
 
 _INSERT = "insert into event (id, kind, subject, told_at, payload) values (?, ?, ?, ?, ?)"
@@ -69,7 +71,7 @@ def append(tx: Transaction, told: Sequence[Event], now: datetime, read_back: boo
     """The log numbers of these events, with them; `read_back` if this transaction will read them again."""
     if not told:
         return []
-    numbered = number(tx, told)
+    numbered = list(enumerate(told, start=tx.numbers("event", len(told))))
     at = at_text(now)
     rows = [(n, type(event).__name__, subject_of(event), at, _encode(event).decode()) for n, event in numbered]
     tx.queue(_INSERT, rows, _number_of)
@@ -80,20 +82,6 @@ def append(tx: Transaction, told: Sequence[Event], now: datetime, read_back: boo
 
 def _number_of(row: Sequence[object]) -> object:
     return row[0]
-
-
-def event_from(kind: str, payload: str) -> Event:
-    """The event a row holds."""
-    event: Event = _decoders[kind].decode(payload)
-    return event
-
-
-class Logged(msgspec.Struct, frozen=True):
-    """An event as it stands in the log."""
-
-    number: int
-    event: Event
-    told_at: datetime
 
 
 class _Queued:
@@ -125,15 +113,12 @@ def _queued(tx: Transaction) -> _Queued:
 def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[Logged]]:
     """Everything told of each subject, in order of arrival."""
     found: dict[str, list[Logged]] = {subject: [] for subject in subjects}
-    wanted = list(found)
-    for start in range(0, len(wanted), 5000):
-        part = wanted[start : start + 5000]
-        for number, kind, subject, payload, told_at in tx.rows(
-            f"select id, kind, subject, payload, told_at from event where subject in ({marks(part)}) order by id", part
-        ):
-            found[subject].append(Logged(number, event_from(kind, payload), at_of(told_at)))
+    for number, kind, subject, payload, told_at in tx.rows(
+        "select id, kind, subject, payload, told_at from event where subject in ? order by id", (list(found),)
+    ):
+        found[subject].append(Logged(number, event_from(kind, payload), at_of(told_at)))
     queued = _queued(tx).by_subject
-    for subject in wanted:
+    for subject in found:
         if queued.get(subject):
             found[subject] = sorted([*found[subject], *queued[subject].values()], key=lambda logged: logged.number)
     return found
@@ -148,34 +133,136 @@ def move(tx: Transaction, numbers: Sequence[int], subject: str) -> None:
     tx.run_many("update event set subject = ? where id = ?", written)
 
 
-def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, int, str, datetime]]) -> None:
-    """Work to do: (lane, event number, handler, due at)."""
-    tx.queue(
-        "insert into task (lane, event, handler, due_at) values (?, ?, ?, ?)",
-        [(lane, event, handler, at_text(due_at)) for lane, event, handler, due_at in tasks],
-    )
+# ---------------------------------------------------------------- work to be done
 
 
-def due(tx: Transaction, lane: str, now: datetime, limit: int) -> list[Task]:
-    """The next tasks of a lane whose time has come, oldest first."""
-    rows = tx.rows(
-        "select t.id, e.id, e.kind, e.payload, t.handler, t.tries from task t join event e on e.id = t.event"
-        " where t.lane = ? and t.due_at <= ? and t.parked is null order by t.due_at, t.id limit ?",
-        (lane, at_text(now), limit),
-    )
-    return [
-        Task(i, number, event_from(kind, payload), handler, tries) for i, number, kind, payload, handler, tries in rows
+class Task(msgspec.Struct, frozen=True):
+    """One event somebody still has to act on."""
+
+    id: int
+    event: Event
+    handler: str
+    tries: int
+    key: str
+
+
+INSIDE = ""  # the lane of what is done inside a transaction that others may run beside
+ALONE = "alone"  # the lane of what changes what belongs to many, so that nothing may run beside it
+
+
+def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, Event, str, datetime]]) -> None:
+    """Work to do: (lane, event, handler, due at)."""
+    rows = [
+        (lane, _queue_of(event), key_of(event), type(event).__name__, _encode(event).decode(), handler, at_text(due_at))
+        for lane, event, handler, due_at in tasks
     ]
+    tx.queue("insert into task (lane, queue, key, kind, payload, handler, due_at) values (?, ?, ?, ?, ?, ?, ?)", rows)
+    for lane in {row[0] for row in rows}:
+        tx.memo.setdefault(_LANES, set()).add(lane)
+        tx.notify(lane)
+
+
+_LANES = "lanes with new work"
+
+
+def lanes_told(tx: Transaction) -> set[str]:
+    """The lanes in which this transaction has put work."""
+    lanes: set[str] = tx.memo.get(_LANES, set())
+    return lanes
+
+
+def _queue_of(event: Event) -> str:
+    return event.sender if isinstance(event, HospitalEvent | VisitTold) else ""
+
+
+_TASK = "select id, kind, payload, handler, tries, key from task"
+
+
+def _task(id: int, kind: str, payload: str, handler: str, tries: int, key: str) -> Task:
+    return Task(id, event_from(kind, payload), handler, tries, key)
+
+
+def take(tx: Transaction, lane: str, now: datetime, limit: int, turn: int = 0) -> list[Task]:
+    """Work of a lane whose time has come and that nobody else is doing, each sender in its turn and oldest first.
+
+    One sender's flood leaves the others their share. What is taken is held, with its key, until the transaction ends.
+    `turn` says where to begin when there are more senders than can have a share at once.
+    """
+    at = at_text(now)
+    queues = [queue for (queue,) in tx.rows(_QUEUES, (lane, lane, lane, at))]
+    if len(queues) > _SHARES:
+        begin = turn * _SHARES % len(queues)
+        queues = (queues + queues)[begin : begin + _SHARES]
+    if not queues:
+        return []
+    share = max(1, limit // len(queues))
+    part = (
+        f"select * from ({_TASK} where lane = ? and queue = ? and due_at <= ? and parked is null"
+        f" order by due_at, id limit ?{tx.skipping_locked}) as part"
+    )
+    rows = tx.rows(
+        " union all ".join([part] * len(queues)), [value for queue in queues for value in (lane, queue, at, share)]
+    )
+    tasks = [_task(*row) for row in rows]
+    return tasks if tx.alone else _undisturbed(tx, lane, tasks, at)
+
+
+_SHARES = 32  # how many senders have a share of one batch
+_QUEUES = (  # each queue of a lane with something due, found by leaps through the index
+    "with recursive waiting (queue) as ("
+    " select min(queue) from task where lane = ? and parked is null"
+    " union all"
+    " select (select min(t.queue) from task t where t.lane = ? and t.parked is null and t.queue > waiting.queue)"
+    " from waiting where waiting.queue is not null)"
+    " select queue from waiting where queue is not null"
+    " and exists (select 1 from task t where t.lane = ? and t.queue = waiting.queue and t.parked is null"
+    " and t.due_at <= ?)"
+)
+
+
+def take_these(tx: Transaction, lane: str, tasks: Sequence[Task]) -> list[Task]:
+    """Those of these tasks that are still to be done and that nobody else is doing now."""
+    rows = tx.rows(f"{_TASK} where id in ? and parked is null{tx.skipping_locked}", ([task.id for task in tasks],))
+    left = {row[0] for row in rows}
+    found = [task for task in tasks if task.id in left]
+    if tx.alone or not found:
+        return found
+    held = tx.hold({task.key for task in found})
+    return [task for task in found if task.key in held]
+
+
+def _undisturbed(tx: Transaction, lane: str, tasks: Sequence[Task], at: str) -> list[Task]:
+    """Those of these tasks whose key could be held, and for whose key nothing older is waiting elsewhere."""
+    held = tx.hold({task.key for task in tasks})
+    mine = {task.id for task in tasks}
+    oldest: dict[str, int] = dict(
+        tx.rows(
+            "select key, min(id) from task where lane = ? and parked is null and due_at <= ? and key in ? group by key",
+            (lane, at, sorted(held)),
+        )
+    )
+    return [task for task in tasks if task.key in held and oldest.get(task.key, task.id) in mine]
+
+
+def due(tx: Transaction, lane: str, now: datetime, limit: int, slot: int = 0, slots: int = 1) -> list[Task]:
+    """The next calls of a lane whose time has come, oldest first; of `slots` callers, those that are `slot`'s."""
+    rows = tx.rows(
+        f"{_TASK} where lane = ? and due_at <= ? and parked is null and id % ? = ? order by due_at, id limit ?",
+        (lane, at_text(now), slots, slot, limit),
+    )
+    return [_task(*row) for row in rows]
 
 
 def done(tx: Transaction, tasks: Sequence[Task]) -> None:
     """Strike these tasks off."""
-    tx.run_many("delete from task where id = ?", [(task.id,) for task in tasks])
+    if tasks:
+        tx.run("delete from task where id in ?", ([task.id for task in tasks],))
 
 
 def again(tx: Transaction, tasks: Sequence[Task], due_at: datetime) -> None:
     """Try these tasks again later."""
-    tx.run_many("update task set tries = tries + 1, due_at = ? where id = ?", [(at_text(due_at), t.id) for t in tasks])
+    ids = [task.id for task in tasks]
+    tx.run("update task set tries = tries + 1, due_at = ? where id in ?", (at_text(due_at), ids))
 
 
 def park(tx: Transaction, task: Task, error: str) -> None:
@@ -185,18 +272,17 @@ def park(tx: Transaction, task: Task, error: str) -> None:
 
 def parked(tx: Transaction) -> list[tuple[int, str, str, str]]:
     """Tasks set aside: (task, event kind, subject, reason)."""
-    return tx.rows(
-        "select t.id, e.kind, e.subject, t.parked from task t join event e on e.id = t.event"
-        " where t.parked is not null order by t.id"
-    )
+    rows = tx.rows("select id, kind, payload, parked from task where parked is not null order by id")
+    return [(id, kind, subject_of(event_from(kind, payload)), why) for id, kind, payload, why in rows]
 
 
 def unpark(tx: Transaction, tasks: Sequence[int], now: datetime) -> int:
     """How many of these parked tasks were given another try."""
-    return tx.run(
-        f"update task set parked = null, due_at = ? where parked is not null and id in ({marks(tasks)})",
-        (at_text(now), *tasks),
+    count = tx.run(
+        "update task set parked = null, due_at = ? where parked is not null and id in ?", (at_text(now), list(tasks))
     )
+    tx.notify(INSIDE)
+    return count
 
 
 def next_due(tx: Transaction, lane: str) -> str | None:
@@ -209,3 +295,79 @@ def waiting(tx: Transaction) -> int:
     """How many tasks are neither done nor parked, whenever they are due."""
     row = tx.row("select count(*) from task where parked is null")
     return int(row[0]) if row else 0
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits in one lane."""
+
+    lane: str
+    waiting: int
+    parked: int
+    oldest_due_at: datetime | None
+    tries: int  # the most any of it was tried
+
+
+def backlog(tx: Transaction) -> list[Backlog]:
+    """What waits, lane by lane."""
+    rows = tx.rows(
+        "select lane, sum(case when parked is null then 1 else 0 end), sum(case when parked is null then 0 else 1 end),"
+        " min(case when parked is null then due_at end), max(tries) from task group by lane order by lane"
+    )
+    return [
+        Backlog(lane, int(waiting), int(parked), at_of(oldest) if oldest else None, tries)
+        for lane, waiting, parked, oldest, tries in rows
+    ]
+
+
+# ---------------------------------------------------------------- those we call outside
+
+
+class Circuit(msgspec.Struct, frozen=True):
+    """How an outsider is doing: after some calls in a row without an answer, nobody calls for a while."""
+
+    failures: int = 0
+    open_until: datetime | None = None
+    error: str = ""
+    since: datetime | None = None
+
+
+def circuits(tx: Transaction) -> dict[str, Circuit]:
+    """The lanes whose last call had no answer."""
+    return {
+        lane: Circuit(failures, at_of(open_until), error, at_of(since))
+        for lane, failures, open_until, error, since in tx.rows(
+            "select lane, failures, open_until, error, since from outsider order by lane"
+        )
+    }
+
+
+def circuit(tx: Transaction, lane: str) -> Circuit:
+    """How the outsider of this lane is doing."""
+    row = tx.row("select failures, open_until, error, since from outsider where lane = ?", (lane,))
+    return Circuit(row[0], at_of(row[1]), row[2], at_of(row[3])) if row else Circuit()
+
+
+def no_answer(tx: Transaction, lane: str, error: str, now: datetime, open_until: datetime) -> None:
+    """Count one more call without an answer; nobody calls before `open_until`."""
+    tx.run(
+        "insert into outsider (lane, failures, open_until, error, since) values (?, 1, ?, ?, ?)"
+        " on conflict (lane) do update set failures = outsider.failures + 1, open_until = excluded.open_until,"
+        " error = excluded.error",
+        (lane, at_text(open_until), error, at_text(now)),
+    )
+
+
+def answered(tx: Transaction, lane: str) -> None:
+    """Forget the failures of an outsider that answers again."""
+    tx.run("delete from outsider where lane = ?", (lane,))
+
+
+def call_again(tx: Transaction, lane: str, now: datetime) -> int:
+    """How many calls of a lane that wait for a later try were made due now, its circuit closed."""
+    answered(tx, lane)
+    count = tx.run(
+        "update task set due_at = ? where lane = ? and parked is null and tries > 0 and due_at > ?",
+        (at_text(now), lane, at_text(now)),
+    )
+    tx.notify(lane)
+    return count

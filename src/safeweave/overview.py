@@ -65,8 +65,9 @@ def overview(tx: Transaction) -> Overview:
     """The counts as they stand."""
     stages: dict[str, int] = dict(tx.rows("select stage, count(*) from claim_case group by stage"))
     decided, untouched = tx.rows(
-        "select count(*), coalesce(sum(touched = 0), 0) from (select case_id, max(decided_by <> 'machine'"
-        " or decision in ('refer', 'refuse-proposed')) as touched from determination group by case_id) as each_case"
+        "select count(*), count(*) filter (where touched = 0) from"
+        " (select case_id, max(case when decided_by <> 'machine' or decision in ('refer', 'refuse-proposed')"
+        " then 1 else 0 end) as touched from determination group by case_id) as each_case"
     )[0]
     referred = tx.rows("select count(distinct case_id) from case_step where happening = 'case_referred'")[0][0]
     paid, paid_fen = tx.rows("select count(*), coalesce(sum(amount_fen), 0) from payout where state = 'paid'")[0]
@@ -77,7 +78,7 @@ def overview(tx: Transaction) -> Overview:
         for code in _codes(codes):
             reasons[code] = reasons.get(code, 0) + count
     messages, refused = tx.rows(
-        "select count(*), coalesce(sum(status in ('refused', 'conflict')), 0) from inbound_message"
+        "select count(*), count(*) filter (where status in ('refused', 'conflict')) from inbound_message"
     )[0]
     return Overview(
         sum(stages.values()), stages, decided, untouched, referred, paid, paid_fen, payments.trial_balance_fen(tx),

@@ -13,6 +13,7 @@ class Settings:
     """How one node is set up; each field is an environment variable `SAFEWEAVE_<FIELD>`."""
 
     home: Path = Path("safeweave-data")  # databases, letters, bank files
+    database: str = ""  # postgresql://user:password@host/name, shared by several nodes; "": the embedded store in home
     language: Language = "en"  # zh or en; if unset, the system's (LC_ALL, LANG)
     products: Path | None = None  # folder of product files; None: the sample products that come with safeweave
     host: str = "127.0.0.1"  # where both doors listen
@@ -33,11 +34,12 @@ class Settings:
     max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
     batch: int = 500  # how many events a worker takes at once
+    calls: int = 1  # how many calls to one outsider (a bank, a channel) may be under way at once, from all hosts
 
     @property
-    def database(self) -> Path:
-        """The file of the embedded store."""
-        return self.home / "safeweave.db"
+    def store(self) -> Path | str:
+        """Where the store is: the file of the embedded one, or the address of a PostgreSQL database."""
+        return self.database or self.home / "safeweave.db"
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:

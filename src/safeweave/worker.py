@@ -1,27 +1,32 @@
-"""Takes events from the outbox and runs what follows, a batch at a time.
+"""Takes work from the outbox and runs what follows, a batch at a time.
 
-One run is one transaction: what the handlers wrote, the events they told and the note that they ran stand or fall
+One run is one transaction: what the handlers wrote, the work they told of and the note that they ran stand or fall
 together, so running twice changes nothing. What needs no outside answer runs in the same transaction as what caused
 it. A batch that fails is split until the one event that cannot be handled stands alone; that one is parked with its
-error. A store that takes nothing is no fault of the event, which waits. Calls to the outside are jobs of their own
-lane, split in the same way; no answer means the same job again, later.
+error. A store that takes nothing is no fault of the event, which waits.
+
+Several workers may run beside each other on one store. Each holds the key of what it works on (a visit, a person), so
+that two never decide against the same usage; what one cannot hold, it leaves or puts off. Calls to the outside are
+jobs of their own lane. No answer means the same job again, later; after some silences in a row nobody calls for a
+while, and then one job asks first.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from safeweave import outbox
 from safeweave.clock import Clock
-from safeweave.database import Database, Transaction
-from safeweave.errors import StoreUnavailable, Unavailable
+from safeweave.database import Database, Slot, Transaction
+from safeweave.errors import Crossed, StoreUnavailable, Unavailable
 from safeweave.events import Event
-from safeweave.outbox import Task
+from safeweave.outbox import ALONE, INSIDE, Task
 
 log = logging.getLogger("safeweave.worker")
 
@@ -46,43 +51,65 @@ class Outside:
 
     `load(events, tx)` gives one request per event (or None: nothing to do any more); `call(requests, now)` gives the
     events told by the answers, and raises `errors.Unavailable` to be called again later with the same requests.
+    Where there are several outsiders of a kind, the event's field `each` names the one it is for; each of `names` has
+    a lane of its own, so that a silent one keeps no other waiting.
     """
 
     lane: str
     load: Callable[[Sequence[Any], Transaction], Sequence[Any]]
     call: Callable[[Sequence[Any], datetime], Told]
+    each: str = ""
+    names: Collection[str] = ()
+
+    @property
+    def lanes(self) -> list[str]:
+        """Every lane its calls can stand in."""
+        return [self.lane, *(f"{self.lane}/{name}" for name in self.names)]
+
+    def lane_of(self, event: Event) -> str:
+        """The lane in which the call for this event stands."""
+        name = getattr(event, self.each, "")
+        return f"{self.lane}/{name}" if name in self.names else self.lane
 
 
 Follows = Mapping[type[Event], Sequence[Handler | Outside]]
 Timer = Callable[[Transaction, datetime], Sequence[Event]]  # what has become due by itself
 
+TIMERS_EVERY = timedelta(seconds=1)
+PUT_OFF = timedelta(milliseconds=50)  # what cannot be held now is tried again then
+SMALLEST_BATCH = 16
+BATCH_TIME = timedelta(milliseconds=250)  # a batch grows while it takes less, and shrinks when it takes twice that
+DOORS_FIRST = timedelta(milliseconds=200)  # after doors were in a hurry, batches stay small for so long
+SLOTS_SURE = timedelta(seconds=1)  # how long a slot is believed to be held without asking
+OFTEN_CROSSED = 5  # times in a row: then it is no coincidence, and the one that is always crossed is parked
+OPENS_AFTER = 5  # silences in a row
+
 
 def tell(tx: Transaction, told: Sequence[Event], now: datetime) -> None:
-    """Write events from outside any handler (a door, a command, a clock) with the work that follows them."""
-    outbox.add_tasks(tx, [("", number, "", now) for number, _ in outbox.append(tx, told, now)])
+    """Put what follows these events, told by a door, a command or a clock, in the outbox."""
+    outbox.add_tasks(tx, [(INSIDE, event, "", now) for event in told])
 
 
 @dataclass
 class Worker:
     """Runs one node's flow over its database.
 
-    `lanes` are served by threads of their own when `start`ed; `drain` does everything due in the calling thread, for
-    commands, tests and simulations.
+    `lanes` are served by threads of their own when `start`ed, each by as many as `calls` says (one if it does not);
+    `drain` does everything due in the calling thread, for commands, tests and simulations. What follows the kinds
+    in `alone` is run with no other transaction beside it.
     """
 
     database: Database
     follows: Follows
     clock: Clock
     timers: Sequence[Timer] = ()
+    alone: Collection[type[Event]] = ()
+    calls: Mapping[str, int] = field(default_factory=dict)
     batch: int = 500
     first_retry_seconds: float = 0.5
     longest_retry_seconds: float = 300.0
     poll_seconds: float = 1.0
     committed: Callable[[Sequence[Event], datetime], None] = lambda told, at: None  # called with what a run has told
-    _wake: threading.Event = field(default_factory=threading.Event)
-    _lane_wake: dict[str, threading.Event] = field(default_factory=dict)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.outside: dict[str, Outside] = {}
@@ -90,126 +117,234 @@ class Worker:
             for position, handler in enumerate(handlers):
                 if isinstance(handler, Outside):
                     self.outside[f"{kind.__name__}/{position}"] = handler
-        self.lanes = sorted({handler.lane for handler in self.outside.values()})
-        self._lane_wake = {lane: threading.Event() for lane in self.lanes}
+        self.lanes = sorted({lane for handler in self.outside.values() for lane in handler.lanes})
+        self._wake = {lane: threading.Event() for lane in (INSIDE, *self.lanes)}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._slots: dict[str, tuple[Slot, datetime]] = {}
+        self._size = min(SMALLEST_BATCH, self.batch)
+        self._turn = self._crossings = 0
+        self._waits_alone = False
+        self._timers_due = self._doors_busy_until = datetime.min.replace(tzinfo=UTC)
 
     # ------------------------------------------------------------ inside
 
     def work(self) -> int:
         """How many due events were handled in one batch (0: nothing is due). Raises StoreUnavailable."""
+        now = self.clock()
+        done = self._batch(INSIDE, now) or (self._batch(ALONE, now) if self._waits_alone else 0)
+        if done and now < self._timers_due:
+            return done
+        return done + self._ask_timers(now)
+
+    def _batch(self, lane: str, now: datetime) -> int:
         tasks: list[Task] = []
         told: list[Event] = []
-        now = self.clock()
+        self._turn += 1
         try:
-            with self.database.transaction() as tx:
-                tasks = outbox.due(tx, "", now, self.batch)
+            with self.database.transaction(beside=lane != ALONE) as tx:
+                size = SMALLEST_BATCH if now < self._doors_busy_until else self._size
+                tasks = outbox.take(tx, lane, now, min(size, self.batch), self._turn)
                 if tasks:
-                    told = self._follow(tx, [(task.event_id, task.event) for task in tasks], now)
+                    told = self._follow(tx, [task.event for task in tasks], now)
                     outbox.done(tx, tasks)
                 else:
-                    due = [event for timer in self.timers for event in timer(tx, now)]
-                    tell(tx, due, now)
-                    return len(due)
+                    self._waits_alone = lane == INSIDE and outbox.next_due(tx, ALONE) is not None
+        except Crossed as crossed:
+            log.info("a batch of %d was crossed and is done again: %s", len(tasks), crossed)
+            self._size = max(min(SMALLEST_BATCH, self.batch), self._size // 2)
+            self._crossings += 1
+            if self._crossings > OFTEN_CROSSED:
+                self._split(tasks, crossed, lane)
         except StoreUnavailable:
             raise
         except Exception as error:
             if not tasks:
                 raise
-            self._split(tasks, error)
-        self._committed(told)
+            self._split(tasks, error, lane)
+        else:
+            self._crossings = 0
+            self._fit(len(tasks), self.clock() - now)
+            self._committed(told, tx)
         return len(tasks)
 
-    def _split(self, tasks: Sequence[Task], error: Exception) -> None:
+    def _fit(self, done: int, took: timedelta) -> None:
+        """Small batches answer soon, large ones cost less a claim: grow under load, shrink when one takes long."""
+        if done >= self._size and took < BATCH_TIME:
+            self._size = min(self.batch, self._size * 2)
+        elif took > 2 * BATCH_TIME:
+            self._size = max(min(SMALLEST_BATCH, self.batch), self._size // 2)
+
+    def _ask_timers(self, now: datetime) -> int:
+        self._timers_due = now + TIMERS_EVERY
+        with self.database.transaction(beside=True) as tx:
+            if not tx.hold({"timers"}):
+                return 0
+            due = [event for timer in self.timers for event in timer(tx, now)]
+            tell(tx, due, now)
+        return len(due)
+
+    def _split(self, tasks: Sequence[Task], error: Exception, lane: str) -> None:
         """After a failure: halve the batch until the culprit stands alone, and park it."""
         if len(tasks) == 1:
-            self._park(tasks[0], error)
+            if isinstance(error, Crossed) and tasks[0].tries < OFTEN_CROSSED:
+                with self.database.transaction(beside=True) as tx:
+                    outbox.again(tx, tasks, self.clock() + PUT_OFF)
+            else:
+                self._park(tasks[0], error)
             return
         for half in (tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]):
             try:
-                with self.database.transaction() as tx:
-                    told = self._follow(tx, [(task.event_id, task.event) for task in half], self.clock())
-                    outbox.done(tx, half)
+                with self.database.transaction(beside=lane != ALONE) as tx:
+                    mine = outbox.take_these(tx, lane, half)
+                    told = self._follow(tx, [task.event for task in mine], self.clock())
+                    outbox.done(tx, mine)
+            except Crossed as narrower:
+                self._split(half, narrower, lane)
             except StoreUnavailable:
                 raise
             except Exception as narrower:
-                self._split(half, narrower)
+                self._split(half, narrower, lane)
             else:
-                self._committed(told)
+                self._committed(told, tx)
 
-    def accept(self, write: Callable[[Transaction], tuple[Answer, Sequence[Event], datetime]]) -> Answer:
+    def accept(
+        self,
+        write: Callable[[Transaction], tuple[Answer, Sequence[Event], datetime]],
+        at_once: bool = True,
+        beside: bool = True,
+    ) -> Answer:
         """Run what a door writes and, in the same transaction, everything that follows from what it tells.
 
-        `write` gives its answer, the events and when they came. If what follows fails, only what the door wrote is
-        kept, and the worker takes the events from the outbox: nothing that was acknowledged depends on a handler.
+        `write` gives its answer, the events and when they came. If what follows fails, or is not wanted `at_once`
+        because more is waiting at the door, only what the door wrote is kept, and the worker takes the events from
+        the outbox: nothing that was acknowledged depends on a handler. What `write` changes is held by it, or it is
+        not run `beside` others.
         """
-        try:
-            with self.database.transaction() as tx:
-                answer, events, now = write(tx)
-                told = self._follow(tx, outbox.append(tx, events, now), now)
-        except Exception:
-            log.exception("what a door told could not be followed at once; the worker tries again")
-            with self.database.transaction() as tx:
-                answer, events, now = write(tx)
-                tell(tx, events, now)
-            self.signal()
+        if at_once:
+            try:
+                with self.database.transaction(beside) as tx:
+                    answer, events, now = write(tx)
+                    told = self._follow(tx, events, now)
+            except Crossed as crossed:
+                log.info("what a door told was crossed; the worker follows it: %s", crossed)
+            except Exception:
+                log.exception("what a door told could not be followed at once; the worker tries again")
+            else:
+                self._committed(told, tx)
+                return answer
         else:
-            self._committed(told)
+            self._doors_busy_until = self.clock() + DOORS_FIRST
+        for last in (False, False, True):
+            try:
+                with self.database.transaction(beside) as tx:
+                    answer, events, now = write(tx)
+                    tell(tx, events, now)
+            except Crossed:
+                if last:
+                    raise
+            else:
+                break
+        self.signal()
         return answer
 
-    def _committed(self, told: Sequence[Event]) -> None:
+    def _committed(self, told: Sequence[Event], tx: Transaction) -> None:
         self.committed(told, self.clock())
-        for wake in self._lane_wake.values():
-            wake.set()
+        for lane in outbox.lanes_told(tx):
+            self._wake.get(lane, self._wake[INSIDE]).set()
 
-    def _follow(self, tx: Transaction, numbered: Sequence[tuple[int, Event]], now: datetime) -> list[Event]:
+    def _follow(self, tx: Transaction, events: Sequence[Event], now: datetime) -> list[Event]:
         """Run everything that follows these events and, in turn, what is told meanwhile; all of that.
 
         What an event causes is done before what was told after it: a word such as "settled" is still true when it is
         acted on.
         """
-        pending = list(numbered)
+        pending = list(events)
         everything: list[Event] = []
         while pending:
-            kind = type(pending[0][1])
-            batch = [pair for pair in pending if type(pair[1]) is kind]
-            pending = [pair for pair in pending if type(pair[1]) is not kind]
-            caused: list[tuple[int, Event]] = []
-            for position, handler in enumerate(self.follows.get(kind, ())):
+            kind = type(pending[0])
+            batch = [event for event in pending if type(event) is kind]
+            pending = [event for event in pending if type(event) is not kind]
+            if not tx.alone:
+                batch = self._held(tx, kind, batch, now)
+            caused: list[Event] = []
+            for position, handler in enumerate(self.follows.get(kind, ()) if batch else ()):
                 if isinstance(handler, Outside):
                     name = f"{kind.__name__}/{position}"
-                    outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch])
+                    outbox.add_tasks(tx, [(handler.lane_of(event), event, name, now) for event in batch])
                     continue
-                told = self._append(tx, handler([event for _, event in batch], tx, now), now)
-                caused += told
-            everything += [event for _, event in caused]
+                caused += self._told(tx, handler(batch, tx, now))
+            everything += caused
             pending = caused + pending
         return everything
 
-    def _append(self, tx: Transaction, told: Told, now: datetime) -> list[tuple[int, Event]]:
+    def _held(self, tx: Transaction, kind: type[Event], batch: list[Event], now: datetime) -> list[Event]:
+        """Those of these events that can be followed beside other transactions; the others are put off."""
+        if kind in self.alone:
+            outbox.add_tasks(tx, [(ALONE, event, "", now) for event in batch])
+            return []
+        key_of = [(event, outbox.key_of(event)) for event in batch]
+        held = tx.hold({key for _, key in key_of})
+        put_off = [event for event, key in key_of if key not in held]
+        outbox.add_tasks(tx, [(INSIDE, event, "", now + PUT_OFF) for event in put_off])
+        return [event for event, key in key_of if key in held] if put_off else batch
+
+    def _told(self, tx: Transaction, told: Told) -> list[Event]:
+        """What is to be followed at once; what is told for later is put in the outbox."""
         at_once = [event for event in told if isinstance(event, Event)]
-        later = [item for item in told if isinstance(item, Later)]
-        numbered = outbox.append(tx, [*at_once, *(item.event for item in later)], now)
-        waiting = zip(numbered[len(at_once) :], later, strict=True)
-        outbox.add_tasks(tx, [("", number, "", item.due_at) for (number, _), item in waiting])
-        return numbered[: len(at_once)]
+        if len(at_once) < len(told):
+            later = [item for item in told if isinstance(item, Later)]
+            outbox.add_tasks(tx, [(INSIDE, item.event, "", item.due_at) for item in later])
+        return at_once
 
     # ------------------------------------------------------------ outside
 
-    def call_out(self, lane: str) -> int:
-        """How many due calls of a lane were made in one round (0: nothing is due, or the outside is silent)."""
+    def call_out(self, lane: str, slot: int = 0) -> int:
+        """How many due calls of a lane were made in one round.
+
+        0: nothing is due, the outside is silent, or another worker makes the calls of this `slot`.
+        """
+        slots = self.calls.get(lane, 1)
+        if not self.has_slot(f"{lane.replace('/', '-')}-{slot}-of-{slots}"):
+            return 0
         now = self.clock()
         with self.database.reading() as tx:
-            tasks = outbox.due(tx, lane, now, self.batch)
+            circuit = outbox.circuit(tx, lane)
+            if circuit.open_until is not None and circuit.open_until > now:
+                return 0
+            asks_first = circuit.failures >= OPENS_AFTER
+            tasks = outbox.due(tx, lane, now, 1 if asks_first else self.batch, slot, slots)
         name = tasks[0].handler if tasks else ""
         tasks = [task for task in tasks if task.handler == name]
-        try:
-            return self._call(self.outside[name], tasks, now) if tasks else 0
-        except Unavailable as silent:
-            wait = min(self.longest_retry_seconds, self.first_retry_seconds * 2 ** min(tasks[0].tries, 20))
-            log.warning("%s does not answer (%s); asking again in %.1f s", lane, silent, wait)
-            with self.database.transaction() as tx:
-                outbox.again(tx, tasks, now + timedelta(seconds=wait))
+        if not tasks:
             return 0
+        try:
+            done = self._call(self.outside[name], tasks, now)
+        except Unavailable as silent:
+            tried = max(circuit.failures, tasks[0].tries)
+            wait = timedelta(seconds=min(self.longest_retry_seconds, self.first_retry_seconds * 2 ** min(tried, 20)))
+            log.warning("%s does not answer (%s); asking again in %.1f s", lane, silent, wait.total_seconds())
+            opens = circuit.failures + 1 >= OPENS_AFTER
+            with self.database.transaction(beside=True) as tx:
+                outbox.again(tx, tasks, now + wait)
+                outbox.no_answer(tx, lane, str(silent), now, now + wait if opens else now)
+            return 0
+        if circuit.failures:
+            with self.database.transaction(beside=True) as tx:
+                outbox.answered(tx, lane)
+        return done
+
+    def has_slot(self, name: str) -> bool:
+        """Whether this worker is the one that has this name; of all workers on a store one is."""
+        now = self.clock()
+        mine, asked_at = self._slots.pop(name, (None, now))
+        if mine is None:
+            mine = self.database.slot(name)
+        elif not asked_at <= now < asked_at + SLOTS_SURE:
+            asked_at, mine = now, mine if mine.still_held() else self.database.slot(name)
+        if mine is not None:
+            self._slots[name] = mine, asked_at
+        return mine is not None
 
     def _call(self, handler: Outside, tasks: Sequence[Task], now: datetime) -> int:
         """How many calls were made or parked. One that fails is parked alone: the others are made again without it.
@@ -229,16 +364,16 @@ class Worker:
             self._park(tasks[0], error)
             return 1
         answered_at = self.clock()
-        with self.database.transaction() as tx:
-            answers = self._append(tx, told, answered_at)
-            outbox.add_tasks(tx, [("", number, "", answered_at) for number, _ in answers])
+
+        def write(tx: Transaction) -> tuple[int, list[Event], datetime]:
             outbox.done(tx, tasks)
-        self.signal()
-        return len(tasks)
+            return len(tasks), self._told(tx, told), answered_at
+
+        return self.accept(write)
 
     def _park(self, task: Task, error: Exception) -> None:
         log.error("parked task %d (%s)", task.id, type(task.event).__name__, exc_info=error)
-        with self.database.transaction() as tx:
+        with self.database.transaction(beside=True) as tx:
             outbox.park(tx, task, f"{type(error).__name__}: {error}")
 
     # ------------------------------------------------------------ running
@@ -248,39 +383,57 @@ class Worker:
         while not until():
             if self.work():
                 continue
-            if not sum(self.call_out(lane) for lane in self.lanes):  # every lane, not just the first busy one
-                return
+            if not sum([self.call_out(lane, slot) for lane in self.lanes for slot in range(self.calls.get(lane, 1))]):
+                return  # every lane was asked, not just the first busy one
 
-    def signal(self) -> None:
-        """Something new stands in the outbox."""
-        self._wake.set()
+    def signal(self, lane: str = INSIDE) -> None:
+        """Something new stands in a lane of the outbox; a word that is no lane wakes all."""
+        for wake in [self._wake[lane]] if lane in self._wake else self._wake.values():
+            wake.set()
 
     def start(self) -> None:
-        """Work in threads, one inside and one a lane, until `stop`."""
-        self._threads = [threading.Thread(target=self._loop, args=(self.work, self._wake), name="inside", daemon=True)]
+        """Work in threads, one inside and one for each call that may be under way, until `stop`."""
+        self.database.listen(self.signal)
+        loops: list[tuple[str, Callable[[], int]]] = [(INSIDE, self.work)]
         for lane in self.lanes:
-            self._threads.append(
-                threading.Thread(target=self._loop, args=(lambda lane=lane: self.call_out(lane), self._lane_wake[lane]),
-                                 name=lane, daemon=True)
-            )  # fmt: skip
+            loops += [(lane, partial(self.call_out, lane, slot)) for slot in range(self.calls.get(lane, 1))]
+        for lane, step in loops:
+            name = lane or "inside"
+            self._threads.append(threading.Thread(target=self._loop, args=(lane, step), name=name, daemon=True))
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """Finish the batches under way and stop."""
         self._stopping.set()
-        for wake in (self._wake, *self._lane_wake.values()):
+        for wake in self._wake.values():
             wake.set()
         for thread in self._threads:
             thread.join()
+        self.let_go()
 
-    def _loop(self, step: Callable[[], int], wake: threading.Event) -> None:
+    def let_go(self) -> None:
+        """Leave the calls of this worker's slots to others."""
+        slots, self._slots = self._slots, {}
+        for slot, _ in slots.values():
+            slot.release()
+
+    def _loop(self, lane: str, step: Callable[[], int]) -> None:
+        wake = self._wake[lane]
         while not self._stopping.is_set():
             wake.clear()
             try:
-                busy = step()
+                if not step():
+                    wake.wait(self._rest_seconds(lane))
             except Exception:
                 log.exception("the %s loop failed; it goes on", threading.current_thread().name)
-                busy = 0
-            if not busy:
                 wake.wait(self.poll_seconds)
+
+    def _rest_seconds(self, lane: str) -> float:
+        """How long nothing of a lane becomes due, at most until the next poll."""
+        with self.database.reading() as tx:
+            due_at = outbox.next_due(tx, lane)
+        left = (datetime.fromisoformat(due_at) - self.clock()).total_seconds() if due_at else self.poll_seconds
+        if left <= 0:  # left undone: somebody else holds its key, or nobody calls that outsider now
+            left = PUT_OFF.total_seconds() if lane == INSIDE else self.poll_seconds
+        return min(left, self.poll_seconds)

@@ -1,78 +1,114 @@
-"""Mishaps of one simulated process: killed at any statement or outside call, or writing to a full disk.
+"""Mishaps of a simulated process: killed at any statement or outside call, paused between two, or on a full disk.
 
 Every statement of the store and every call to the outside is a moment. A mishap is set some moments ahead; when it
-comes, the process dies before or after that moment, or the disk takes no more for a while.
+comes, the process dies before or after that moment, or waits there while other processes go on, or the disk takes no
+more for a while.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from random import Random
 from typing import Any, Literal
 
+from safeweave.database import Transaction
+from safeweave.ids import person_key
+from safeweave_simulator.broken import Broken
+from safeweave_simulator.watching import IN_OUR_BOOKS, Watch
+
 _WRITES = ("insert", "update", "delete", "commit", "create")
+_BEGIN, _COMMIT, _ROLLBACK = "begin immediate", "commit", "rollback"
+_TO_THE_PLATTER = "pragma synchronous = full"
 Where = Literal["anywhere", "outside"]
+Begin = Callable[[bool], AbstractContextManager[Transaction]]
 
 
 class Killed(BaseException):
     """The process ends here: no `except Exception` may hold it back."""
 
 
-class Mishaps:
-    """What is to go wrong next in the process under simulation, and whether it has."""
+class Disk:
+    """What all processes write to."""
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self.moments = 0
+    def __init__(self) -> None:
+        self.full_for = 0  # so many writes fail
+
+
+class Mishaps:
+    """What is to go wrong next in one process under simulation, and whether it has."""
+
+    def __init__(self, random: Random, disk: Disk, watch: Watch) -> None:
+        self._random, self._disk, self.watch = random, disk, watch
         self.dead = False
-        self._kill_in: dict[Where, int] = {}
-        self._full_for = 0
-        self._after = False
         self.seen: list[str] = []  # what has gone wrong since it was last looked at
+        self.refuses = 0.0  # the share of locks somebody else holds
+        self.is_beside = False  # whether its transactions hold what they change, as where others may write meanwhile
+        self._kill_in: dict[Where, int] = {}
+        self._after = False
+        self._pause_in: dict[Where, int] = {}
+        self._pause: Callable[[], None] = lambda: None
+        self._is_writing = False
+        self._has_turn = False  # nobody else can write meanwhile, so that it must not wait for others
+        self._held: set[str] | None = None  # None: alone
+
+    # ------------------------------------------------------------ what is to come
 
     def kill_in(self, moments: int, where: Where) -> None:
         """Kill the process that many moments from now, before or after that moment."""
         self._kill_in[where] = moments
         self._after = self._random.random() < 0.5
 
-    def fill_disk(self, writes: int) -> None:
-        """The next writes fail."""
-        self._full_for = writes
+    def pause_in(self, moments: int, where: Where, pause: Callable[[], None]) -> None:
+        """Have the process wait there, that many moments from now."""
+        self._pause_in, self._pause = {where: moments}, pause
+
+    def stop_pausing(self) -> None:
+        """What it was to wait in has ended."""
+        self._pause_in.clear()
 
     def begin_again(self) -> None:
-        """A new process: it lives, and nothing is set for it. The disk stays as full as it is."""
-        self.dead = False
-        self._kill_in.clear()
+        """A new process: it lives, and nothing is set for it."""
+        self.dead = self._is_writing = self._has_turn = False
+        self.end()
 
     def end(self) -> None:
-        """From now on nothing goes wrong."""
+        """From now on nothing goes wrong in it."""
         self._kill_in.clear()
-        self._full_for = 0
-
-    def statement(self, sql: str) -> bool:
-        """Called before each statement: whether the process dies after it. Raises what goes wrong before it."""
-        if self.dead:
-            raise Killed
-        dies_after = self._moment("anywhere")
-        if self._full_for and sql.startswith(_WRITES):
-            self._full_for -= 1
-            self.seen.append("disk full")
-            full = sqlite3.OperationalError("database or disk is full")
-            full.sqlite_errorcode, full.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
-            raise full
-        return dies_after
-
-    def outside(self) -> None:
-        """Called before and after what reaches the outside: raises Killed if the process dies there."""
-        if self.dead or self._moment("anywhere") or self._moment("outside"):
-            self.die()
+        self._pause_in.clear()
 
     def die(self) -> None:
         """Raises Killed: from now on the process does nothing any more."""
         self.dead = True
         raise Killed
 
+    # ------------------------------------------------------------ moments
+
+    def outside(self) -> None:
+        """Called before and after what reaches the outside: the process may die or wait there."""
+        if self._is_writing:
+            raise Broken("no transaction waits for the outside", sorted(self.watch.now))
+        if self.dead or self._moment("anywhere") or self._moment("outside"):
+            self.die()
+        if self._pause_in and not self._has_turn:
+            self._wait("anywhere")
+            self._wait("outside")
+
+    def _statement(self, sql: str) -> bool:
+        """Called before each statement: whether the process dies after it. Raises what goes wrong before it."""
+        if self.dead:
+            raise Killed
+        dies_after = self._moment("anywhere")
+        if self._pause_in and not self._has_turn:
+            self._wait("anywhere")
+        if self._disk.full_for and sql.startswith(_WRITES):
+            self._disk.full_for -= 1
+            self.seen.append("disk full")
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode, full.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+            raise full
+        return dies_after
+
     def _moment(self, where: Where) -> bool:
-        self.moments += 1
         left = self._kill_in.get(where)
         if left is None:
             return False
@@ -84,25 +120,103 @@ class Mishaps:
             self.die()
         return True
 
+    def _wait(self, where: Where) -> None:
+        left = self._pause_in.get(where)
+        if left is None:
+            return
+        if left > 0:
+            self._pause_in[where] = left - 1
+            return
+        self._pause_in.clear()
+        self._pause()
+        if self.dead:  # killed while it waited
+            raise Killed
+
+    # ------------------------------------------------------------ transactions
+
+    def around(self, begin: Begin) -> Begin:
+        """Transactions begun with this, where somebody else may come before one and hold what it wants to change."""
+
+        @contextmanager
+        def transaction(beside: bool = False) -> Iterator[Transaction]:
+            if self.dead:
+                raise Killed
+            if self._pause_in:
+                self._wait("anywhere")
+            self._has_turn = True
+            try:
+                with begin(beside) as tx:
+                    self.watch.now.clear()
+                    self._held = None
+                    if beside and self.is_beside:
+                        self._held = set()
+                        tx.alone = False
+                        tx.hold = self._hold  # type: ignore[method-assign]
+                        tx.wait_for = self._wait_for  # type: ignore[method-assign]
+                    yield tx
+            finally:
+                self._has_turn = False
+
+        return transaction
+
+    def _hold(self, keys: Collection[str]) -> set[str]:
+        assert self._held is not None
+        for key in sorted(set(keys) - self._held):
+            if self._random.random() >= self.refuses:
+                self._held.add(key)
+        return self._held.intersection(keys)
+
+    def _wait_for(self, keys: Collection[str]) -> None:
+        assert self._held is not None
+        self._held.update(keys)
+
+    def _check_held(self) -> None:
+        """Where others may write meanwhile, what is not held may not be changed."""
+        if self._held is not None:
+            loose = {which for which in self.watch.now if "_" in which and person_key(which) not in self._held}
+            if loose:
+                raise Broken("only what is held is changed beside others", sorted(loose))
+
     def connections(self) -> type[sqlite3.Connection]:
         """Connections of the process, each statement of which is a moment."""
         mishaps = self
 
         class Fragile(sqlite3.Connection):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                self._is_watched = False
+
             def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
-                if sql == "rollback":  # what the store does by itself when a process is gone
+                if sql == _ROLLBACK:  # what the store does by itself when a process is gone
+                    mishaps._is_writing = False
                     return super().execute(sql)
-                dies_after = mishaps.statement(sql)
+                dies_after = mishaps._statement(sql)
+                if sql == _TO_THE_PLATTER:
+                    sql = "pragma synchronous = off"  # processes die here, but nobody pulls the plug
+                if sql == _BEGIN and not self._is_watched:
+                    self._watch()
+                elif sql == _COMMIT:
+                    mishaps._check_held()
                 cursor = super().execute(sql, values)
+                if sql == _BEGIN:
+                    mishaps._is_writing = True
+                elif sql == _COMMIT:
+                    mishaps._is_writing = False
                 if dies_after:
                     mishaps.die()
                 return cursor
 
             def executemany(self, sql: str, rows: Iterable[Any]) -> sqlite3.Cursor:
-                dies_after = mishaps.statement(sql)
+                dies_after = mishaps._statement(sql)
                 cursor = super().executemany(sql, rows)
                 if dies_after:
                     mishaps.die()
                 return cursor
+
+            def _watch(self) -> None:
+                (there,) = super().execute("select count(*) from sqlite_master where name = 'message'").fetchone()
+                if there:
+                    mishaps.watch.on(super(), IN_OUR_BOOKS)  # type: ignore[arg-type]  # as a plain connection
+                    self._is_watched = True
 
         return Fragile

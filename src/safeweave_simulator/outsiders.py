@@ -1,10 +1,13 @@
 """The bank and the phones of a simulated node, reached by plain calls: real books, and everything that may go wrong."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 from safeweave.errors import Unavailable
 from safeweave.money import Fen
@@ -12,6 +15,7 @@ from safeweave.payments.bank import Instruction, Notice, Outcome, OutcomeKind, S
 from safeweave.telling.channels import Outcome as Delivery
 from safeweave.telling.message import Message
 from safeweave_simulator.bank_books import BankBooks, Payment
+from safeweave_simulator.broken import Broken
 from safeweave_simulator.mishaps import Mishaps
 
 _OUTCOMES: dict[str, OutcomeKind] = {
@@ -19,55 +23,86 @@ _OUTCOMES: dict[str, OutcomeKind] = {
 }  # fmt: skip
 
 
-class Broken(BaseException):
-    """A law does not hold: which one, and where. No handler may take it for a failure of its own."""
+@dataclass
+class Trouble:
+    """What goes wrong at the bank and with the phones by chance, for every process alike."""
 
-    def __init__(self, law: str, detail: object) -> None:
-        super().__init__(f"{law}: {detail}")
-        self.law, self.detail = law, detail
+    out_of_reach: float = 0.0  # the bank, before anything is said
+    silent: float = 0.0  # the bank, after it has booked
+    shut_until: datetime = datetime(1, 1, 1, tzinfo=UTC)  # the bank says nothing at all
+    phones_silent: float = 0.0
+    phones_impossible: float = 0.0
+    choking_on: set[str] = field(default_factory=set)  # messages to which a channel answers nonsense
+    called_by: list[Mishaps] = field(default_factory=list)  # whoever is calling the bank now
+
+    def end(self) -> None:
+        """Everybody answers from now on."""
+        self.out_of_reach = self.silent = self.phones_silent = self.phones_impossible = 0.0
+        self.shut_until = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class DirectBank:
-    """Speaks to the bank's books without a wire between; out of reach, and silent after booking, by chance."""
+    """Speaks to the bank's books without a wire between.
+
+    `is_unconfirmed` says whether the payer's own books say that no answer came for a key; `may_call`, how many
+    instructions the payer's own record of the bank's silence allows to be sent at that time.
+    """
 
     def __init__(
-        self, books: BankBooks, mishaps: Mishaps, random: Random, clock: Callable[[], datetime],
-        is_unconfirmed: Callable[[str], bool],
+        self, books: BankBooks, trouble: Trouble, mishaps: Mishaps, random: Random, clock: Callable[[], datetime],
+        is_unconfirmed: Callable[[str], bool], may_call: Callable[[datetime], int],
     ) -> None:  # fmt: skip
-        self.books, self._mishaps, self._random, self._clock = books, mishaps, random, clock
-        self._is_unconfirmed = is_unconfirmed  # whether the payer's own books say that no answer came for this key
-        self.out_of_reach = 0.0
-        self.silent = 0.0
+        self.books, self.trouble, self._mishaps, self._random, self._clock = books, trouble, mishaps, random, clock
+        self._is_unconfirmed, self._may_call = is_unconfirmed, may_call
         self._never_seen: set[str] = set()
         self.said: Counter[str] = Counter()
 
+    def reached_by(self, mishaps: Mishaps) -> Self:
+        """The same bank, called by another process."""
+        other = copy(self)
+        other._mishaps = mishaps
+        return other
+
     def _reach(self) -> None:
         self._mishaps.outside()
-        if self._random.random() < self.out_of_reach:
+        if self._random.random() < self.trouble.out_of_reach or self._clock() < self.trouble.shut_until:
             self.said["out of reach"] += 1
             raise Unavailable("the bank could not be reached")
 
+    @contextmanager
+    def _call(self, instructions: Sequence[Instruction], now: datetime) -> Iterator[None]:
+        """One call, at which the process may die or wait."""
+        if len(instructions) > self._may_call(now):
+            raise Broken("nobody calls who is silent, until one call has been answered", (len(instructions), now))
+        if any(not other.dead for other in self.trouble.called_by):
+            raise Broken("no two calls of one outsider are under way at once", [i.key for i in instructions])
+        self.trouble.called_by.append(self._mishaps)
+        try:
+            self._reach()
+            yield
+            self._mishaps.outside()
+        finally:
+            self.trouble.called_by.remove(self._mishaps)
+
     def send(self, instructions: Sequence[Instruction], now: datetime) -> list[Outcome]:
         """As the sandbox bank answers; what the payer holds for unconfirmed must have been asked after first."""
-        self._reach()
-        for instruction in instructions:
-            if instruction.key not in self._never_seen and self._is_unconfirmed(instruction.key):
-                raise Broken("we ask before we pay again", instruction.key)
-        payments = [Payment(i.key, i.amount, i.name, i.account, i.bank_code, i.purpose) for i in instructions]
-        answer = self.books.order(payments, self._clock())
-        self._never_seen.difference_update(payment.key for payment in payments)
-        self._mishaps.outside()
-        if answer.silent or self._random.random() < self.silent:
+        with self._call(instructions, now):
+            for instruction in instructions:
+                if instruction.key not in self._never_seen and self._is_unconfirmed(instruction.key):
+                    raise Broken("we ask before we pay again", instruction.key)
+            payments = [Payment(i.key, i.amount, i.name, i.account, i.bank_code, i.purpose) for i in instructions]
+            answer = self.books.order(payments, self._clock())
+            self._never_seen.difference_update(payment.key for payment in payments)
+        if answer.silent or self._random.random() < self.trouble.silent:
             self.said["silent"] += len(instructions)
             return [Outcome("silent") for _ in instructions]
         return self._outcomes(answer.results)
 
     def ask(self, instructions: Sequence[Instruction], now: datetime) -> list[Outcome]:
         """What became of each key."""
-        self._reach()
-        results = self.books.results([instruction.key for instruction in instructions], self._clock())
-        self._never_seen.update(result["key"] for result in results if result["status"] == "unknown")
-        self._mishaps.outside()
+        with self._call(instructions, now):
+            results = self.books.results([instruction.key for instruction in instructions], self._clock())
+            self._never_seen.update(result["key"] for result in results if result["status"] == "unknown")
         return self._outcomes(results)
 
     def statement(self, first_day: date, last_day: date) -> list[StatementEntry]:
@@ -103,23 +138,26 @@ class DirectBank:
 class Phones:
     """Every message that reached somebody, by its id; a repetition under the same id is not shown again."""
 
-    def __init__(self, mishaps: Mishaps, random: Random) -> None:
-        self._mishaps, self._random = mishaps, random
-        self.silent = 0.0
-        self.impossible = 0.0
-        self.choking_on: Callable[[Message], bool] = lambda message: False
+    def __init__(self, trouble: Trouble, mishaps: Mishaps, random: Random) -> None:
+        self.trouble, self._mishaps, self._random = trouble, mishaps, random
         self.reached: dict[str, Message] = {}
+
+    def reached_by(self, mishaps: Mishaps) -> Self:
+        """The same phones, called by another process."""
+        other = copy(self)
+        other._mishaps = mishaps
+        return other
 
     def deliver(self, messages: Sequence[Message]) -> list[Delivery]:
         """One outcome for each message, in order."""
         self._mishaps.outside()
         outcomes = []
         for message in messages:
-            if self.choking_on(message):
+            if message.id in self.trouble.choking_on:
                 raise RuntimeError("an answer that makes no sense")
-            if self._random.random() < self.silent:
+            if self._random.random() < self.trouble.phones_silent:
                 outcomes.append(Delivery(message.id, again=True))
-            elif message.id not in self.reached and self._random.random() < self.impossible:
+            elif message.id not in self.reached and self._random.random() < self.trouble.phones_impossible:
                 outcomes.append(Delivery(message.id, fault="number not in use"))
             else:
                 if self.reached.setdefault(message.id, message) != message:

@@ -19,7 +19,7 @@ SECOND_STAY = (
 
 def additions(house):
     """The rows of usage: (amount, whether it reverses another)."""
-    return house.rows("select kind, amount, reverses <> '' from usage_addition order by rowid")
+    return house.rows("select kind, amount, reverses <> '' from usage_addition order by kind, id, scope")
 
 
 def test_a_determination_keeps_what_it_read_and_who_decided_with_which_engine(house):
@@ -86,7 +86,7 @@ def overlays_file(folder, *lines):
     return path
 
 
-def test_a_relaxation_read_from_a_file_is_applied_and_named(tmp_path, one_bank):
+def test_a_relaxation_read_from_a_file_is_applied_and_named(tmp_path, store, one_bank):
     line = json.dumps(
         {
             "id": "typhoon-2026",

@@ -30,7 +30,7 @@ OTHER = "34052419800101001X"
 
 
 @pytest.fixture
-def house(tmp_path, one_bank) -> Iterator[House]:
+def house(tmp_path, store, one_bank) -> Iterator[House]:
     world = a_house(tmp_path, one_bank)
     yield world
     world.node.close()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from given import CLEAN_STAY, House, a_bill, a_house, admitted, billed, discharged, lines_of, ref, reversed_bill
@@ -78,6 +78,9 @@ def flipped(
 
 
 @given(st.sampled_from((*STORED, *OTHERS)), st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 7))
+@example("policy", 0, 0, 7)  # no text any more: its chain cannot be found by it
+@example("person", 0, 0, 7)
+@example("case_id", 5, 0, 7)
 @settings(max_examples=150, deadline=None)
 def test_a_flipped_bit_in_any_stored_text_is_noticed(kept, column, row, at, bit):
     ((id,),) = kept.rows("select id from determination order by id limit 1 offset ?", row)
@@ -102,7 +105,7 @@ def test_a_changed_number_is_noticed(kept, column):
 
 def test_what_a_determination_leaves_behind_cannot_be_changed_unnoticed(kept):
     ((id, settled),) = kept.rows("select id, settled from determination where in_force = 1 limit 1")
-    more = settled.replace('"payable":', '"payable":1')
+    more = settled.replace("[", "[1", 1)  # what is payable stands first: one digit more
     assert more != settled
     assert faults_after(kept, ("update determination set settled = ? where id = ?", (more, id)))
 
@@ -168,3 +171,52 @@ def test_the_command_agrees_and_fails_when_a_byte_has_changed(house, capsys):
 def test_usage_that_was_edited_or_deleted_is_noticed(kept, change):
     row = "where rowid = (select min(rowid) from usage_addition)"
     assert any("usage kept after it" in fault for fault in faults_after(kept, (f"{change} {row}", ())))
+
+
+# ---------------------------------------------------------------- what a case says of itself
+
+
+def faults_of(house: House, visit: str, sql: str) -> list[str]:
+    """What replay of this one case says when the store was changed so; the change is undone."""
+    case, found = house.case(visit).id, list[str]()
+
+    def change_and_look() -> None:
+        with house.node.database.transaction() as tx:
+            assert tx.run(sql, (case,)) == 1
+            again = replay.replay(tx, [case], lambda keys: coverage.opening_usage(tx, keys))
+            found.extend(fault for result in again for fault in result.faults)
+            raise Undone
+
+    with pytest.raises(Undone):
+        change_and_look()
+    return found
+
+
+def test_a_refusal_that_was_taken_away_is_missed_by_its_case(house):
+    bill = a_bill("222", "16000.00", lines=lines_of("16000.00", "2026-03-08"))
+    house.hears(
+        admitted("2026-03-07T08:00", visit="ZY2"), discharged("2026-03-09T10:00", visit="ZY2"),
+        billed(bill, "2026-03-09T10:30", visit="ZY2"),
+    )  # fmt: skip
+    house.decides(visit="ZY2", refuse=True)
+    assert house.stage("ZY2") == "refused"
+    faults = faults_of(house, "ZY2", "delete from determination where case_id = ? and decision = 'refuse'")
+    assert any("it is refused, and no determination" in fault for fault in faults)
+
+
+def test_an_only_determination_that_was_moved_to_another_case_is_noticed(house):
+    house.hears(*CLEAN_STAY)
+    faults = faults_of(
+        house, house.case().visit, "update determination set case_id = 'case_elsewhere' where case_id = ?"
+    )
+    assert any("digest differs" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)  # PostgreSQL keeps no text that is none
+@pytest.mark.parametrize("column", ["policy", "person"])
+def test_an_only_determination_whose_policy_or_person_cannot_be_read_is_noticed(house, column):
+    house.hears(*CLEAN_STAY)
+    faults = faults_of(
+        house, house.case().visit, f"update determination set {column} = cast(x'ff' as text) where case_id = ?"
+    )
+    assert any("they are no text" in fault for fault in faults)

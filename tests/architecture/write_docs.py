@@ -7,6 +7,7 @@ is. `test_made_pages.py` holds each page equal to what is made here.
 import argparse
 import inspect
 import re
+import runpy
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -256,6 +257,14 @@ def schema_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+# ---------------------------------------------------------------- sizing
+
+
+def sizing_page() -> str:
+    """What so many claims need, as the operators' own script computes it."""
+    return str(runpy.run_path(str(ROOT / "deploy/sizing.py"))["page"]())
+
+
 # ---------------------------------------------------------------- writing
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -264,6 +273,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/events.md": events_page,
     "reference/schema.md": schema_page,
     "reference/reasons.md": reason_codes,
+    "reference/sizing.md": sizing_page,
 }
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by page: the name of the part, and what makes it
     "concepts/flow.md": ("flow", flow_table),

@@ -15,14 +15,15 @@ from safeweave.errors import Conflict
 from safeweave.events import ClockDue
 from safeweave.ids import CaseId
 from safeweave.main import main
+from stores import place
 
 CASE = CaseId("case_a")
 ABOVE_AUTHORITY = (admitted(), discharged(), billed(a_bill(total="30000.00", fund="4000.00")))
 
 
 @pytest.fixture
-def database(tmp_path):
-    found = Database(tmp_path / "clocks.db")
+def database(tmp_path, store):
+    found = Database(place(tmp_path / "clocks.db"))
     yield found
     found.close()
 
@@ -94,7 +95,7 @@ def test_each_mark_is_told_once_in_its_time(database):
 def test_no_mark_is_lost_while_nobody_looked(database, tmp_path):
     started(database, "payment")
     database.close()
-    again = Database(tmp_path / "clocks.db")
+    again = Database(place(tmp_path / "clocks.db"))
     assert rung(again, NOON + timedelta(days=40)) == [("payment", 50), ("payment", 80), ("payment", 100)]
     assert rung(again, NOON + timedelta(days=41)) == []
     again.close()
@@ -119,6 +120,21 @@ def test_a_clock_that_runs_is_not_started_twice_and_one_that_stopped_begins_anew
 
 
 # ---------------------------------------------------------------- the one pause
+
+
+def test_what_is_said_of_a_clock_last_in_a_transaction_counts(database):
+    case, other = CaseId("case_1"), CaseId("case_2")
+    with database.transaction() as tx:
+        clocks.stop(tx, [(other, "decision")], NOON)  # what is stopped is not written after all that starts, or before
+        clocks.start(tx, [(case, "decision"), (case, "payment"), (other, "payment")], NOON)
+        clocks.stop(tx, [(case, "decision")], NOON)
+        clocks.restart(tx, [(case, "papers")], NOON)
+        clocks.stop(tx, [(case, "papers")], NOON)
+        clocks.stop(tx, [(case, "payment")], NOON)
+        clocks.start(tx, [(case, "payment"), (other, "decision")], NOON)
+    with database.reading() as tx:
+        left = [(clock.case, clock.kind) for clock in clocks.running(tx)]
+    assert sorted(left) == [(case, "payment"), (other, "decision"), (other, "payment")]
 
 
 def test_the_decision_clock_stands_still_once_while_a_supplement_is_asked_for(database):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from safeweave.database import APPLICATION_ID, SCHEMA_VERSION, Database
+from safeweave.database import SCHEMA_VERSION, Database
+from safeweave.database.sqlite import APPLICATION_ID
 from safeweave.errors import Conflict, StoreUnavailable
 from safeweave.main import main
 from safeweave.settings import Settings
@@ -71,7 +72,7 @@ def test_what_is_no_store_of_ours_is_refused_and_left_as_it_was(tmp_path, make, 
 
 
 def test_a_command_says_it_in_one_sentence_of_the_readers_language(tmp_path, capsys):
-    path = Settings(home=tmp_path).database
+    path = Settings(home=tmp_path).store
     path.write_bytes(b"hello\n")
     assert main(["--home", str(tmp_path), "--language", "zh", "case", "list"]) == 1
     said = capsys.readouterr().err
@@ -83,7 +84,7 @@ def test_a_command_says_it_in_one_sentence_of_the_readers_language(tmp_path, cap
 
 
 def test_a_store_cut_short_is_said_without_a_traceback(tmp_path, capsys):
-    path = Settings(home=tmp_path).database
+    path = Settings(home=tmp_path).store
     Database(path).close()
     path.write_bytes(path.read_bytes()[: 4096 * 3 + 100])
     with pytest.raises((Conflict, StoreUnavailable)):

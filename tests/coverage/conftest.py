@@ -1,10 +1,11 @@
 import pytest
 
 from safeweave.database import Database
+from stores import place
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database(tmp_path / "coverage.db")
+def database(tmp_path, store):
+    database = Database(place(tmp_path / "coverage.db"))
     yield database
     database.close()

@@ -13,6 +13,7 @@ from safeweave.facts import Cover, Period
 from safeweave.ids import DeterminationId
 from safeweave.people import Guardianship, Held
 from safeweave.people.identity import Unusable
+from stores import looks_up
 
 Y2026 = period("2026-01-01", "2026-12-31")
 
@@ -68,7 +69,7 @@ def test_a_policy_insures_several_persons(tx):
 
 
 @pytest.mark.parametrize("size", [1, 60])
-def test_three_statements_read_the_policies_of_any_number_of_persons(database, size):
+def test_two_statements_read_the_policies_of_any_number_of_persons(database, size):
     with database.transaction() as tx:
         described = [particulars(f"测试{i}", citizen_number(day("1990-01-01"), i)) for i in range(size)]
         persons = [each.person for each in people.save_people(tx, described, NOW)]
@@ -76,7 +77,7 @@ def test_three_statements_read_the_policies_of_any_number_of_persons(database, s
             insured_under(tx, f"P-{i}", Y2026, person=person)
         before = database.statements
         found = coverage.policies_of(tx, persons, day("2026-03-06"))
-        assert database.statements - before == 3
+        assert database.statements - before == 2
         keys = [(policy.policy, person, "insured") for person, (policy,) in found.items()]
         before = database.statements
         coverage.payees(tx, keys)
@@ -85,14 +86,10 @@ def test_three_statements_read_the_policies_of_any_number_of_persons(database, s
 
 
 def test_pairs_are_looked_up_through_an_index(database):
-    with database.reading() as tx:
+    with database.transaction() as tx:
         for table in ("policy_change", "payee_change", "usage_addition"):
-            plan = tx.rows(
-                f"explain query plan select * from {table} where (policy, person) in "
-                "(select * from (values (?, ?), (?, ?)) as wanted)",
-                ["a", "b", "c", "d"],
-            )
-            assert any(f"SEARCH {table}" in row[3] for row in plan)
+            keys = [("a", "b"), ("c", "d")]
+            assert looks_up(tx, table, f"select * from {table} where (policy, person) in ?", (keys,))
 
 
 def test_what_is_on_file_is_replaced_by_adding_and_the_history_shows_both(tx):

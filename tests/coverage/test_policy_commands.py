@@ -11,6 +11,7 @@ from safeweave import coverage
 from safeweave.coverage import commands
 from safeweave.coverage.policy import Payee
 from safeweave.database import Database
+from stores import place
 
 CHILD = citizen_number(day("2018-01-15"), 2)
 MORE = (
@@ -54,7 +55,7 @@ def exported(database):
 def test_an_export_read_by_another_node_exports_the_same(filled, tmp_path):
     path = tmp_path / "export.jsonl"
     path.write_text(exported(filled), encoding="utf-8")
-    other = Database(tmp_path / "other.db")
+    other = Database(place(tmp_path / "other.db"))
     assert run(commands.policies_import, other, [path], True, "en", now=NOW)[0] == 0
     assert exported(other) == exported(filled)
     assert "0 added, 0 changed, 2 unchanged" in run(commands.policies_import, other, [path], True, "en", now=NOW)[1]

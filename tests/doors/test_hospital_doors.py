@@ -9,6 +9,7 @@ import pytest
 from doors.given_doors import Doors, open_doors
 from exchange.formats.given_messages import EXAMPLES
 from given import HOSPITAL, a_house, yuan
+from safeweave.errors import StoreUnavailable
 from safeweave.exchange import inbound
 
 FHIR, A01, P03, A03 = (EXAMPLES[name] for name in ("fhir", "a01", "p03", "a03"))
@@ -17,7 +18,7 @@ PAYABLE = yuan("2381.85")  # hospital-expense-2020 on the bill of 7,600.00 of wh
 
 
 @pytest.fixture
-def doors(tmp_path, one_bank) -> Iterator[Doors]:
+def doors(tmp_path, store, one_bank) -> Iterator[Doors]:
     house = a_house(tmp_path, one_bank, insured=False, max_message_bytes=200_000)
     house.insures(first="2025-06-01", last="2026-05-31", since="2025-06-01")
     with open_doors(house) as found:
@@ -168,6 +169,19 @@ def test_nothing_of_a_refused_message_is_applied_and_the_feed_goes_on(doors):
     assert doors.post("/fhir", FHIR).status_code == 200
     eventually(lambda: is_closed(doors))
     assert doors.house.payouts() == [("paid", PAYABLE)]
+
+
+def test_a_message_that_the_store_does_not_take_is_to_be_sent_again(doors, monkeypatch):
+    def is_full(*_):
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(inbound, "take", is_full)
+        answer = doors.post("/fhir", FHIR)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "send it again" in outcome(answer)["diagnostics"]
+    assert kept(doors) == []
+    assert doors.post("/fhir", FHIR).status_code == 200
 
 
 def test_faulty_and_good_messages_on_one_connection_are_each_answered(doors):

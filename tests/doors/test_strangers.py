@@ -18,7 +18,7 @@ LIMIT = 200_000
 
 
 @pytest.fixture
-def small_house(tmp_path, one_bank) -> Iterator[House]:
+def small_house(tmp_path, store, one_bank) -> Iterator[House]:
     house = a_house(tmp_path, one_bank, max_message_bytes=LIMIT)
     yield house
     house.node.close()

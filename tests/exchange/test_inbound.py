@@ -32,6 +32,7 @@ from safeweave.events import Identifier, MessageNoted, PersonSeen, PersonsMerged
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Limits, Sender
 from safeweave.exchange.inbound import Arrived, Fault
+from stores import tables
 
 A01 = EXAMPLES["a01"].replace("\n", "\r").encode()
 TRUNCATED = EXAMPLES["fhir"].encode()[:2000]
@@ -52,9 +53,11 @@ def test_a_message_told_again_changes_nothing_and_gets_the_same_answer(house):
     def answer(arrived, receipt):
         return f"taken as {receipt.number} at {house.time.at}".encode()
 
+    message = inbound.open_message(A01, SENDER, Limits(), acknowledge=answer)
+
     def once():
         with house.node.database.transaction() as tx:
-            (receipt,), follow = inbound.take(tx, [inbound.open_message(A01, SENDER, Limits())], house.time(), answer)
+            (receipt,), follow = inbound.take(tx, [message], house.time())
             return receipt, follow
 
     first, follow = once()
@@ -240,9 +243,8 @@ def test_nothing_personal_is_kept_of_somebody_who_is_not_insured(house):
     assert house.cases() == []
     assert house.waiting() == [("ZY20260301", "person_unknown")]
     # The name stands in the log of messages alone.
-    tables = [name for (name,) in house.rows("select name from sqlite_master where type = 'table'")]
     told_of = []
-    for table in tables:
+    for table in house.asks(tables):
         for row in house.rows(f"select * from {table}"):
             if any(isinstance(value, str) and ("测试乙" in value or SAMPLE_MALE in value) for value in row):
                 told_of.append(table)
@@ -258,7 +260,7 @@ def test_a_policy_imported_later_opens_the_case_that_waited_for_it(house):
     assert house.payouts() == [("paid", yuan("450.00"))]
 
 
-def test_somebody_insured_only_later_waits_for_a_policy(tmp_path, one_bank):
+def test_somebody_insured_only_later_waits_for_a_policy(tmp_path, store, one_bank):
     house = a_house(tmp_path, one_bank, insured=False)
     house.insures(first="2026-03-07", last="2027-03-06", since="2026-03-07")
     house.hears(*CLEAN_STAY)

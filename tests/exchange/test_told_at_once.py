@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from safeweave import outbox
-from safeweave.commands.bench import figures
-from safeweave.commands.bench.figures import Bench, Counts
+from safeweave.commands.bench.feeders import take
+from safeweave.commands.bench.stores import Store
 from safeweave.database import Database
 from safeweave.events import LeaveBegan, LeaveEnded, MessageNoted
 from safeweave.outbox import Logged
+from stores import place
 
 NOON = datetime(2026, 3, 6, 4, 0, tzinfo=UTC)
 LEFT = LeaveBegan(occurred_at=NOON, sender="first", visit="ZY1")
@@ -18,8 +19,8 @@ NOTED = MessageNoted(occurred_at=NOON, sender="first", what="a paper without a v
 
 
 @pytest.fixture
-def database(tmp_path):
-    return Database(tmp_path / "node.db")
+def database(tmp_path, store):
+    return Database(place(tmp_path / "node.db"))
 
 
 def told(database, *events):
@@ -57,19 +58,22 @@ def test_what_a_failed_transaction_told_is_not_remembered(database):
         told_and_failed()
     with database.transaction() as tx:
         assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": []}
-        assert outbox.append(tx, [BACK], NOON) == [(1, BACK)]
+        assert [event for _, event in outbox.append(tx, [BACK], NOON)] == [BACK]
 
 
-def test_a_batch_ends_where_its_messages_one_by_one_end(tmp_path):
+def test_a_batch_ends_where_its_messages_one_by_one_end(tmp_path, store):
     ends = []
     for name, size in (("one by one", 1), ("at once", 9)):
-        with Bench(tmp_path, Counts()).node(name, 3) as (node, given):
+        home = tmp_path / name
+        home.mkdir()
+        where = place(home / "safeweave.db")
+        with Store(store, home, where if isinstance(where, str) else "").opened(3) as (node, given):
             messages = [
                 message(number)
                 for message in (given.bill, given.admission, given.discharge) for number in range(3)
             ]  # fmt: skip
             for start in range(0, len(messages), size):
-                figures.take(node, messages[start : start + size])
+                take(node, messages[start : start + size])
             with node.database.reading() as tx:
                 ends.append([
                     tx.rows("select subject, kind, payload from event where kind in ('AdmissionReported', 'BillIssued',"

@@ -32,7 +32,7 @@ from safeweave import outbox, worker
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.errors import Conflict
-from safeweave.events import VisitTold
+from safeweave.events import PayoutConfirmed, VisitTold
 
 # hospital-expense-2020 pays (total - 医保 - 100.00) x 90 % of a stay that 医保 has settled.
 DEARER = billed(a_bill("2", "1200.00", "400.00", replaces=ref("1")), "2026-03-09T09:30")  # 630.00
@@ -53,7 +53,7 @@ def test_a_clean_stay_is_paid_and_closed_with_nobody_touching_it(house):
     house.is_sound()
 
 
-def test_any_order_of_arrival_pays_the_same_once(tmp_path, one_bank):
+def test_any_order_of_arrival_pays_the_same_once(tmp_path, store, one_bank):
     events = (admitted(), charged("2026-03-04", ("CHG1", "900.00")), discharged(), settled(), summary_bill())
     for number, arrived in enumerate(orders(events)):
         home = tmp_path / str(number)
@@ -286,11 +286,12 @@ def test_the_seven_days_begin_again_with_a_new_discharge(house):
 
 def test_a_payment_that_arrives_together_with_news_of_the_stay_still_closes_the_case(house):
     house.message(*CLEAN_STAY)
-    assert house.node.worker.call_out("bank") == 1
+    ((payout, case, amount),) = house.rows("select id, case_id, amount_fen from payout")
     news = replace(charged("2026-03-05", ("CHG1", "900.00")), sender=HOSPITAL, hospital=HOSPITAL)
     with house.node.database.transaction() as tx:
         outbox.append(tx, [news], house.time())
-        worker.tell(tx, [VisitTold(HOSPITAL, VISIT)], house.time())
+        arrived = PayoutConfirmed(payout, case, amount, house.time())
+        worker.tell(tx, [arrived, VisitTold(HOSPITAL, VISIT)], house.time())
     house.works()
     assert house.history()[-3:] == ["payout_confirmed", "everything_settled", "charges_posted"]
     assert (house.stage(), house.clocks()) == ("closed", [])

@@ -2,19 +2,23 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from given import NOON, Time
 from safeweave import outbox
 from safeweave.database import Database, Transaction
-from safeweave.errors import StoreUnavailable, Unavailable
-from safeweave.events import CaseOpened, CaseReady, CaseSettled, ClockDue, Event
-from safeweave.ids import CaseId
+from safeweave.errors import Crossed, StoreUnavailable, Unavailable
+from safeweave.events import CaseOpened, CaseReady, CaseSettled, ClockDue, Event, MessageTold, VisitTold
+from safeweave.ids import CaseId, MessageId
+from safeweave.outbox import Circuit
 from safeweave.worker import Follows, Later, Outside, Worker, tell
+from stores import create, place
 
 
 def opened(*names: str) -> list[CaseOpened]:
@@ -22,10 +26,10 @@ def opened(*names: str) -> list[CaseOpened]:
 
 
 @pytest.fixture
-def database(tmp_path) -> Iterator[Database]:
-    found = Database(tmp_path / "worker.db")
+def database(tmp_path, store) -> Iterator[Database]:
+    found = Database(place(tmp_path / "worker.db"))
     with found.transaction() as tx:
-        tx.run("create table noted (case_id text not null)")
+        create(tx, "create table noted (no integer primary key, case_id text not null)")
     yield found
     found.close()
 
@@ -39,7 +43,7 @@ class Handlers:
 
     def note(self, events: Sequence[Any], tx: Transaction, now: datetime) -> list[Event]:
         self.batches.append(len(events))
-        tx.run_many("insert into noted values (?)", [(event.case,) for event in events])
+        tx.run_many("insert into noted (case_id) values (?)", [(event.case,) for event in events])
         if self.poisoned & {event.case for event in events}:
             raise ValueError("cannot be handled")
         return []
@@ -51,7 +55,7 @@ def a_worker(database: Database, follows: Follows, **more: Any) -> Worker:
 
 def noted(database: Database) -> list[str]:
     with database.reading() as tx:
-        return [case for (case,) in tx.rows("select case_id from noted order by rowid")]
+        return [case for (case,) in tx.rows("select case_id from noted order by no")]
 
 
 def parked(database: Database) -> list[tuple[str, str]]:
@@ -107,7 +111,7 @@ def test_what_handlers_wrote_told_and_that_they_ran_stand_or_fall_together(datab
     handlers = Handlers({"a"})
 
     def go_on(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
-        tx.run_many("insert into noted values (?)", [("first " + event.case,) for event in events])
+        tx.run_many("insert into noted (case_id) values (?)", [("first " + event.case,) for event in events])
         return [CaseReady(event.case) for event in events]
 
     worker = a_worker(database, {CaseOpened: (go_on,), CaseReady: (handlers.note,)})
@@ -115,7 +119,7 @@ def test_what_handlers_wrote_told_and_that_they_ran_stand_or_fall_together(datab
     worker.drain()
     assert noted(database) == []
     with database.reading() as tx:
-        assert tx.rows("select kind from event") == [("CaseOpened",)]
+        assert tx.rows("select kind, tries from task") == [("CaseOpened", 1)]
 
 
 def test_a_crash_before_the_commit_leaves_everything_to_be_done_again(database, tmp_path):
@@ -123,24 +127,25 @@ def test_a_crash_before_the_commit_leaves_everything_to_be_done_again(database, 
         pass
 
     def die(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
-        tx.run("insert into noted values ('half')")
+        tx.run("insert into noted (case_id) values ('half')")
         raise Killed
 
     told(database, *opened("a"))
     with pytest.raises(Killed):
         a_worker(database, {CaseOpened: (die,)}).work()
-    again = Database(tmp_path / "worker.db")
+    again = Database(place(tmp_path / "worker.db"))
     handlers = Handlers()
     a_worker(again, {CaseOpened: (handlers.note,)}).drain()
     assert noted(again) == ["a"]
     again.close()
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)  # there is no such limit to set on PostgreSQL
 def test_a_full_disk_is_no_fault_of_an_event_which_waits_until_there_is_room(database):
     handlers = Handlers()
 
     def write_much(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
-        tx.run("insert into noted values (?)", ("x" * 100_000,))
+        tx.run("insert into noted (case_id) values (?)", ("x" * 100_000,))
         return []
 
     worker = a_worker(database, {CaseOpened: (write_much, handlers.note)})
@@ -197,12 +202,75 @@ def test_timers_are_asked_when_nothing_else_is_due(database):
     assert noted(database) == ["a"]
 
 
+def test_timers_are_asked_every_second_under_load_too(database):
+    handlers, asked = Handlers(), []
+    worker = a_worker(database, {CaseOpened: (handlers.note,)}, timers=(lambda tx, now: asked.append(now) or [],))
+    for name in "abcd":  # there is always something due
+        told(database, *opened(name))
+        worker.work()
+        worker.clock.pass_(0.5)  # type: ignore[attr-defined]
+    assert [round((at - asked[0]).total_seconds(), 1) for at in asked] == [0.0, 1.0]
+
+
+def test_batches_grow_while_work_is_waiting(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)}, batch=100)
+    told(database, *opened(*(str(number) for number in range(300))))
+    worker.drain()
+    assert handlers.batches == [16, 32, 64, 100, 88]
+
+
+def test_a_batch_that_takes_long_is_followed_by_smaller_ones(database):
+    handlers = Handlers()
+
+    def slowly(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        worker.clock.pass_(0.01 * len(events))  # type: ignore[attr-defined]
+        return handlers.note(events, tx, now)
+
+    worker = a_worker(database, {CaseOpened: (slowly,)}, batch=100)
+    told(database, *opened(*(str(number) for number in range(300))))
+    worker.drain()
+    assert max(handlers.batches) == 32
+    assert sum(handlers.batches) == 300
+
+
+def test_a_flood_from_one_hospital_keeps_no_other_waiting(database):
+    heard: list[str] = []
+
+    def hear(events: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event]:
+        heard.extend(event.sender for event in events)
+        return []
+
+    worker = a_worker(database, {VisitTold: (hear,)}, batch=16)
+    told(database, *(VisitTold("flood", f"ZY{number}") for number in range(200)))
+    told(database, VisitTold("calm", "ZY1"), now=NOON + timedelta(seconds=1))
+    worker.clock.pass_(2)  # type: ignore[attr-defined]
+    worker.work()
+    assert "calm" in heard
+    assert len(heard) < 20
+
+
+def test_each_of_very_many_hospitals_has_its_turn(database):
+    heard: list[str] = []
+
+    def hear(events: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event]:
+        heard.extend(event.sender for event in events)
+        return []
+
+    worker = a_worker(database, {VisitTold: (hear,)}, batch=64)
+    told(database, *(VisitTold(f"hospital {number % 100}", f"ZY{number}") for number in range(300)))
+    worker.drain()
+    assert len(heard) == 300
+    first_seen = [heard.index(f"hospital {number}") for number in range(100)]
+    assert max(first_seen) < 200
+
+
 # ---------------------------------------------------------------- doors
 
 
 def accepted(worker: Worker, *events: Event) -> str:
     def write(tx: Transaction) -> tuple[str, Sequence[Event], datetime]:
-        tx.run("insert into noted values ('written')")
+        tx.run("insert into noted (case_id) values ('written')")
         return "answer", events, NOON
 
     return worker.accept(write)
@@ -224,6 +292,107 @@ def test_a_message_is_acknowledged_and_kept_for_the_worker_when_what_follows_fai
     assert (noted(database), parked(database)) == (["written"], [("a", "ValueError: cannot be handled")])
 
 
+def test_what_a_door_is_in_no_hurry_about_is_followed_by_the_worker(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+
+    def write(tx: Transaction) -> tuple[str, Sequence[Event], datetime]:
+        return "answer", opened("a"), NOON
+
+    assert worker.accept(write, at_once=False) == "answer"
+    assert (noted(database), left(database)) == ([], 1)
+    worker.drain()
+    assert (noted(database), left(database)) == (["a"], 0)
+
+
+# ---------------------------------------------------------------- beside other workers
+
+
+class Beside:
+    """A store on which somebody else holds some keys."""
+
+    def __init__(self, database: Database, busy: set[str]) -> None:
+        self.database, self.busy = database, busy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.database, name)
+
+    @contextmanager
+    def transaction(self, beside: bool = False) -> Iterator[Transaction]:
+        with self.database.transaction() as tx:
+            tx.alone = not beside
+            tx.hold = lambda keys: set(keys) - self.busy  # type: ignore[method-assign]
+            yield tx
+
+
+def test_what_somebody_else_is_working_on_is_left_to_them_and_the_rest_is_done(database):
+    handlers, beside = Handlers(), Beside(database, {"mine"})
+    worker = a_worker(beside, {CaseOpened: (handlers.note,)})  # type: ignore[arg-type]
+    told(database, *opened("case_mine", "case_free"))
+    worker.work()
+    assert (noted(database), left(database)) == (["case_free"], 1)
+    beside.busy.clear()
+    worker.work()
+    assert (noted(database), left(database)) == (["case_free", "case_mine"], 0)
+
+
+def test_what_a_door_cannot_hold_is_put_off_and_followed_soon(database):
+    handlers, beside = Handlers(), Beside(database, {"mine"})
+    worker = a_worker(beside, {CaseOpened: (handlers.note,)})  # type: ignore[arg-type]
+    assert accepted(worker, *opened("case_mine", "case_free")) == "answer"
+    assert (noted(database), left(database)) == (["written", "case_free"], 1)
+    beside.busy.clear()
+    worker.clock.pass_(0.1)  # type: ignore[attr-defined]
+    worker.drain()
+    assert (noted(database)[2:], left(database)) == (["case_mine"], 0)
+
+
+def test_what_changes_the_records_of_many_is_done_with_nothing_beside_it(database):
+    ran: list[bool] = []
+
+    def merge(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        ran.append(tx.alone)
+        return []
+
+    worker = a_worker(Beside(database, set()), {CaseOpened: (merge,)}, alone={CaseOpened})  # type: ignore[arg-type]
+    accepted(worker, *opened("a"))
+    assert (ran, left(database)) == ([], 1)
+    worker.drain()
+    assert (ran, left(database)) == ([True], 0)
+
+
+def test_a_batch_that_was_crossed_is_done_again(database):
+    handlers, crossings = Handlers(), [Crossed("another transaction"), Crossed("another transaction")]
+
+    def cross(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        if crossings:
+            raise crossings.pop()
+        return handlers.note(events, tx, now)
+
+    worker = a_worker(database, {CaseOpened: (cross,)})
+    told(database, *opened("a", "b"))
+    worker.drain()
+    assert (noted(database), parked(database), left(database)) == (["a", "b"], [], 0)
+
+
+def test_what_is_crossed_every_time_is_parked_alone(database):
+    """A row that cannot be written twice looks like a crossing: it must not be tried for ever."""
+    handlers = Handlers()
+
+    def cross(events: Sequence[CaseOpened], tx: Transaction, now: datetime) -> list[Event]:
+        if "b" in {event.case for event in events}:
+            raise Crossed("it stands there already")
+        return handlers.note(events, tx, now)
+
+    worker = a_worker(database, {CaseOpened: (cross,)})
+    told(database, *opened("a", "b", "c"))
+    for _ in range(10):
+        worker.drain()
+        worker.clock.pass_(1)  # type: ignore[attr-defined]
+    assert sorted(noted(database)) == ["a", "c"]
+    assert parked(database) == [("b", "Crossed: it stands there already")]
+
+
 # ---------------------------------------------------------------- outside
 
 
@@ -235,6 +404,8 @@ class World:
     chokes_on: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
     heard: list[str] = field(default_factory=list)
+    calls: int = 0
+    asked_last: int = 0
 
     def load(self, events: Sequence[CaseReady], tx: Transaction) -> list[str]:
         if self.unreadable & {event.case for event in events}:
@@ -242,6 +413,8 @@ class World:
         return [event.case for event in events]
 
     def call(self, requests: Sequence[str], now: datetime) -> list[Event]:
+        self.calls += 1
+        self.asked_last = len(requests)
         if self.silent:
             raise Unavailable("nobody answers")
         if self.chokes_on & set(requests):
@@ -284,6 +457,80 @@ def test_silence_means_the_same_call_again_later_and_longer_each_time(database):
     assert (world.heard, noted(database), parked(database)) == (["a"], ["a"], [])
 
 
+def test_after_five_silences_in_a_row_nobody_calls_until_the_wait_is_over_and_then_one_asks_first(database):
+    world, handlers = World(silent=True), Handlers()
+    worker = a_worker(database, world.follows(handlers), first_retry_seconds=10, batch=2)
+    told(database, *ready(*"abcdefghijkl"))
+    while worker.work():
+        pass
+    for _ in range(5):
+        worker.call_out("world")
+        worker.clock.pass_(0.001)  # type: ignore[attr-defined]
+    called = world.calls
+    for _ in range(5):
+        worker.call_out("world")
+    assert (called, world.calls) == (5, 5)
+    with database.reading() as tx:
+        circuit = outbox.circuit(tx, "world")
+    assert (circuit.failures, circuit.error) == (5, "nobody answers")
+    assert circuit.open_until is not None
+    worker.clock.at = circuit.open_until  # type: ignore[attr-defined]
+    worker.call_out("world")
+    assert (world.calls, world.asked_last) == (6, 1)
+    world.silent = False
+    worker.clock.pass_(1000)  # type: ignore[attr-defined]
+    worker.drain()
+    assert (sorted(world.heard), left(database)) == (list("abcdefghijkl"), 0)
+    with database.reading() as tx:
+        assert outbox.circuit(tx, "world") == Circuit()
+
+
+def test_a_person_who_knows_that_an_outsider_is_back_has_it_called_at_once(database):
+    world, handlers = World(silent=True), Handlers()
+    worker = a_worker(database, world.follows(handlers), first_retry_seconds=100)
+    told(database, *ready("a"))
+    for _ in range(9):
+        worker.drain()
+        worker.clock.pass_(200)  # type: ignore[attr-defined]
+    world.silent = False
+    with database.transaction() as tx:
+        assert outbox.call_again(tx, "world", worker.clock()) == 1
+    worker.drain()
+    assert (world.heard, left(database)) == (["a"], 0)
+
+
+def test_a_silent_outsider_keeps_no_other_of_its_kind_waiting(database):
+    heard: list[str] = []
+
+    def call(requests: Sequence[MessageTold], now: datetime) -> list[Event]:
+        if requests[0].channel == "sms":
+            raise Unavailable("the gateway is down")
+        heard.extend(request.message for request in requests)
+        return []
+
+    outside = Outside("post", lambda events, tx: list(events), call, "channel", ("sms", "email"))
+    worker = a_worker(database, {MessageTold: (outside,)})
+    told(database, MessageTold(MessageId("msg_1"), "sms"), MessageTold(MessageId("msg_2"), "email"))
+    worker.drain()
+    assert worker.lanes == ["post", "post/email", "post/sms"]
+    assert (heard, left(database)) == (["msg_2"], 1)
+    with database.reading() as tx:
+        assert list(outbox.circuits(tx)) == ["post/sms"]
+
+
+def test_of_two_workers_on_one_store_one_makes_the_calls_of_a_slot(database, tmp_path):
+    world, handlers = World(), Handlers()
+    mine, theirs = (a_worker(database, world.follows(handlers)) for _ in range(2))
+    told(database, *ready("a"))
+    mine.drain()
+    told(database, *ready("b"))
+    mine.work()
+    assert theirs.call_out("world") == 0
+    mine.let_go()
+    assert theirs.call_out("world") == 1
+    assert world.heard == ["a", "b"]
+
+
 @pytest.mark.parametrize("fault", ["chokes_on", "unreadable"])
 def test_one_request_that_cannot_be_made_is_parked_alone(database, fault):
     world, handlers = World(**{fault: {"b"}}), Handlers()
@@ -302,7 +549,7 @@ def test_a_commit_that_fails_leaves_the_connection_usable(database):
     with database.transaction() as tx:
         tx.run("create table parent (id integer primary key)")
         tx.run("create table child (of integer references parent (id) deferrable initially deferred)")
-    with pytest.raises(sqlite3.IntegrityError), database.transaction() as tx:
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)), database.transaction() as tx:
         tx.run("insert into child values (1)")  # found out at the commit only
     with database.transaction() as tx:
         assert tx.rows("select * from child") == []

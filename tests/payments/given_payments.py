@@ -31,6 +31,7 @@ from safeweave.payments.desk import PayeeKey
 from safeweave.worker import Follows, Outside, Worker, tell
 from safeweave_simulator.bank import bank_app
 from safeweave_simulator.bank_books import BankBooks, Fault
+from stores import place
 
 NOON = datetime(2026, 3, 6, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
@@ -140,7 +141,7 @@ class House:
 def house(path: Path, banks: Mapping[str, Bank], accounts: Accounts | None = None, time: Time | None = None) -> House:
     """A money side over a fresh file."""
     clock = time or Time()
-    database = Database(path)
+    database = Database(place(path))
     desk = BankDesk(banks, accounts or Accounts())
     return House(database, desk, clock, Worker(database, follows(desk), clock))
 

@@ -17,6 +17,7 @@ from safeweave.payments.banks.book import BookBank
 from safeweave.payments.banks.files import FileBank
 from safeweave.payments.payout import payout_id
 from safeweave.payments.reconcile import reconcile
+from stores import place
 
 US = iso20022.Debtor("示例保险股份有限公司", "3310010000000000001", "102332000001")
 DAY = date(2026, 3, 6)
@@ -29,8 +30,8 @@ def time() -> Time:
 
 
 @pytest.fixture
-def bank(tmp_path: Path, time: Time) -> FileBank:
-    return FileBank("files", Database(tmp_path / "files.sqlite"), tmp_path / "out", tmp_path / "in", US, time)
+def bank(tmp_path: Path, store: str, time: Time) -> FileBank:
+    return FileBank("files", Database(place(tmp_path / "files.sqlite")), tmp_path / "out", tmp_path / "in", US, time)
 
 
 def payment(key: str, amount: str = "10.00") -> Instruction:
@@ -147,7 +148,7 @@ def test_a_payout_by_file_is_paid_when_the_statement_says_so(bank: FileBank, tmp
 
 
 def test_settlement_by_book_entry_books_at_once_and_once(tmp_path: Path, time: Time) -> None:
-    database = Database(tmp_path / "node.sqlite")
+    database = Database(place(tmp_path / "node.sqlite"))
     book = BookBank(database)
     node = house(tmp_path / "node.sqlite", {"main": book}, time=time)
     node.told(determination("a", "2381.85"), determination("b", "10.00"))

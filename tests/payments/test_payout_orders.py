@@ -26,6 +26,7 @@ from safeweave.payments import Receipt, store
 from safeweave.payments.journal import BOOKS, CHART, Booking, Entry, book, booking_for, entries_for, trial_balance
 from safeweave.payments.payout import State, delay_before_asking, payout_id
 from safeweave.words import LANGUAGES, say
+from stores import place
 
 HANDLERS = {
     PayoutConfirmed: payments.confirm,
@@ -36,8 +37,8 @@ HANDLERS = {
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(tmp_path / "node.sqlite")
+def database(tmp_path: Path, store: str) -> Database:
+    return Database(place(tmp_path / "node.sqlite"))
 
 
 def order(database: Database, *made: object) -> list[Event]:

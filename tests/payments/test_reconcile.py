@@ -18,6 +18,7 @@ from safeweave.payments import BankDesk, Receipt
 from safeweave.payments.bank import Instruction, Notice, Outcome, StatementEntry
 from safeweave.payments.payout import payout_id
 from safeweave.payments.reconcile import reconcile, reconcile_command
+from stores import place
 
 DAY = date(2026, 3, 6)
 KEY = payout_id(DeterminationId("det_a"))
@@ -44,9 +45,9 @@ class Statement:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
+def database(tmp_path: Path, store: str) -> Database:
     """`a` was paid 2,381.85, `b` was sent 10.00 and is not confirmed."""
-    database = Database(tmp_path / "node.sqlite")
+    database = Database(place(tmp_path / "node.sqlite"))
     with database.transaction() as tx:
         payments.order_payouts([determination("a", "2381.85"), determination("b", "10.00")], tx, NOON)
         payments.confirm([PayoutConfirmed(KEY, CaseId("case_a"), fen_of("2381.85"), NOON)], tx, NOON)

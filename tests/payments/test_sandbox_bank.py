@@ -46,7 +46,7 @@ def server() -> Iterator[RunningBank]:
 
 
 @pytest.fixture
-def bank(server: RunningBank, tmp_path: Path) -> RunningBank:
+def bank(server: RunningBank, store: str, tmp_path: Path) -> RunningBank:
     server.time.at = NOON
     server.open(tmp_path / "bank.sqlite")
     return server

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeweave.people.identity import same_name
+from safeweave.people.identity import name_key, same_name
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,12 @@ def test_names_that_may_be_two_never_agree(a, b):
 def test_a_rare_character_outside_the_basic_plane_is_kept_apart():
     assert not same_name("李𬱖", "李𬭎")
     assert same_name("李䶮", "李䶮")
+
+
+def test_a_name_of_han_characters_alone_is_read_as_it_would_be_beside_others():
+    # names of Han characters alone, nearly all of them, are read by a shorter way
+    assert [
+        character
+        for character in map(chr, range(0x4E00, 0xA000))
+        if name_key(f"1{character}") != f"1{name_key(character)}"
+    ] == []

@@ -39,28 +39,27 @@ MUTATIONS = (
     Mutation(
         "an error is swallowed: what cannot be handled is struck off",
         "worker.py",
-        "            self._park(tasks[0], error)\n            return\n        for half",
-        "            with self.database.transaction() as tx:\n                outbox.done(tx, tasks)\n"
+        "                self._park(tasks[0], error)\n            return\n        for half",
+        "                with self.database.transaction() as tx:\n                    outbox.done(tx, tasks)\n"
         "            return\n        for half",
     ),
     Mutation(
         "the transaction commits before what was queued is written",
-        "database.py",
+        "database/sqlite.py",
         'transaction.flush()\n                connection.execute("commit")',
         'connection.execute("commit")\n                transaction.flush()',
     ),
     Mutation(
         "what was queued is never written",
-        "database.py",
+        "database/sqlite.py",
         'transaction.flush()\n                connection.execute("commit")',
         'connection.execute("commit")',
     ),
     Mutation(
         "a call that was answered is not struck off",
         "worker.py",
-        "            outbox.add_tasks(tx, [(\"\", number, \"\", answered_at) for number, _ in answers])\n"
-        "            outbox.done(tx, tasks)",
-        "            outbox.add_tasks(tx, [(\"\", number, \"\", answered_at) for number, _ in answers])",
+        "            outbox.done(tx, tasks)\n            return len(tasks), self._told",
+        "            return len(tasks), self._told",
     ),
     Mutation(
         "a call is struck off before it is made",
@@ -80,12 +79,12 @@ MUTATIONS = (
     Mutation(
         "of several calls the first is dropped",
         "worker.py",
-        "outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch])",
-        "outbox.add_tasks(tx, [(handler.lane, number, name, now) for number, _ in batch[len(batch) > 2 :]])",
+        "[(handler.lane_of(event), event, name, now) for event in batch]",
+        "[(handler.lane_of(event), event, name, now) for event in batch[len(batch) > 2 :]]",
     ),
     Mutation(
         "a full disk parks a sound event",
-        "database.py",
+        "database/sqlite.py",
         "if code in _PASSING:",
         "if code in ():",
     ),
@@ -98,8 +97,8 @@ MUTATIONS = (
     Mutation(
         "a message is acknowledged although what it told is lost when its handlers fail",
         "worker.py",
-        "                tell(tx, events, now)\n            self.signal()",
-        "                tell(tx, events[1:], now)\n            self.signal()",
+        "                    tell(tx, events, now)\n            except Crossed",
+        "                    tell(tx, events[1:], now)\n            except Crossed",
     ),
     Mutation(
         "each try has a key of its own at the bank",
@@ -110,7 +109,7 @@ MUTATIONS = (
     Mutation(
         "silence of the bank is taken for paid",
         "payments/desk.py",
-        "        case _:\n            return PayoutUnconfirmed(errand.payout, errand.case)",
+        "        case _:\n            return PayoutUnconfirmed(errand.payout, errand.case, errand.bank)",
         "        case _:\n            amount = errand.instruction.amount\n"
         "            return PayoutConfirmed(errand.payout, errand.case, amount, now)",
     ),
@@ -136,8 +135,8 @@ MUTATIONS = (
     Mutation(
         "a case changed in this transaction is read from the store",
         "cases/store.py",
-        "known: Case | None = tx.memo.get(case[0])",
-        "known: Case | None = None",
+        "known: CaseHead | None = tx.memo.get(case[0])",
+        "known: CaseHead | None = None",
     ),
     Mutation(
         "what a person refused is replayed as paid",
@@ -191,8 +190,8 @@ MUTATIONS = (
     Mutation(
         "clocks are never looked at",
         "cases/clocks.py",
-        "    return told\n\n\ndef _next_mark",
-        "    return []\n\n\ndef _next_mark",
+        "    return told\n\n\ndef _due",
+        "    return []\n\n\ndef _due",
     ),
     Mutation(
         "a message no channel took is forgotten",
@@ -200,10 +199,106 @@ MUTATIONS = (
         "        return Later(MessageTold(message.id, message.channel), now + AGAIN_AFTER)",
         "        return None",
     ),
+    Mutation(
+        "the lock is skipped: whatever is asked for is held",
+        "worker.py",
+        "held = tx.hold({key for _, key in key_of})",
+        "held = tx.hold({key for _, key in key_of}) | {key for _, key in key_of}",
+    ),
+    Mutation(
+        "an event that is put off is forgotten",
+        "worker.py",
+        "[(INSIDE, event, \"\", now + PUT_OFF) for event in put_off]",
+        "[(INSIDE, event, \"\", now + PUT_OFF) for event in put_off[:0]]",
+    ),
+    Mutation(
+        "what nothing may run beside runs beside others",
+        "worker.py",
+        "if kind in self.alone:",
+        "if kind in ():",
+        "tests/flow",
+    ),
+    Mutation(
+        "a silent bank is called as if its circuit were closed",
+        "worker.py",
+        "if circuit.open_until is not None and circuit.open_until > now:",
+        "if False:",
+    ),
+    Mutation(
+        "after a long silence everything is sent at once, not one call first",
+        "worker.py",
+        "1 if asks_first else self.batch",
+        "self.batch",
+    ),
+    Mutation(
+        "a circuit never closes again",
+        "worker.py",
+        "        if circuit.failures:\n",
+        "        if False:\n",
+    ),
+    Mutation(
+        "every worker makes the calls of every slot",
+        "worker.py",
+        "        return mine is not None",
+        "        return True",
+    ),
+    Mutation(
+        "one sender's flood keeps the others waiting",
+        "outbox.py",
+        "    share = max(1, limit // len(queues))",
+        "    queues = queues[-1:]\n    share = max(1, limit // len(queues))",
+    ),
+    Mutation(
+        "what is done is not taken off, when nobody else could have taken it",
+        "outbox.py",
+        "tx.run(\"delete from task where id in ?\", ([task.id for task in tasks],))",
+        "tx.run(\"delete from task where id in ?\", ([task.id for task in tasks[:-1]],))",
+    ),
+    Mutation(
+        "numbers are not unique",
+        "database/sqlite.py",
+        "        self._numbers[table] += count\n",
+        "        self._numbers[table] += count - (count > 2)\n",
+    ),
+    Mutation(
+        "two things of one person have one id",
+        "ids.py",
+        "\"\\x1f\".join(map(str, parts)).encode()",
+        "\"\\x1f\".join(map(str, parts[:1])).encode()",
+    ),
+    Mutation(
+        "a clock that is started and stopped in one transaction runs on",
+        "cases/clocks.py",
+        "        if clock in begun:",
+        "        if False:",
+        "tests/cases/test_clocks.py",
+    ),
+    Mutation(
+        "nobody is woken in this process",
+        "worker.py",
+        "            self._wake.get(lane, self._wake[INSIDE]).set()",
+        "            pass",
+        "tests/simulation/test_wakes.py",
+    ),
+    Mutation(
+        "nobody is woken in other processes",
+        "outbox.py",
+        "        tx.memo.setdefault(_LANES, set()).add(lane)\n        tx.notify(lane)\n",
+        "        tx.memo.setdefault(_LANES, set()).add(lane)\n",
+        "tests/simulation/test_wakes.py",
+    ),
+    Mutation(
+        "on PostgreSQL every lock is given to whoever asks",
+        "database/postgresql.py",
+        "        return self._held.intersection(keys)\n",
+        "        return set(keys)\n",
+        "tests/database/test_transactions.py tests/flow",
+    ),
 )  # fmt: skip
 
 
 STALE = "**its place is gone: adapt it**"
+LONGEST_SECONDS = 1800.0
 
 
 def caught_by(mutation: Mutation, sources: Path, seeds: int) -> str:
@@ -216,15 +311,24 @@ def caught_by(mutation: Mutation, sources: Path, seeds: int) -> str:
         if text.count(mutation.before) != 1:
             return STALE
         text = text.replace(mutation.before, mutation.after)
+        if path.suffix == ".py":
+            try:
+                compile(text, mutation.file, "exec")
+            except SyntaxError:
+                return STALE
         path.write_text(text, encoding="utf-8")
         return _simulated(mutated, seeds) or _tested(mutated, mutation.tests)
 
 
 def _simulated(sources: Path, seeds: int) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-m", "safeweave_simulator.simulation", "--seeds", str(seeds), "--first-failure"],
-        env={**os.environ, "PYTHONPATH": str(sources)}, capture_output=True, text=True, cwd=sources,
-    )  # fmt: skip
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "safeweave_simulator.simulation", "--seeds", str(seeds), "--first-failure"],
+            env={**os.environ, "PYTHONPATH": str(sources)}, capture_output=True, text=True, cwd=sources,
+            timeout=LONGEST_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"the simulation, which did not come to its end in {LONGEST_SECONDS:.0f} s"
     found = re.search(r"^seed (\d+): (.*)", ran.stderr, re.MULTILINE)
     if found:
         return f"seed {found[1]}: {found[2]}"

@@ -21,6 +21,7 @@ from safeweave.facts import Bill, Overlay
 from safeweave.ids import CaseId, PersonId
 from safeweave.people import Held, Particulars
 from safeweave.people.identity import citizen_check_character
+from stores import place
 
 NOW = datetime(2021, 12, 6, 7, 21, 5, tzinfo=UTC)
 POLICY = policy_id("P-2021-000123")
@@ -28,7 +29,7 @@ HOSPITAL_CODE = "H33020000001"
 
 
 def a_store(folder: Path) -> Database:
-    return Database(folder / "safeweave.db")
+    return Database(place(folder / "safeweave.db"))
 
 
 def citizen_number(birth: date, sequence: int) -> str:
@@ -73,7 +74,11 @@ def a_case(tx: Transaction, person: PersonId, case: str = "case_polyp", bill: Bi
         diagnoses=(Diagnosis("N84.001", role="F", main=True),),
         bills=(BillSeen(bill or polyp_bill(), itemised=True),),
     )
-    save_cases(tx, [Case(CaseId(case), person, HOSPITAL_CODE, f"ZY-{case}", "verified", stay, NOW)])
+    file = Case(
+        id=CaseId(case), person=person, sender=HOSPITAL_CODE, visit=f"ZY-{case}", stage="verified", stay=stay,
+        opened_at=NOW, hospital=HOSPITAL_CODE,
+    )  # fmt: skip
+    save_cases(tx, [file])
     return CaseId(case)
 
 

@@ -12,7 +12,7 @@ from aiosmtpd.smtp import Envelope
 from safeweave.errors import Malformed
 from safeweave.ids import CaseId, MessageId, PersonId
 from safeweave.telling.channels import Mailbox, SmsGateway, Smtp, WeChat
-from safeweave.telling.message import Message
+from safeweave.telling.message import Message, Wording
 from safeweave_simulator.phone import Phones, PhoneServer
 
 NOW = datetime(2026, 3, 6, 7, 21, 5, tzinfo=UTC)
@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 6, 7, 21, 5, tzinfo=UTC)
 def a_message(number: int = 1, channel: str = "email", to: str = "wang@example.org") -> Message:
     return Message(
         MessageId(f"msg_{number}"), f"paid:{number}", channel, PersonId("p"), CaseId("case_1"), "paid", "zh", to,
-        "您的理赔已核定", "王小𠮷，您好：\n\n我们付给您 2,381.85 元。", "2,381.85", NOW,
+        Wording("您的理赔已核定", "王小𠮷，您好：\n\n我们付给您 2,381.85 元。"), "2,381.85", NOW,
     )  # fmt: skip
 
 

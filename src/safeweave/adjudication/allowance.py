@@ -77,7 +77,7 @@ def allowance_paid(
 
     tally.add("days", year.scope, benefit.id, days)
     amount = allowance.daily * (days + (allowance.icu_times - 1) * min(claim.icu_days, days))
-    amount = left_of_fixed(terms.limits, amount, year.scope, tally, cuts)
+    amount = left_of_fixed(terms.limits, amount, year, tally, cuts)
     return AllowancePaid(amount, days, cuts, StayDays(benefit.id, before.skipped + skipped, before.paid + days))
 
 

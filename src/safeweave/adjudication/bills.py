@@ -5,11 +5,12 @@ answer is no.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from operator import attrgetter, sub
 
+import msgspec
 from msgspec.structs import replace
 
 from safeweave.adjudication.history import History
@@ -32,75 +33,84 @@ def is_icd(code: str) -> bool:
     return _ICD.fullmatch(code) is not None
 
 
-class Charges:
-    """All lines of the bills that count, in canonical order, as parallel lists.
+class Charges(msgspec.Struct, gc=False):
+    """All lines of the bills that count, in canonical order, as parallel columns.
 
-    `lines` are netted: an original is less its refunds, and a refund's amount is 0. `billed` is what the bill says.
+    They are netted: an original is less its refunds, and a refund's amount is 0. Only `billed` is what the bills say.
     """
 
-    __slots__ = (
-        "beds",
-        "bill_of",
-        "billed",
-        "bills",
-        "days",
-        "keys",
-        "lines",
-        "originals",
-        "others",
-        "settled",
-        "social",
-    )
-
-    def __init__(self) -> None:
-        self.bills: list[Bill] = []
-        self.settled: list[int] = []  # for each bill, fund + other if 医保 settled it, else 0
-        self.days: list[set[date | None]] = []  # for each bill, the days of its lines, refunds apart
-        self.billed: list[int] = []  # the amounts before netting
-        self.lines: list[Line] = []
-        self.bill_of: list[int] = []
-        self.keys: list[str] = []  # of the bills
-        self.beds: list[int] = []  # the places of the bed lines of inpatient bills, refunds apart
-        self.originals: dict[int, int] = {}  # the place of a refund -> the place of its original
-        self.social: list[int] = []  # what 医保 paid of each line
-        self.others: dict[Source, list[int]] = {}  # what others paid, in the order in which they compensate
+    bills: Sequence[Bill]
+    settled: Sequence[int]  # for each bill, fund + other if 医保 settled it, else 0
+    bill_of: list[int]
+    keys: list[str]  # of the bills
+    lines: list[Line]
+    amounts: list[int]
+    billed: list[int]
+    within: list[int]  # what of each line lies within the 医保 scope
+    beds: list[int]  # the places of the bed lines of inpatient bills, refunds apart
+    special: list[int]  # the places of lines with a treatment, or in a ward that is not ordinary
+    span: tuple[int, int]  # the first and last of the days the lines count for
+    is_mixed: bool = False  # whether a bill is of another kind than the claim
+    originals: dict[int, int] = {}  # the place of a refund -> the place of its original
+    social: list[int] = []  # what 医保 paid of each line
+    others: dict[Source, list[int]] = {}  # what others paid, in the order in which they compensate
 
     def at(self, places: Sequence[int]) -> "Charges":
-        """The lines at some places, in their order, with what was paid of them; itself if that is all of them."""
-        if len(places) == len(self.lines):
-            return self
-        part = Charges()
-        part.bills, part.settled, part.days = self.bills, self.settled, self.days
-        part.billed = [self.billed[place] for place in places]
-        part.keys = [self.keys[place] for place in places]
-        part.lines = [self.lines[place] for place in places]
-        part.bill_of = [self.bill_of[place] for place in places]
-        part.beds = [index for index, place in enumerate(places) if place in self.beds]
-        part.social = [self.social[place] for place in places]
-        part.others = {source: [parts[place] for place in places] for source, parts in self.others.items()}
+        """The lines at some places, in their order, with what was paid of them."""
+        part = replace(self, others={source: [paid[at] for at in places] for source, paid in self.others.items()})
+        for column in ("bill_of", "keys", "lines", "amounts", "billed", "social"):
+            values = getattr(self, column)
+            setattr(part, column, [values[at] for at in places])
+        part.beds = [index for index, at in enumerate(places) if at in self.beds]
+        part.special = [index for index, at in enumerate(places) if at in self.special]
         return part
+
+
+def joined(parts: Sequence[Charges]) -> Charges:
+    """The charges of several bills as one."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = Charges([], [], [], [], [], [], [], [], [], [], (0, 0))
+    bills, settled = list[Bill](), list[int]()
+    for part in parts:
+        first = len(whole.lines)
+        whole.bill_of += [len(bills)] * len(part.lines)
+        bills += part.bills
+        settled += part.settled
+        for column in ("keys", "lines", "amounts", "billed", "within", "social"):
+            setattr(whole, column, getattr(whole, column) + getattr(part, column))
+        whole.beds += [first + place for place in part.beds]
+        whole.special += [first + place for place in part.special]
+        whole.originals |= {first + refund: first + original for refund, original in part.originals.items()}
+        whole.is_mixed = whole.is_mixed or part.is_mixed
+    whole.bills, whole.settled = bills, settled
+    whole.span = (min((part.span[0] for part in parts), default=0), max((part.span[1] for part in parts), default=0))
+    for source in SOURCES:
+        if any(source in part.others for part in parts):
+            whole.others[source] = [paid for part in parts for paid in part.others.get(source) or [0] * len(part.lines)]
+    return whole
 
 
 def distinct_bills(
     bills: Sequence[Bill], hospital: Hospital | None, history: History, codes: set[str]
-) -> tuple[list[Bill], tuple[str, ...]]:
+) -> tuple[Sequence[Bill], tuple[str, ...]]:
     """The bills to look into, and the keys of those dropped as duplicates, each once; both in canonical order."""
+    paid = history.totals_paid
+    if len(bills) == 1 and (not paid or bills[0].key not in paid):  # as nearly always
+        return bills, ()
     kept: list[Bill] = []
     dropped: list[str] = []
     contents: dict[str, list[object]] = {}
-    for bill in sorted(bills, key=_canonical) if len(bills) > 1 else bills:
+    for bill in sorted(bills, key=_canonical):
         key = bill.key
-        totals = history.totals_paid.get(key)
+        totals = paid.get(key)
         if totals is not None and bill.total not in totals:
             codes.add("duplicate_bill")
-        if len(bills) > 1:
-            content, seen = _content(bill, hospital), contents.setdefault(key, [])
-            repeated = content in seen
-            if seen and not repeated:
-                codes.add("duplicate_bill")
-            seen.append(content)
-        else:
-            repeated = False
+        content, seen = _content(bill, hospital), contents.setdefault(key, [])
+        repeated = content in seen
+        if seen and not repeated:
+            codes.add("duplicate_bill")
+        seen.append(content)
         if repeated or (totals is not None and bill.total in totals):
             if key not in dropped:
                 dropped.append(key)
@@ -123,17 +133,70 @@ def _values(line: Line) -> list[object]:
     return [getattr(line, field) for field in Line.__struct_fields__ if field != "name"]
 
 
-def read_charges(bills: Sequence[Bill], occurrence: Occurrence, history: History, codes: set[str]) -> Charges:
-    """The charges of bills in canonical order, with the findings of the first round about them in `codes`."""
-    charges = Charges()
-    for bill in bills:
-        _check_bill(bill, occurrence, history, codes)
-        _read_lines(bill, charges, occurrence, codes)
-    _fill_bed_days(charges, occurrence, codes)
+def read_bill(bill: Bill, occurrence: Occurrence, history: History, codes: set[str]) -> Charges:
+    """The charges of a bill, each refund added to its original; the findings of the first round about it in `codes`."""
+    lines = sorted(bill.lines, key=_by_no)
+    amounts: list[int] = []
+    within: list[int] = []
+    beds: list[int] = []
+    special: list[int] = []
+    dates: set[date | None] = set()
+    has_refunds = is_below_zero = False
+    for place, line in enumerate(lines):
+        amount, category, catalogue_class, split = line.amount, line.category, line.catalogue_class, line.split
+        amounts.append(amount)
+        if split is None:
+            within.append(0 if catalogue_class == "丙" else amount)
+        else:
+            own, over, first_part, rest = split.own, split.over, split.first, split.within
+            within.append(rest)
+            if own + over + first_part + rest != amount:
+                codes.add("totals_differ")
+            if own < 0 or over < 0 or first_part < 0 or rest < 0:
+                is_below_zero = True
+        if amount < 0 or (line.days is not None and line.days < 0):
+            is_below_zero = True
+        if category not in CATEGORIES or catalogue_class not in CLASSES:
+            codes.add("unknown_code")
+        if line.treatment is not None or line.ward != "ordinary":
+            special.append(place)
+        if line.refund_of is not None:
+            has_refunds = True
+        else:
+            dates.add(line.on)
+            if category == BED:
+                beds.append(place)
+    if sum(amounts) != bill.total:
+        codes.add("totals_differ")
+    settled, count = _checked_settlement(bill, occurrence, history, codes), len(lines)
+    span, is_mixed = _span_of(bill, dates, occurrence, codes), bill.kind != occurrence.claim.kind
+    if bill.kind != "inpatient":
+        beds = []
+    charges = Charges(
+        (bill,),
+        (settled,),
+        [0] * count,
+        [bill.key] * count,
+        lines,
+        amounts,
+        amounts,
+        within,
+        beds,
+        special,
+        span,
+        is_mixed,
+    )
+    if has_refunds:
+        _net(charges, codes)
+        is_below_zero = any(map(_has_part_below_zero, lines))
+    if is_below_zero:
+        codes.add("negative_line")
     return charges
 
 
-def _check_bill(bill: Bill, occurrence: Occurrence, history: History, codes: set[str]) -> None:
+def _checked_settlement(bill: Bill, occurrence: Occurrence, history: History, codes: set[str]) -> int:
+    """What 医保 paid of a bill; the findings about the bill as a whole in `codes`."""
+    total, social, fund, other = bill.total, bill.social, bill.fund, bill.other
     if bill.kind == "inpatient" and occurrence.claim.kind != "inpatient":
         codes.add("dates_unclear")
     if bill.hospital is not None and is_unknown(bill.hospital):
@@ -142,12 +205,28 @@ def _check_bill(bill: Bill, occurrence: Occurrence, history: History, codes: set
         codes.add("reissue_unlinked")
     if bill.state == "reversed":
         codes.add("bill_reversed")
-    if bill.total < 0:
+    if total < 0:
         codes.add("negative_amount")
-    if bill.social is None:
+    if social != "settled":
+        if social is None:
+            codes.add("social_split_missing")
+        return 0
+    if not occurrence.cover.enrolled:
+        codes.add("enrolment_conflict")
+    account, cash = bill.account, bill.cash
+    if fund is None or other is None or account is None or cash is None:
         codes.add("social_split_missing")
-    elif bill.social == "settled":
-        _check_settlement(bill, occurrence, codes)
+    else:
+        if min(fund, other, account, cash) < 0:
+            codes.add("negative_amount")
+        if fund + other + account + cash != total:
+            codes.add("totals_differ")
+    if fund is None or other is None:
+        return 0
+    own, cost = bill.self_pay, bill.self_cost
+    if own is not None and cost is not None and fund + other + own + cost != total:
+        codes.add("totals_differ")
+    return fund + other
 
 
 def is_unknown(hospital: Hospital | None) -> bool:
@@ -155,83 +234,36 @@ def is_unknown(hospital: Hospital | None) -> bool:
     return hospital is None or hospital.id is None or hospital.level is None or hospital.public is None
 
 
-def _check_settlement(bill: Bill, occurrence: Occurrence, codes: set[str]) -> None:
-    if not occurrence.cover.enrolled:
-        codes.add("enrolment_conflict")
-    fund, other, account, cash = bill.fund, bill.other, bill.account, bill.cash
-    if fund is None or other is None or account is None or cash is None:
-        codes.add("social_split_missing")
-    else:
-        if fund < 0 or other < 0 or account < 0 or cash < 0:
-            codes.add("negative_amount")
-        if bill.total != fund + other + account + cash:
-            codes.add("totals_differ")
-    if fund is None or other is None or bill.self_pay is None or bill.self_cost is None:
-        return
-    if bill.total != fund + other + bill.self_pay + bill.self_cost:
-        codes.add("totals_differ")
+def _within(line: Line) -> int:
+    """What of a line lies within the 医保 scope. Without a split a 丙 line is all 全自费."""
+    if line.split is not None:
+        return line.split.within
+    return 0 if line.catalogue_class == "丙" else line.amount
 
 
-def _read_lines(bill: Bill, charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
-    """Appends a bill's lines to the charges, each refund added to its original."""
-    first = len(charges.lines)
-    lines = sorted(bill.lines, key=_by_no)
-    amounts: list[int] = [line.amount for line in lines]
-    has_refunds = is_below_zero = False
-    for line in lines:
-        amount, split, days = line.amount, line.split, line.days
-        if split is not None:
-            own, over, first_part, within = split.own, split.over, split.first, split.within
-            if own + over + first_part + within != amount:
-                codes.add("totals_differ")
-            if own < 0 or over < 0 or first_part < 0 or within < 0:
-                is_below_zero = True
-        if amount < 0 or (days is not None and days < 0):
-            is_below_zero = True
-        if line.category not in CATEGORIES or line.catalogue_class not in CLASSES:
-            codes.add("unknown_code")
-        if line.refund_of is not None:
-            has_refunds = True
-    if sum(amounts) != bill.total:
-        codes.add("totals_differ")
-    dated = {line.on for line in lines if line.refund_of is None}
-    charges.bill_of += [len(charges.bills)] * len(lines)
-    charges.bills.append(bill)
-    charges.settled.append((bill.fund or 0) + (bill.other or 0) if bill.social == "settled" else 0)
-    charges.days.append(dated)
-    charges.keys += [bill.key] * len(lines)
-    charges.billed += amounts
-    charges.lines += lines
-    if bill.kind == "inpatient":
-        _check_dates(dated, occurrence, codes)
-    if has_refunds:
-        _net(charges, first, codes)
-        is_below_zero = any(map(_has_part_below_zero, charges.lines[first:]))
-    if is_below_zero:
-        codes.add("negative_line")
+def _span_of(bill: Bill, dates: set[date | None], occurrence: Occurrence, codes: set[str]) -> tuple[int, int]:
+    """The first and last of the days a bill's lines count for: their own, else the admission (inpatient) or the bill's.
+
+    Those of an inpatient bill lie in the stay; without a known stay there is nothing to compare them with.
+    """
+    admission, is_inpatient = occurrence.admission, bill.kind == "inpatient"
+    days = [on.toordinal() for on in dates if on is not None]
+    if len(days) != len(dates) or not dates:
+        days.append(admission if is_inpatient else bill.on.toordinal())
+        year = occurrence.year_holding(admission)
+        if is_inpatient and dates and year is not None and occurrence.discharge > year.last_day:
+            codes.add("line_dates_missing")
+    first_day, last_day = min(days), max(days)
+    if is_inpatient and occurrence.stay_days and (first_day < admission or last_day > occurrence.discharge):
+        codes.add("dates_unclear")
+    return first_day, last_day
 
 
-def _check_dates(days: Iterable[date | None], occurrence: Occurrence, codes: set[str]) -> None:
-    """Dates of an inpatient bill's lines; without a known stay there is nothing to compare them with."""
-    admission, discharge = occurrence.admission, occurrence.discharge
-    if not admission or not discharge:
-        return
-    for on in days:
-        if on is None:
-            year = occurrence.year_holding(admission)
-            if year is not None and discharge > year.last_day:
-                codes.add("line_dates_missing")
-        elif not admission <= on.toordinal() <= discharge:
-            codes.add("dates_unclear")
-
-
-def _net(charges: Charges, first: int, codes: set[str]) -> None:
-    """Adds each refund of a bill, whose lines begin at `first`, to its original and leaves nothing of it."""
-    lines, billed = charges.lines, charges.lines[first:]
-    ordinary = {
-        line.no: place for place, line in enumerate(billed, first) if line.refund_of is None and line.amount >= 0
-    }
-    for place, refund in enumerate(billed, first):
+def _net(charges: Charges, codes: set[str]) -> None:
+    """Adds each refund of a bill to its original and leaves nothing of it."""
+    lines, billed = charges.lines, list(charges.lines)
+    ordinary = {line.no: place for place, line in enumerate(billed) if line.refund_of is None and line.amount >= 0}
+    for place, refund in enumerate(billed):
         if refund.refund_of is None:
             continue
         original = ordinary.get(refund.refund_of)
@@ -241,6 +273,8 @@ def _net(charges: Charges, first: int, codes: set[str]) -> None:
             charges.originals[place] = original
             lines[original] = _netted(lines[original], refund)
         lines[place] = replace(refund, amount=ZERO, split=None, days=None, social_paid=None)
+    charges.amounts = [line.amount for line in lines]
+    charges.within = [_within(line) for line in lines]
 
 
 def _netted(original: Line, refund: Line) -> Line:
@@ -279,51 +313,39 @@ def _has_part_below_zero(line: Line) -> bool:
     )
 
 
-def _fill_bed_days(charges: Charges, occurrence: Occurrence, codes: set[str]) -> None:
+def fill_bed_days(parts: Sequence[Charges], occurrence: Occurrence, codes: set[str]) -> None:
     """The days of the bed lines: they must fit the stay; a single line without days covers the whole of it."""
-    lines, bill_of, bills = charges.lines, charges.bill_of, charges.bills
-    charges.beds = beds = [
-        place
-        for place, line in enumerate(lines)
-        if line.category == BED and line.refund_of is None and bills[bill_of[place]].kind == "inpatient"
-    ]
-    given = [days for place in beds if (days := lines[place].days) is not None]
+    beds = [(part.lines, place) for part in parts for place in part.beds]
+    given = [days for lines, place in beds if (days := lines[place].days) is not None]
     if len(given) < len(beds):
         if len(beds) > 1:
             codes.add("bed_days_missing")
         else:
-            lines[beds[0]] = replace(lines[beds[0]], days=occurrence.stay_days)
+            ((lines, place),) = beds
+            lines[place] = replace(lines[place], days=occurrence.stay_days)
     if occurrence.stay_days and sum(given) > occurrence.stay_days + 1:
         codes.add("bed_days_differ")
 
 
 def share_compensation(charges: Charges, codes: set[str]) -> None:
-    """The second round: what 医保 and others paid, shared over the lines of each bill (`social`, `others`)."""
-    start = 0
-    for bill, settled in zip(charges.bills, charges.settled, strict=True):
-        end = start + len(bill.lines)
-        social = _social_shares(charges.lines[start:end], settled, codes)
-        charges.social += social
-        if bill.other_paid or bill.accounted:
-            _share_others(charges, bill, start, end, social, settled, codes)
-        start = end
-    if charges.others:
-        charges.others = {source: charges.others[source] for source in SOURCES if source in charges.others}
+    """The second round: what 医保 and others paid, shared over the lines of a bill (`social`, `others`)."""
+    (bill,), (settled,) = charges.bills, charges.settled
+    charges.social = _social_shares(charges.lines, charges.within, settled, codes)
+    if bill.other_paid or bill.accounted:
+        _share_others(charges, bill, settled, codes)
 
 
-def _social_shares(lines: Sequence[Line], settled: int, codes: set[str]) -> list[int]:
+def _social_shares(lines: Sequence[Line], within: Sequence[int], settled: int, codes: set[str]) -> list[int]:
+    """What 医保 paid of the lines of a bill: as they say themselves, else shared by what lies within its scope."""
     if settled == 0:
         return [0] * len(lines)
-    weights = []
     for line in lines:
         if line.social_paid is not None:
             return _stated_social(lines, settled, codes)
-        split = line.split
-        weights.append(split.within if split is not None else 0 if line.catalogue_class == "丙" else line.amount)
-    if settled > sum(weights):
+    if settled > sum(within):
         codes.add("social_exceeds_scope")
-        return [0] * len(weights)
-    return share(settled, weights)
+        return [0] * len(lines)
+    return share(settled, within)
 
 
 def _stated_social(lines: Sequence[Line], settled: int, codes: set[str]) -> list[int]:
@@ -337,9 +359,7 @@ def _stated_social(lines: Sequence[Line], settled: int, codes: set[str]) -> list
     return paid
 
 
-def _share_others(
-    charges: Charges, bill: Bill, start: int, end: int, social: Sequence[int], settled: int, codes: set[str]
-) -> None:
+def _share_others(charges: Charges, bill: Bill, settled: int, codes: set[str]) -> None:
     paid: dict[Source, int] = {}
     for entry in bill.other_paid:
         if entry.amount < 0:
@@ -351,9 +371,8 @@ def _share_others(
         codes.add("other_insurer_unknown")
     if codes:
         return
-    left = [line.amount - part for line, part in zip(charges.lines[start:end], social, strict=True)]
+    left = list(map(sub, charges.amounts, charges.social))
     for source in SOURCES:
         if paid.get(source):
-            parts = share(paid[source], left)
+            charges.others[source] = parts = share(paid[source], left)
             left = list(map(sub, left, parts))
-            charges.others.setdefault(source, [0] * len(charges.lines))[start:end] = parts

@@ -1,49 +1,33 @@
 """What others have paid already of the eligible amounts: 医保, other payers, earlier benefits (FORMAT.md §5.6.1)."""
 
 from collections.abc import Sequence
-from operator import add, sub
 
-from safeweave.adjudication.bills import Charges
-from safeweave.adjudication.determination import Cut, left_after
+from safeweave.adjudication.worksheet import Worksheet
 from safeweave.coverage.product import BenefitTerms
 
 
-def left_after_compensation(
-    charges: Charges,
-    eligible: Sequence[int],
-    earlier: Sequence[int],
-    terms: BenefitTerms,
-    cuts: Sequence[list[Cut]],
-) -> tuple[Sequence[int], int]:
-    """What is left of the eligible amounts, and what of the compensation may offset the deductible.
+def take_compensation(sheet: Worksheet, earlier: Sequence[int], terms: BenefitTerms) -> int:
+    """Takes what was paid already; says what of it may offset the deductible.
 
     All other payers make one `other_paid` cut of a line. `earlier` is what earlier benefits of the claim paid of each
-    line. The clause is that of the ratio: it says what the policy shares in.
+    line, if there were any. The clause is that of the ratio: it says what the policy shares in.
     """
     clause = terms.ratio.clause if terms.ratio is not None else ""
     offset_by = terms.deductible.offset_by if terms.deductible is not None else frozenset[str]()
-    left, offsetting = eligible, 0
-    if any(charges.social):
-        social = _at_most(left, charges.social)
-        left = left_after(left, social, cuts, "social_paid", clause)
-        if "social" in offset_by:
-            offsetting += sum(social)
-    if charges.others:
-        others = [0] * len(left)
-        for source, paid in charges.others.items():
-            parts = _at_most(list(map(sub, left, others)), paid)
-            others = list(map(add, others, parts))
+    offsetting = 0
+    taken = sheet.take("social_paid", clause, sheet.charges.social)
+    if "social" in offset_by:
+        offsetting += taken
+    if sheet.charges.others:
+        paid_by_all = [0] * len(sheet.left)
+        for source, paid in sheet.charges.others.items():
+            parts = [min(part, rest - others) for part, rest, others in zip(paid, sheet.left, paid_by_all, strict=True)]
+            paid_by_all = [others + part for others, part in zip(paid_by_all, parts, strict=True)]
             if source in offset_by:
                 offsetting += sum(parts)
-        left = left_after(left, others, cuts, "other_paid", clause)
-    if any(earlier):
-        parts = _at_most(left, earlier)
-        left = left_after(left, parts, cuts, "earlier_benefit", clause)
+        sheet.take("other_paid", clause, paid_by_all)
+    if earlier:
+        taken = sheet.take("earlier_benefit", clause, earlier)
         if "earlier_benefit" in offset_by:
-            offsetting += sum(parts)
-    return left, offsetting
-
-
-def _at_most(left: Sequence[int], paid: Sequence[int]) -> list[int]:
-    """What was paid of each line, but no more than is left of it."""
-    return [part if part < rest else rest for part, rest in zip(paid, left, strict=True)]
+            offsetting += taken
+    return offsetting

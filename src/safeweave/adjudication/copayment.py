@@ -3,35 +3,27 @@
 from collections.abc import Collection, Sequence
 from operator import sub
 
-from safeweave.adjudication.bills import Charges
-from safeweave.adjudication.determination import Cut, cut_lines
 from safeweave.adjudication.hospital import is_in_network
 from safeweave.adjudication.occurrence import Occurrence
+from safeweave.adjudication.worksheet import Worksheet
 from safeweave.coverage.product import BenefitTerms, Ratio, Situation
+from safeweave.facts import Bill
 from safeweave.money import WHOLE, Rate, completed, half_up
 
 
-def paid_shares(
-    charges: Charges,
-    amounts: Sequence[int],
-    occurrence: Occurrence,
-    terms: BenefitTerms,
-    lifted: Collection[str],
-    cuts: Sequence[list[Cut]],
-) -> Sequence[int]:
-    """The part of each amount that the ratio pays; the rest becomes a copayment cut. Without a ratio, all of it."""
-    ratio = terms.ratio
-    if ratio is None:
-        return amounts
-    rates = _rates(charges, occurrence, terms, ratio, lifted)
-    paid = rounded_together(
-        [
-            amount * rates[bill_of][line.catalogue_class]
-            for amount, bill_of, line in zip(amounts, charges.bill_of, charges.lines, strict=True)
-        ]
-    )
-    cut_lines(cuts, list(map(sub, amounts, paid)), "copayment", ratio.clause)
-    return paid
+def take_copayment(
+    sheet: Worksheet, ratio: Ratio, occurrence: Occurrence, terms: BenefitTerms, lifted: Collection[str]
+) -> None:
+    """Leaves the part of each line that the ratio pays; the rest is taken as copayment."""
+    charges, left = sheet.charges, sheet.left
+    rates: list[dict[str, Rate]] = []
+    for bill, settled in zip(charges.bills, charges.settled, strict=True):
+        rates.append(_rates_of(bill, settled, occurrence, terms, ratio, lifted))
+    exact: list[int] = []
+    for amount, bill_of, line in zip(left, charges.bill_of, charges.lines, strict=True):
+        exact.append(amount * rates[bill_of][line.catalogue_class])
+    paid = rounded_together(exact)
+    sheet.take("copayment", ratio.clause, list(map(sub, left, paid)))
 
 
 def rounded_together(exact: Sequence[int]) -> list[int]:
@@ -42,16 +34,14 @@ def rounded_together(exact: Sequence[int]) -> list[int]:
     return completed(exact, WHOLE, half_up(sum(exact), WHOLE))
 
 
-def _rates(
-    charges: Charges, occurrence: Occurrence, terms: BenefitTerms, ratio: Ratio, lifted: Collection[str]
-) -> list[dict[str, Rate]]:
-    """For each bill the rates of the catalogue classes, by how 医保 took part in it and by its hospital."""
-    claim, enrolled = occurrence.claim, occurrence.cover.enrolled
-    rates: list[dict[str, Rate]] = []
-    for index, bill in enumerate(charges.bills):
-        situation: Situation = "enrolled_not_used" if enrolled else "not_enrolled"
-        if bill.social == "settled" and (charges.settled[index] > 0 or ratio.zero_settlement == "settled"):
-            situation = "settled"
-        hospital = bill.hospital or claim.hospital
-        rates.append(ratio.rates(situation, is_in_network(terms.hospital, claim, hospital, lifted)))
-    return rates
+def _rates_of(
+    bill: Bill, settled: int, occurrence: Occurrence, terms: BenefitTerms, ratio: Ratio, lifted: Collection[str]
+) -> dict[str, Rate]:
+    """The rates of the catalogue classes for a bill, by how 医保 took part in it and by its hospital."""
+    situation: Situation = "enrolled_not_used" if occurrence.cover.enrolled else "not_enrolled"
+    if bill.social == "settled" and (settled > 0 or ratio.zero_settlement == "settled"):
+        situation = "settled"
+    claim, rule = occurrence.claim, terms.hospital
+    if rule is None or rule.network is None:
+        return ratio.rates(situation, True)
+    return ratio.rates(situation, is_in_network(rule, claim, bill.hospital or claim.hospital, lifted))

@@ -1,9 +1,8 @@
 """What the insured bears first (FORMAT.md §5.6.2)."""
 
-from collections.abc import Sequence
-
-from safeweave.adjudication.determination import Cut, left_after
-from safeweave.adjudication.tally import Tally, scope_of
+from safeweave.adjudication.occurrence import PolicyYear
+from safeweave.adjudication.tally import Tally
+from safeweave.adjudication.worksheet import Worksheet
 from safeweave.coverage.product import Deductible
 from safeweave.money import share
 
@@ -13,23 +12,15 @@ def deductible_left(amount: int, used: int) -> int:
     return max(0, amount - used)
 
 
-def left_after_deductible(
-    deductible: Deductible,
-    amounts: Sequence[int],
-    offsetting: int,
-    year: str,
-    tally: Tally,
-    cuts: Sequence[list[Cut]],
-) -> Sequence[int]:
-    """The amounts after the deductible took its part, shared over them.
+def take_deductible(sheet: Worksheet, deductible: Deductible, offsetting: int, year: PolicyYear, tally: Tally) -> None:
+    """Takes what is left of the deductible, shared over the lines.
 
     Compensation that offsets uses the deductible up without taking anything from the insured.
     """
-    scope = scope_of(deductible.basis, year)
+    scope = year.scopes[deductible.basis]
     left = deductible_left(deductible.amount, tally.used("deductible", scope, deductible.id))
     offset = min(left, offsetting)
-    taken = min(left - offset, sum(amounts))
-    tally.add("deductible", scope, deductible.id, offset + taken)
-    if taken == 0:
-        return amounts
-    return left_after(amounts, share(taken, amounts), cuts, "deductible", deductible.clause)
+    borne = min(left - offset, sum(sheet.left))
+    tally.add("deductible", scope, deductible.id, offset + borne)
+    if borne:
+        sheet.take("deductible", deductible.clause, share(borne, sheet.left))

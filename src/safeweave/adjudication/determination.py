@@ -1,7 +1,6 @@
 """The answer to a claim: decision, amounts, and a reason with its clause for every fen not paid (FORMAT.md §4)."""
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import sub
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from safeweave.adjudication.reasons import CutReason, Decision, Payee
@@ -20,21 +19,6 @@ class Cut(Fact, frozen=True, gc=False):
 
 # A cut of an amount that is whole fen already. Calling `Fen` for each would cost as much as making the cut.
 cut_of = cast("Callable[[CutReason, int, str], Cut]", Cut)
-
-
-def cut_lines(cuts: Sequence[list[Cut]], parts: Sequence[int], reason: CutReason, clause: str) -> None:
-    """Adds to the cuts of each line its part, unless that is 0."""
-    for found, part in zip(cuts, parts, strict=True):
-        if part:
-            found.append(cut_of(reason, part, clause))
-
-
-def left_after(
-    amounts: Sequence[int], parts: Sequence[int], cuts: Sequence[list[Cut]], reason: CutReason, clause: str
-) -> list[int]:
-    """What is left of the amounts of lines without their parts, which become cuts."""
-    cut_lines(cuts, parts, reason, clause)
-    return list(map(sub, amounts, parts))
 
 
 class LineResult(Fact, frozen=True, gc=False):

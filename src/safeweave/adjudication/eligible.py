@@ -3,72 +3,58 @@
 from collections.abc import Collection, Sequence
 
 from safeweave.adjudication.bills import Charges
-from safeweave.adjudication.determination import Cut, cut_of
-from safeweave.adjudication.hospital import is_covered
+from safeweave.adjudication.hospital import is_exempt
 from safeweave.adjudication.occurrence import Occurrence
 from safeweave.adjudication.reasons import CutReason
+from safeweave.adjudication.worksheet import Worksheet
 from safeweave.coverage.product import BedCap, BenefitTerms, HospitalRule, Scope, ServiceList
-from safeweave.facts import Line
-from safeweave.money import Fen
+from safeweave.facts import Claim, Line
 
 ORDINARY = frozenset({"ordinary", "icu"})
 
 
-def eligible_amounts(
-    charges: Charges,
-    amounts: Sequence[int],
-    occurrence: Occurrence,
-    terms: BenefitTerms,
-    lifted: Collection[str],
-    cuts: Sequence[list[Cut]],
-) -> Sequence[int]:
-    """What of the lines of `charges` is eligible under `terms`; each part taken out is added to the line's cuts.
-
-    `amounts` are the net amounts, 0 where a line is cut already.
-    """
-    eligible = list(amounts)
-    for index, reason, clause in _taken_whole(charges, occurrence, terms, lifted):
-        if eligible[index]:
-            cuts[index].append(cut_of(reason, eligible[index], clause))
-            eligible[index] = 0
-    scope, bed_cap = terms.scope, terms.bed_cap
-    if scope is not None:
-        for index, line in enumerate(charges.lines):
-            if eligible[index]:
-                eligible[index] -= _outside_scope(line, scope, cuts[index])
-    if bed_cap is not None:
-        for index in charges.beds:
-            eligible[index] -= _over_bed_cap(charges.lines[index], eligible[index], bed_cap, cuts[index])
-    return eligible
-
-
-def _taken_whole(
-    charges: Charges, occurrence: Occurrence, terms: BenefitTerms, lifted: Collection[str]
-) -> list[tuple[int, CutReason, str]]:
-    """The lines that are not covered at all, with reason and clause; of several for a line the first counts."""
-    found: list[tuple[int, CutReason, str]] = []
-    lines, hospital = charges.lines, terms.hospital
-    if hospital is not None:
-        clause = hospital.clause
-        barred = _barred_bills(charges, occurrence, hospital, lifted)
+def take_ineligible(sheet: Worksheet, occurrence: Occurrence, terms: BenefitTerms, lifted: Collection[str]) -> None:
+    """Takes what of the lines is not eligible. Of several reasons for a whole line the first counts."""
+    charges, claim = sheet.charges, occurrence.claim
+    hospital, drug_list, item_list = terms.hospital, terms.drug_list, terms.item_list
+    if hospital is not None and not is_exempt(hospital, claim, lifted):
+        barred = _barred_bills(charges, claim, hospital)
         if barred:
-            found += [(at, "hospital_not_covered", clause) for at, bill in enumerate(charges.bill_of) if bill in barred]
-        if hospital.ordinary_ward_only:
-            found += [(at, "ward_not_ordinary", clause) for at, line in enumerate(lines) if line.ward not in ORDINARY]
-    clauses = terms.treatments_after_accident if occurrence.claim.accident else terms.treatments
-    if clauses:
-        found += [
-            (at, "excluded_treatment", clauses[line.treatment])
-            for at, line in enumerate(lines)
-            if line.treatment is not None and line.treatment in clauses
-        ]
-    if terms.drug_list is not None and "drug_list" not in lifted:
-        clause = terms.drug_list.clause
-        found += [(at, "not_in_drug_list", clause) for at in _not_in(terms.drug_list, lines)]
-    if terms.item_list is not None and "item_list" not in lifted:
-        clause = terms.item_list.clause
-        found += [(at, "not_in_item_list", clause) for at in _not_in(terms.item_list, lines)]
-    return found
+            places = [at for at, bill in enumerate(charges.bill_of) if bill in barred]
+            sheet.take_whole("hospital_not_covered", hospital.clause, places)
+    if charges.special:
+        _take_special(sheet, claim, terms)
+    if drug_list is not None and "drug_list" not in lifted:
+        sheet.take_whole("not_in_drug_list", drug_list.clause, _not_in(drug_list, charges.lines))
+    if item_list is not None and "item_list" not in lifted:
+        sheet.take_whole("not_in_item_list", item_list.clause, _not_in(item_list, charges.lines))
+    if terms.scope is not None:
+        _take_outside_scope(sheet, terms.scope)
+    if terms.bed_cap is not None:
+        _take_over_bed_cap(sheet, terms.bed_cap)
+
+
+def _barred_bills(charges: Charges, claim: Claim, rule: HospitalRule) -> Collection[int]:
+    """The bills of hospitals that are not covered."""
+    barred: list[int] = []
+    for index, bill in enumerate(charges.bills):
+        hospital = bill.hospital or claim.hospital
+        if hospital is None or not rule.covers(hospital):
+            barred.append(index)
+    return barred
+
+
+def _take_special(sheet: Worksheet, claim: Claim, terms: BenefitTerms) -> None:
+    """Takes what is done in a ward or by a treatment that is not covered."""
+    lines, special, hospital = sheet.charges.lines, sheet.charges.special, terms.hospital
+    if hospital is not None and hospital.ordinary_ward_only:
+        places = [at for at in special if lines[at].ward not in ORDINARY]
+        sheet.take_whole("ward_not_ordinary", hospital.clause, places)
+    clauses = terms.treatments_after_accident if claim.accident else terms.treatments
+    for at in special:
+        treatment = lines[at].treatment
+        if treatment is not None and treatment in clauses:
+            sheet.take_whole("excluded_treatment", clauses[treatment], [at])
 
 
 def _not_in(services: ServiceList, lines: Sequence[Line]) -> list[int]:
@@ -77,43 +63,29 @@ def _not_in(services: ServiceList, lines: Sequence[Line]) -> list[int]:
     return [at for at, line in enumerate(lines) if line.category in categories and not services.allows(line)]
 
 
-def _barred_bills(
-    charges: Charges, occurrence: Occurrence, rule: HospitalRule, lifted: Collection[str]
-) -> Collection[int]:
-    """The bills of hospitals that are not covered."""
-    claim = occurrence.claim
-    return [
-        index
-        for index, bill in enumerate(charges.bills)
-        if not is_covered(rule, claim, bill.hospital or claim.hospital, lifted)
-    ]
+def _take_outside_scope(sheet: Worksheet, scope: Scope) -> None:
+    """Takes the parts that `scope` does not cover. Without a split a 丙 line is all 全自费."""
+    nothing = [0] * len(sheet.left)
+    own, over, first = list(nothing), list(nothing), list(nothing)
+    for at, line in enumerate(sheet.charges.lines):
+        split = line.split
+        if split is not None:
+            own[at], over[at], first[at] = split.own, split.over, split.first
+        elif line.catalogue_class == "丙":
+            own[at] = line.amount
+    parts_of: tuple[tuple[bool, CutReason, list[int]], ...] = (
+        (scope.own, "outside_catalogue", own),
+        (scope.over, "over_price_cap", over),
+        (scope.first, "first_self_pay", first),
+    )
+    for is_covered, reason, parts in parts_of:
+        if not is_covered:
+            sheet.take(reason, scope.clause, parts)
 
 
-def _outside_scope(line: Line, scope: Scope, cuts: list[Cut]) -> int:
-    """The sum of the parts that `scope` does not cover. Without a split a 丙 line is all 全自费."""
-    split = line.split
-    if split is None:
-        if scope.own or line.catalogue_class != "丙":
-            return 0
-        cuts.append(Cut("outside_catalogue", line.amount, scope.clause))
-        return line.amount
-    taken = 0
-    if not scope.own and split.own:
-        cuts.append(Cut("outside_catalogue", split.own, scope.clause))
-        taken += split.own
-    if not scope.over and split.over:
-        cuts.append(Cut("over_price_cap", split.over, scope.clause))
-        taken += split.over
-    if not scope.first and split.first:
-        cuts.append(Cut("first_self_pay", split.first, scope.clause))
-        taken += split.first
-    return taken
-
-
-def _over_bed_cap(line: Line, amount: int, cap: BedCap, cuts: list[Cut]) -> int:
-    """What a bed line of an inpatient bill counts too much."""
-    excess = amount - cap.amount * (line.days or 0)
-    if excess <= 0:
-        return 0
-    cuts.append(Cut("over_bed_cap", Fen(excess), cap.clause))
-    return excess
+def _take_over_bed_cap(sheet: Worksheet, cap: BedCap) -> None:
+    """Takes what the bed lines of inpatient bills count too much."""
+    for place in sheet.charges.beds:
+        excess = sheet.left[place] - cap.amount * (sheet.charges.lines[place].days or 0)
+        if excess > 0:
+            sheet.take("over_bed_cap", cap.clause, [excess if at == place else 0 for at in range(len(sheet.left))])

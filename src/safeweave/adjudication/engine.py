@@ -22,12 +22,14 @@ DECIDING_MODULES: dict[str, tuple[str, ...]] = {
         "lump_sum.py",
         "occurrence.py",
         "overlays.py",
+        "plan.py",
         "policy_year.py",
         "reasons.py",
         "referral.py",
         "steps.py",
         "tally.py",
         "whole_benefit.py",
+        "worksheet.py",
     ),
 }
 

@@ -11,7 +11,7 @@ from safeweave import cases, coverage
 from safeweave.adjudication import store
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
-from safeweave.adjudication.history import settled
+from safeweave.adjudication.history import History
 from safeweave.adjudication.holds import held, holds_of
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import MACHINE, Decided, PolicyOf, Standing, released
@@ -21,13 +21,13 @@ from safeweave.cases.claim import claim_of
 from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy
 from safeweave.coverage.product import Product, parse_product
-from safeweave.coverage.usage import Usage
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
 from safeweave.events import CaseConfirmed, CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
 from safeweave.facts import Claim, Overlay
-from safeweave.ids import CaseId, DeterminationId, derived
+from safeweave.ids import CaseId, DeterminationId, PersonId, derived, person_key
 from safeweave.money import ZERO, Fen
+from safeweave.worker import PUT_OFF, Later
 
 BACK_TEST = "book"  # the bank of policies that only re-play a data set: decided as on the day of the bill
 
@@ -46,16 +46,21 @@ class Adjudicator:
             self.products[product.id] = product
             self._texts[product.digest] = text
 
-    def determine(self, ready: Sequence[CaseReady], tx: Transaction, now: datetime) -> list[Event]:
-        """Decide each ready case for every policy that may cover it."""
+    def determine(self, ready: Sequence[CaseReady], tx: Transaction, now: datetime) -> list[Event | Later]:
+        """Decide each ready case for every policy that may cover it.
+
+        Nothing is decided on usage or bills that another worker may be changing: a case whose persons and bills cannot
+        all be held is put off, and so are those after it of the same persons, which count the usage it leaves.
+        """
         found = cases.cases_by_id(tx, [event.case for event in ready])
         policies = cases.insured_policies(tx, {case.person for case in found.values()}, now)
-        keys = [(p.policy, p.person) for case in found.values() for p in policies.get(case.person, ())]
-        desk = _Desk(self, tx, list(dict.fromkeys(keys)))
         claims = {case.id: _claim_of(tx, case, shanghai_day(now)) for case in found.values()}
-        desk.paid_in = store.paid_in(tx, [bill.key for claim in claims.values() for bill in claim.bills])
-        told: list[Event] = []
-        for case in found.values():
+        decided, put_off = _held(tx, found.values(), policies, claims)
+        told: list[Event | Later] = [Later(CaseReady(case), now + PUT_OFF) for case in put_off]
+        keys = [(p.policy, p.person) for case in decided for p in policies.get(case.person, ())]
+        desk = _Desk(self, tx, list(dict.fromkeys(keys)))
+        desk.paid_in = store.paid_in(tx, [bill.key for case in decided for bill in claims[case.id].bills])
+        for case in decided:
             claim = claims[case.id]
             days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
             held = policies.get(case.person, ())
@@ -134,6 +139,34 @@ class Adjudicator:
         tx.committed.append(lambda: self._kept.update(new))
 
 
+def _held(
+    tx: Transaction,
+    found: Iterable[Case],
+    policies: Mapping[PersonId, Sequence[InsuredPolicy]],
+    claims: Mapping[CaseId, Claim],
+) -> tuple[list[Case], list[CaseId]]:
+    """The cases whose persons and bills this transaction holds, and those it cannot decide now; both in their order."""
+    persons = {case.id: _person_keys(case, policies) for case in found}
+    bills = {case: {f"bill:{bill.key}" for bill in claim.bills} for case, claim in claims.items()}
+    held = tx.hold(set().union(*persons.values(), *bills.values()))
+    decided: list[Case] = []
+    put_off: list[CaseId] = []
+    waiting: set[str] = set()  # persons one of whose cases is put off
+    for case in found:
+        mine = persons[case.id]
+        if held.issuperset(mine | bills[case.id]) and waiting.isdisjoint(mine):
+            decided.append(case)
+        else:
+            put_off.append(case.id)
+            waiting |= mine
+    return decided, put_off
+
+
+def _person_keys(case: Case, policies: Mapping[PersonId, Sequence[InsuredPolicy]]) -> set[str]:
+    """The locks of everybody whose usage counts for a case: who was ill, and by what id the policies know them."""
+    return {person_key(case.person), *(person_key(policy.person) for policy in policies.get(case.person, ()))}
+
+
 def _claim_of(tx: Transaction, case: Case, claimed_on: date) -> Claim:
     """The claim a case makes, with what is known of its hospital on the first day of the stay."""
     begun_at = case.stay.admitted_at or case.stay.visited_at
@@ -148,7 +181,12 @@ class _Desk:
     def __init__(self, adjudicator: Adjudicator, tx: Transaction, keys: Sequence[PolicyOf]) -> None:
         self.adjudicator, self.tx = adjudicator, tx
         self.standings: dict[PolicyOf, Standing] = store.standings(tx, keys)
-        self.usages: dict[PolicyOf, Usage] = coverage.usage_of(tx, keys)
+        self.keys_of: dict[PersonId, list[PolicyOf]] = {}
+        for key in self.standings:
+            self.keys_of.setdefault(key[1], []).append(key)
+        usages = coverage.usage_of(tx, keys)
+        self.histories = {key: History(usages[key], standing.in_force) for key, standing in self.standings.items()}
+        self.next_ids: dict[PolicyOf, str] = {}  # of the next determination under each policy
         self.made: list[tuple[Decided, bool]] = []  # with whether a person is to decide
         self.superseded: list[DeterminationId] = []
         self.answered: list[DeterminationId] = []
@@ -174,8 +212,7 @@ class _Desk:
             return [NothingClaimed(case)]
         others = [
             standing.in_force[determination]
-            for key, standing in self.standings.items()
-            if key[1] == covering[0].person
+            for standing in (self.standings[key] for key in self.keys_of.get(covering[0].person, ()))
             for determination, other in standing.case_of.items()
             if other != case and determination in standing.in_force
         ]
@@ -230,9 +267,8 @@ class _Desk:
     def save(self, now: datetime) -> None:
         """Write what was decided, and the usage it adds and gives back."""
         paid = [decided for decided, _ in self.made if decided.decision == "pay"]
-        gone = set(self.superseded)
-        in_force = {d.id: settled(d.claim, released(d)) for d in paid if d.id not in gone}
-        store.add(self.tx, [(decided, in_force.get(decided.id), waiting) for decided, waiting in self.made])
+        left = [self.standings[d.policy, d.person].in_force.get(d.id) for d, _ in self.made]
+        store.add(self.tx, [(d, settled, waiting) for (d, waiting), settled in zip(self.made, left, strict=True)])
         store.note_paid_bills(
             self.tx, [(f"{bill.code}-{bill.number}", d.id, d.case) for d in paid for bill in d.result.bills]
         )
@@ -253,14 +289,14 @@ class _Desk:
         claimed_on: date = claim.claimed_on
         if policy.bank == BACK_TEST:
             claimed_on = max((bill.on for bill in claim.bills), default=claimed_on)
-        identity = derived("det", *key, standing.next_sequence)
-        return msgspec.structs.replace(claim, id=identity, supersedes=before, claimed_on=claimed_on)
+        if key not in self.next_ids:
+            self.next_ids[key] = derived("det", *key, standing.next_sequence, of=policy.person)
+        return msgspec.structs.replace(claim, id=self.next_ids[key], supersedes=before, claimed_on=claimed_on)
 
     def _decided(self, policy: InsuredPolicy, claim: Claim) -> Determination:
         product = self.adjudicator.products[policy.product]
         key = (policy.policy, policy.person)
-        history = store.history_from(self.standings[key].in_force, self.usages[key])
-        return decide(product, policy.cover, history, claim, self.adjudicator.overlays)
+        return decide(product, policy.cover, self.histories[key], claim, self.adjudicator.overlays)
 
     def _answer_earlier(self, key: PolicyOf, case: CaseId) -> None:
         standing = self.standings[key]
@@ -278,7 +314,8 @@ class _Desk:
         key = (policy.policy, policy.person)
         product = self.adjudicator.products[policy.product]
         self.used[product.digest] = product
-        standing, usage_before = self.standings[key], self.usages[key]
+        standing, history = self.standings[key], self.histories[key]
+        usage_before = history.usage
         result = held(result, holds, usage_before)
         decision = decision or result.decision
         payable = ZERO if decision == "refuse" else result.payable
@@ -293,19 +330,18 @@ class _Desk:
         self.made.append((decided, waiting))
         adjustment: Fen | None = None
         if decision == "pay":
-            effective = released(decided)
-            history = store.history_from(standing.in_force, usage_before)
             if replaced:
                 adjustment = Fen(payable - standing.in_force[replaced].payable)
                 self.superseded.append(replaced)
-            after = history.after(claim, effective)
+            after = history.after(claim, released(decided))
             case_of = {d: standing.case_of.get(d, case) for d in after.in_force}
             standing = msgspec.structs.replace(standing, in_force=after.in_force, case_of=case_of)
-            self.usages[key] = after.usage
+            self.histories[key] = after
             self.paid_in |= {f"{bill.code}-{bill.number}": case for bill in result.bills}
         elif waiting:
             standing.waiting[decided.id] = case
         self.standings[key] = msgspec.structs.replace(standing, next_sequence=standing.next_sequence + 1)
+        del self.next_ids[key]
         return DeterminationMade(
             case, decided.id, policy.policy, policy.person, decision, payable,  # type: ignore[arg-type]
             result.benefits[0].payee if result.benefits else "insured", replaced, adjustment, policy.bank,

@@ -60,7 +60,7 @@ def lump_sum_paid(
     terms = year.terms[benefit.id]
     cuts: list[Cut] = []
     amount = sum_of(terms.lump_sum, grade) if terms.lump_sum is not None else Fen(0)
-    paid = left_of_fixed(terms.limits, amount, year.scope, tally, cuts)
+    paid = left_of_fixed(terms.limits, amount, year, tally, cuts)
     tally.add("count", LIFETIME, f"{benefit.id}/{grade.grade}", 1)
     return LumpSumPaid(paid, grade.grade, cuts, _holds(occurrence, terms.lump_sum))
 

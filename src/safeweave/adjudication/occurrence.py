@@ -8,11 +8,16 @@ from datetime import date
 from functools import lru_cache
 from operator import attrgetter
 
+import msgspec
+
+from safeweave.adjudication.plan import Plans, plans_on
 from safeweave.adjudication.reasons import Payee
 from safeweave.coverage.product import BY_BILL, Benefit, BenefitKind, Product, TermsInForce
+from safeweave.coverage.usage import LIFETIME
 from safeweave.facts import Claim, ClaimKind, Cover, Period
 
 ADULT_AGE = 18
+CLAIM = "claim"  # the scope of what only counts within one claim; it never reaches the usage
 
 CLAIM_DAY: dict[ClaimKind, Callable[[Claim], date | None]] = {
     "inpatient": attrgetter("admitted_on"),
@@ -25,57 +30,47 @@ CLAIM_DAY: dict[ClaimKind, Callable[[Claim], date | None]] = {
 class PolicyYear:
     """One period of the policy with the terms in force on its first day."""
 
-    __slots__ = ("first_day", "last_day", "scope", "since", "terms")
+    __slots__ = ("first_day", "last_day", "plans", "scope", "scopes", "since", "terms")
 
-    def __init__(self, first_day: int, last_day: int, since: int, scope: str, terms: TermsInForce) -> None:
+    def __init__(
+        self, first_day: int, last_day: int, since: int, scope: str, terms: TermsInForce, plans: Plans
+    ) -> None:
         self.first_day = first_day
         self.last_day = last_day
         self.since = since
         self.scope = scope  # its first day as text
+        self.scopes = {"claim": CLAIM, "year": scope, "lifetime": LIFETIME}  # where a figure counts, by its basis
         self.terms = terms
+        self.plans = plans
 
 
-class Occurrence:
+class Opening(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What a kind of claim opens of a product."""
+
+    triggered: tuple[Benefit, ...]
+    sequence: tuple[Benefit, ...]  # the triggered ones and all overflows, in the order of computation
+    reads_bills: bool
+    reads_hospital: bool
+
+
+class Occurrence(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A claim with everything about it that several rules read."""
 
-    __slots__ = (
-        "accident_day",
-        "admission",
-        "age",
-        "claim",
-        "claim_day",
-        "cover",
-        "day",
-        "diagnosis",
-        "discharge",
-        "found_day",
-        "payee",
-        "product",
-        "reads_bills",
-        "reads_hospital",
-        "stay_days",
-        "triggered",
-        "years",
-    )
-
-    def __init__(self, product: Product, cover: Cover, claim: Claim) -> None:
-        self.product = product
-        self.cover = cover
-        self.claim = claim
-        self.diagnosis = claim.diagnoses[0] if claim.diagnoses else ""
-        self.claim_day = day = CLAIM_DAY[claim.kind](claim)
-        self.day = 0 if day is None else day.toordinal()  # 0 stands for every day that is not known
-        self.admission = 0 if claim.admitted_on is None else claim.admitted_on.toordinal()
-        self.discharge = 0 if claim.discharged_on is None else claim.discharged_on.toordinal()
-        self.accident_day = 0 if claim.accident_on is None else claim.accident_on.toordinal()
-        self.found_day = 0 if claim.first_found_on is None else claim.first_found_on.toordinal()
-        self.stay_days = max(1, self.discharge - self.admission) if self.admission and self.discharge else 0
-        self.years = _years(product, cover.periods)
-        self.triggered = _triggered(product, claim.kind, claim.accident, claim.treatment)
-        self.reads_bills = not BY_BILL.isdisjoint([benefit.kind for benefit in self.triggered])
-        self.reads_hospital = bool(self.triggered) and claim.kind in ("inpatient", "outpatient")
-        self.age = age_on(cover.birth, claim.claimed_on)
-        self.payee = _payee(cover, claim, self.age)
+    product: Product
+    cover: Cover
+    claim: Claim
+    diagnosis: str  # the main one, "" if there is none
+    claim_day: date | None
+    day: int  # the same; 0 stands for every day that is not known
+    admission: int
+    discharge: int
+    stay_days: int  # 0 without a known stay
+    accident_day: int
+    found_day: int
+    years: Sequence[PolicyYear]
+    opening: Opening
+    age: int
+    payee: Payee
 
     def event_day(self, benefit: Benefit) -> int:
         """The day on which the occurrence counts for a benefit."""
@@ -87,6 +82,33 @@ class Occurrence:
             if year.first_day <= day <= year.last_day:
                 return year
         return None
+
+
+def occurrence_of(product: Product, cover: Cover, claim: Claim) -> Occurrence:
+    """The occurrence behind a claim."""
+    day = CLAIM_DAY[claim.kind](claim)
+    admitted_on, discharged_on = claim.admitted_on, claim.discharged_on
+    admission = 0 if admitted_on is None else admitted_on.toordinal()
+    discharge = 0 if discharged_on is None else discharged_on.toordinal()
+    age = age_on(cover.birth, claim.claimed_on)
+    payee: Payee = "insured" if age >= ADULT_AGE and claim.died_on is None else _payee(cover, claim, age)
+    return Occurrence(
+        product,
+        cover,
+        claim,
+        claim.diagnoses[0] if claim.diagnoses else "",
+        day,
+        0 if day is None else day.toordinal(),
+        admission,
+        discharge,
+        (discharge - admission if discharge > admission else 1) if admission and discharge else 0,
+        0 if claim.accident_on is None else claim.accident_on.toordinal(),
+        0 if claim.first_found_on is None else claim.first_found_on.toordinal(),
+        _years(product, cover.periods),
+        _opening(product, claim.kind, claim.accident, claim.treatment),
+        age,
+        payee,
+    )
 
 
 # Whether a claim of some kind, by accident or not, opens a benefit. An overflow is never opened: it follows what it
@@ -106,10 +128,13 @@ IS_TRIGGERED: dict[BenefitKind, Callable[[Benefit, ClaimKind, bool, str | None],
 
 
 @lru_cache(maxsize=4_096)
-def _triggered(product: Product, kind: ClaimKind, accident: bool, treatment: str | None) -> Sequence[Benefit]:
-    return tuple(
+def _opening(product: Product, kind: ClaimKind, accident: bool, treatment: str | None) -> Opening:
+    triggered = tuple(
         benefit for benefit in product.benefits if IS_TRIGGERED[benefit.kind](benefit, kind, accident, treatment)
     )
+    sequence = tuple(benefit for benefit in product.sequence if benefit.kind == "overflow" or benefit in triggered)
+    reads_bills = not BY_BILL.isdisjoint([benefit.kind for benefit in triggered])
+    return Opening(triggered, sequence, reads_bills, bool(triggered) and kind in ("inpatient", "outpatient"))
 
 
 def age_on(birth: date, day: date) -> int:
@@ -127,6 +152,7 @@ def _years(product: Product, periods: tuple[Period, ...]) -> Sequence[PolicyYear
             period.since.toordinal(),
             period.first_day.isoformat(),
             product.terms_on(period.first_day),
+            plans_on(product, period.first_day),
         )
         for period in periods
     ]

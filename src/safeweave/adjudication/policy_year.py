@@ -1,6 +1,5 @@
 """Which policy year a bill line belongs to, and which days no year covers (FORMAT.md §5.4)."""
 
-from collections.abc import Sequence
 from datetime import date
 
 from safeweave.adjudication.bills import Charges
@@ -19,30 +18,37 @@ def line_day(occurrence: Occurrence, bill: Bill, on: date | None) -> int:
     return occurrence.admission if bill.kind == "inpatient" else bill.on.toordinal()
 
 
+def all_lie_in(year: PolicyYear, charges: Charges, benefit: Benefit) -> bool:
+    """Whether it is plain, without looking at each day, that all lines belong to `year`, as nearly all do."""
+    first_day, last_day = charges.span
+    return (
+        year.first_day <= first_day
+        and last_day <= year.last_day
+        and not charges.is_mixed
+        and benefit.kind != "accident"
+    )
+
+
 def lines_by_year(
     charges: Charges, occurrence: Occurrence, benefit: Benefit, year: PolicyYear
-) -> tuple[dict[PolicyYear, Sequence[int]], dict[int, CutReason]]:
-    """The places of the lines of each policy year, and the reasons of those that none covers.
+) -> tuple[dict[PolicyYear, list[int]], dict[CutReason, list[int]]]:
+    """The places of the lines of each policy year, and by reason those that none covers.
 
     The latter stand under `year`, the event's, and a refund stands where its original stands.
     """
-    known = {
-        (bill_of, on): _place_of(charges.bills[bill_of], on, occurrence, benefit, year)
-        for bill_of, days in enumerate(charges.days)
-        for on in days
-    }
-    if list(known.values()) == [year] * len(known):  # as nearly always
-        return {year: range(len(charges.lines))} if charges.lines else {}, {}
+    known: dict[tuple[int, date | None], Place] = {}
     by_year: dict[PolicyYear, list[int]] = {}
-    uncovered: dict[int, CutReason] = {}
+    uncovered: dict[CutReason, list[int]] = {}
     for place, bill_of in enumerate(charges.bill_of):
-        original = charges.originals.get(place, place)
-        found = known[bill_of, charges.lines[original].on]
+        on = charges.lines[charges.originals.get(place, place)].on
+        found = known.get((bill_of, on))
+        if found is None:
+            found = known[bill_of, on] = _place_of(charges.bills[bill_of], on, occurrence, benefit, year)
         if isinstance(found, str):
-            uncovered[place] = found
+            uncovered.setdefault(found, []).append(place)
             found = year
         by_year.setdefault(found, []).append(place)
-    return {**by_year}, uncovered
+    return by_year, uncovered
 
 
 def _place_of(bill: Bill, on: date | None, occurrence: Occurrence, benefit: Benefit, year: PolicyYear) -> Place:

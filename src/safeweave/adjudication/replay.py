@@ -4,24 +4,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from safeweave import coverage, outbox
+from safeweave import coverage
 from safeweave.adjudication import store
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
 from safeweave.adjudication.holds import held
+from safeweave.adjudication.kept import says
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import Decided, PolicyOf, Stored, digest_of, released
+from safeweave.cases import heads as heads_of_cases
 from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage, tidied
 from safeweave.database import Transaction
 from safeweave.errors import Malformed
-from safeweave.events import DeterminationMade
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, DeterminationId
 from safeweave.money import Fen
 
 FOR_A_PERSON = ("refer", "refuse-proposed")  # decisions that leave a determination waiting for a person
+SAID_BY = {"determined": "pay", "paid": "pay", "refused": "refuse"}  # what was decided of a case in such a stage
 
 
 class Replayed(Fact):
@@ -45,34 +47,48 @@ def replay(
 ) -> list[Replayed]:
     """Every determination of these cases computed again, from the stored facts, terms and earlier determinations.
 
-    `opening` gives the usage a policy was imported with.
+    `opening` gives the usage a policy was imported with. A determination whose bytes are not those that were written is
+    named with whatever case asks for its policy: its own case may be what has changed. A case that moved on as decided
+    and has no such determination is named too.
     """
-    made = {
-        event.determination: event
-        for log in outbox.of_subjects(tx, cases).values()
-        for event in (logged.event for logged in log)
-        if isinstance(event, DeterminationMade)
-    }
-    keys = list(dict.fromkeys((event.policy, event.person) for event in made.values()))
+    heads = heads_of_cases(tx, cases)
+    promised = coverage.policies_of(tx, {head.person for head in heads.values()})
+    rows = store.stored_of_cases(tx, cases)
+    keys = list(
+        dict.fromkeys([*(row.key for row in rows), *((p.policy, p.person) for held in promised.values() for p in held)])
+    )
     chains, openings, kept = store.stored(tx, keys), opening(keys), coverage.usage_of(tx, keys)
+    linked = {row.columns for chain in chains.values() for row in chain}
+    for row in rows:
+        if row.columns not in linked:  # its policy or person can no longer be read
+            chains[row.key].append(row)
     products: dict[str, Product | str] = {}
-    found = {
-        result.determination: result
-        for key in keys
-        for result in _chain_again(tx, chains[key], openings.get(key, Usage()), kept[key], products)
-    }
+    found: dict[DeterminationId, Replayed] = {}
+    decisions: dict[CaseId, set[str]] = {}
+    for key in keys:
+        for result, decision in _chain_again(tx, chains[key], openings.get(key, Usage()), kept[key], products):
+            if decision is None or result.case in heads:
+                found[result.determination] = result
+                decisions.setdefault(result.case, set()).add(decision or "")
     missing = [
-        Replayed(id, event.case, event.payable, None, False, (f"determination {id}: it is not in the store any more",))
-        for id, event in made.items() if id not in found
+        Replayed(
+            DeterminationId(""), case, Fen(0), None, False,
+            (f"case {case}: it is {head.stage}, and no determination that says so is in the store any more",),
+        )
+        for case, head in heads.items()
+        if head.stage in SAID_BY and SAID_BY[head.stage] not in decisions.get(case, ())
     ]  # fmt: skip
-    return [*(result for result in found.values() if result.case in cases or result.determination in made), *missing]
+    return [*found.values(), *missing]
 
 
 def _chain_again(
     tx: Transaction, chain: Sequence[Stored], opening: Usage, kept: Usage, products: dict[str, Product | str]
-) -> list[Replayed]:
-    """All determinations of one person under one policy, each from the history that those before it add up to."""
-    results: list[tuple[Replayed, Stored, bool]] = []
+) -> list[tuple[Replayed, str | None]]:
+    """All determinations of one person under one policy, each from the history that those before it add up to.
+
+    With each its decision, or None if its bytes do not hold together.
+    """
+    results: list[tuple[Replayed, Stored, str | None]] = []
     history, broken = History(opening), list[str]()
     for sequence, stored in enumerate(chain, start=1):
         decided = _read(stored)
@@ -84,19 +100,19 @@ def _chain_again(
                 DeterminationId(stored.text("id")), CaseId(stored.text("case_id")), Fen(0), None,
                 stored.text("engine") == ENGINE_VERSION, (decided,),
             )  # fmt: skip
-            results.append((result, stored, False))
+            results.append((result, stored, None))
         else:
             result = _replayed(tx, decided, history, tuple(broken), products)
-            results.append((result, stored, decided.decision in FOR_A_PERSON))
+            results.append((result, stored, decided.decision))
             if not broken and decided.decision == "pay":  # what a person refused leaves nothing in force
                 history = history.after(decided.claim, released(decided))
     if broken:
-        return [result for result, _, _ in results]
-    found = [_in_its_state(result, stored, may_wait, history) for result, stored, may_wait in results]
+        return [(result, decision) for result, _, decision in results]
+    found = [(_in_its_state(result, stored, decision, history), decision) for result, stored, decision in results]
     if found and tidied(history.usage) != tidied(kept):
-        last = found[-1]
+        last, decision = found[-1]
         fault = f"determination {last.determination}: the usage kept after it is not what the determinations used"
-        found[-1] = msgspec.structs.replace(last, faults=(*last.faults, fault))
+        found[-1] = (msgspec.structs.replace(last, faults=(*last.faults, fault)), decision)
     return found
 
 
@@ -134,13 +150,14 @@ def _replayed(
     return Replayed(decided.id, decided.case, decided.payable, again.payable, same_engine, tuple(faults_found))
 
 
-def _in_its_state(result: Replayed, stored: Stored, may_wait: bool, history: History) -> Replayed:
+def _in_its_state(result: Replayed, stored: Stored, decision: str | None, history: History) -> Replayed:
     """The result, with a fault if what the store says of its standing is not what followed from the decisions."""
     faults: list[str] = []
     left = history.in_force.get(result.determination)
-    if (left is None) == stored.in_force or (left is not None and store.settled_bytes(left) != stored.settled):
+    is_said = left is None or (stored.settled is not None and says(stored.settled, left))
+    if (left is None) == stored.in_force or not is_said:
         faults.append(f"determination {result.determination}: what it leaves in force is not what was decided")
-    if stored.waiting and not may_wait:
+    if stored.waiting and decision not in FOR_A_PERSON:
         faults.append(f"determination {result.determination}: it waits for a person, and was decided")
     return msgspec.structs.replace(result, faults=(*result.faults, *faults)) if faults else result
 

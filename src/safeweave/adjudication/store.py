@@ -7,9 +7,10 @@ from datetime import datetime
 import msgspec
 
 from safeweave.adjudication.determination import Determination
-from safeweave.adjudication.history import History, Settled
+from safeweave.adjudication.history import Settled
+from safeweave.adjudication.kept import claim_from, kept_claim, kept_result, kept_settled, result_from, settled_from
 from safeweave.coverage.usage import Usage
-from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.errors import Malformed
 from safeweave.facts import Claim, Cover, Fact, Overlay
 from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId
@@ -20,12 +21,9 @@ MACHINE = "machine"
 PolicyOf = tuple[PolicyId, PersonId]
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_claims = msgspec.json.Decoder(Claim)
 _covers = msgspec.json.Decoder(Cover)
 _overlays = msgspec.json.Decoder(tuple[Overlay, ...])
 _usages = msgspec.json.Decoder(Usage)
-_results = msgspec.json.Decoder(Determination)
-_settled = msgspec.json.Decoder(Settled)
 
 _COLUMNS = (
     "id",
@@ -87,9 +85,9 @@ def digest_of(*texts: str) -> str:
 
 def row_of(decided: Decided) -> tuple[object, ...]:
     """The row of a determination, with its digests computed over the very texts that are stored."""
-    claim, cover, overlays, usage, result = (
-        _encoder.encode(part).decode()
-        for part in (decided.claim, decided.cover, decided.overlays, decided.usage_before, decided.result)
+    claim, result = kept_claim(decided.claim), kept_result(decided.result)
+    cover, overlays, usage = (
+        _encoder.encode(part).decode() for part in (decided.cover, decided.overlays, decided.usage_before)
     )
     facts_digest = digest_of(claim, cover, overlays, usage)
     plain: list[object] = [
@@ -130,11 +128,11 @@ def decided_from(row: Row) -> Decided:
         v["product"],
         v["product_digest"],
         v["engine"],
-        _claims.decode(v["claim"]),
+        claim_from(v["claim"], v["id"]),
         _covers.decode(v["cover"]),
         _overlays.decode(v["overlays"]),
         _usages.decode(v["usage_before"]),
-        _results.decode(v["result"]),
+        result_from(v["result"], v["id"]),
         v["decision"],
         v["decided_by"],
         v["note"],
@@ -158,9 +156,9 @@ def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -
     """Store determinations: (decided, what it leaves behind if it is in force, whether a person is to decide)."""
     tx.run_many(
         f"insert into determination ({', '.join(_COLUMNS)}, settled, in_force, waiting)"
-        f" values ({marks(_COLUMNS)}, ?, ?, ?)",
+        f" values ({', '.join('?' * len(_COLUMNS))}, ?, ?, ?)",
         [
-            (*row_of(decided), _encoder.encode(left).decode() if left else None, int(left is not None), int(waiting))
+            (*row_of(decided), kept_settled(left) if left else None, int(left is not None), int(waiting))
             for decided, left, waiting in made
         ],
     )
@@ -173,17 +171,13 @@ def note_paid_bills(tx: Transaction, paid: Iterable[tuple[str, DeterminationId, 
 
 def paid_in(tx: Transaction, bills: Sequence[str]) -> dict[str, CaseId]:
     """The case in which each of these bill keys stands paid, whoever is insured; those unpaid are left out."""
-    found: dict[str, CaseId] = {}
-    for start in range(0, len(bills), 5000):
-        part = bills[start : start + 5000]
-        found |= dict(
-            tx.rows(
-                "select b.bill, b.case_id from paid_bill b join determination d on d.id = b.determination"
-                f" where d.in_force = 1 and b.bill in ({marks(part)})",
-                part,
-            )
+    return dict(
+        tx.rows(
+            "select b.bill, b.case_id from paid_bill b join determination d on d.id = b.determination"
+            " where d.in_force = 1 and b.bill in ?",
+            (bills,),
         )
-    return found
+    )
 
 
 def retire(tx: Transaction, superseded: Sequence[DeterminationId], answered: Sequence[DeterminationId]) -> None:
@@ -204,21 +198,18 @@ class Standing(Fact):
 def standings(tx: Transaction, keys: Sequence[PolicyOf]) -> dict[PolicyOf, Standing]:
     """How each of these stands, in one statement."""
     found = {key: Standing({}, {}, {}, 1) for key in keys}
-    for start in range(0, len(keys), 5000):
-        part = keys[start : start + 5000]
-        pairs = ", ".join(["(?, ?)"] * len(part))
-        for policy, person, determination, case, sequence, settled, in_force, waiting in tx.rows(
-            "select policy, person, id, case_id, sequence, settled, in_force, waiting from determination"
-            f" where (policy, person) in (values {pairs}) order by policy, person, sequence",
-            [value for key in part for value in key],
-        ):
-            standing = found[policy, person]
-            if in_force:
-                standing.in_force[determination] = _settled.decode(settled)
-                standing.case_of[determination] = case
-            if waiting:
-                standing.waiting[determination] = case
-            found[policy, person] = msgspec.structs.replace(standing, next_sequence=sequence + 1)
+    for policy, person, determination, case, sequence, settled, in_force, waiting in tx.rows(
+        "select policy, person, id, case_id, sequence, settled, in_force, waiting from determination"
+        " where (policy, person) in ? order by policy, person, sequence",
+        (keys,),
+    ):
+        standing = found[policy, person]
+        if in_force:
+            standing.in_force[determination] = settled_from(settled)
+            standing.case_of[determination] = case
+        if waiting:
+            standing.waiting[determination] = case
+        found[policy, person] = msgspec.structs.replace(standing, next_sequence=sequence + 1)
     return found
 
 
@@ -229,7 +220,7 @@ def of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Decided]:
     """Every determination of these cases, in the order they were made."""
     if not cases:
         return []
-    rows = tx.rows(f"{_SELECT} where case_id in ({marks(cases)}) order by made_at, policy, sequence", cases)
+    rows = tx.rows(f"{_SELECT} where case_id in ? order by made_at, policy, sequence", (cases,))
     return [decided_from(row) for row in rows]
 
 
@@ -238,7 +229,7 @@ def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[Determination
     found = {i: tx.memo[i] for i in ids if i in tx.memo}
     missing = [i for i in ids if i not in found]
     if missing:
-        rows = tx.rows(f"{_SELECT} where id in ({marks(missing)})", missing)
+        rows = tx.rows(f"{_SELECT} where id in ?", (missing,))
         found |= {row[0]: decided_from(row) for row in rows}
     return found
 
@@ -259,6 +250,11 @@ class Stored(Fact):
             for name, text in zip(_COLUMNS, texts, strict=True)
         )
 
+    @property
+    def key(self) -> PolicyOf:
+        """Whose determination it is, as far as the bytes can be read."""
+        return PolicyId(self.text("policy")), PersonId(self.text("person"))
+
     def text(self, column: str) -> str:
         """One column as it can be shown."""
         return (self.columns[_COLUMNS.index(column)] or b"").decode(errors="replace")
@@ -267,22 +263,24 @@ class Stored(Fact):
 def stored(tx: Transaction, keys: Sequence[PolicyOf]) -> dict[PolicyOf, list[Stored]]:
     """All determinations of these persons under these policies, by sequence, as they stand in the store."""
     found: dict[PolicyOf, list[Stored]] = {key: [] for key in keys}
-    raw = ", ".join(f"cast({column} as blob)" for column in (*_COLUMNS, "settled"))
-    for start in range(0, len(keys), 5000):
-        part = keys[start : start + 5000]
-        pairs = ", ".join(["(?, ?)"] * len(part))
-        for policy, person, in_force, waiting, *columns, settled in tx.rows(
-            f"select policy, person, in_force, waiting, {raw} from determination"
-            f" where (policy, person) in (values {pairs}) order by policy, person, sequence",
-            [value for key in part for value in key],
-        ):
-            found[policy, person].append(Stored(tuple(columns), settled, in_force != 0, waiting != 0))
+    for row in _stored(tx, "(policy, person) in ? order by policy, person, sequence", keys):
+        found[row.key].append(row)
     return found
 
 
-def settled_bytes(settled: Settled) -> bytes:
-    """What is stored of a determination in force."""
-    return _encoder.encode(settled)
+def stored_of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Stored]:
+    """All determinations that say they are of these cases, as they stand in the store."""
+    return _stored(tx, "case_id in ? order by id", cases)
+
+
+def _stored(tx: Transaction, where: str, values: Sequence[object]) -> list[Stored]:
+    raw = ", ".join(f"cast({column} as blob)" for column in (*_COLUMNS, "settled"))
+    return [
+        Stored(tuple(columns), settled, in_force != 0, waiting != 0)
+        for in_force, waiting, *columns, settled in tx.rows(
+            f"select in_force, waiting, {raw} from determination where {where}", (values,)
+        )
+    ]
 
 
 def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
@@ -317,8 +315,3 @@ def kept_product(tx: Transaction, digest: str) -> str:
     if digest_of(text) != row[1]:
         raise Malformed("its bytes are not those that were kept (digest differs)")
     return text
-
-
-def history_from(in_force: dict[str, Settled], usage: Usage) -> History:
-    """The history the adjudicator reads."""
-    return History(usage, in_force)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from safeweave.adjudication.occurrence import Occurrence, PolicyYear
 from safeweave.adjudication.reasons import CutReason
 from safeweave.coverage.product import Benefit, BenefitTerms, Exclusion, Waiting
+from safeweave.facts import Cover
 
 
 class Bar(NamedTuple):
@@ -18,31 +19,32 @@ class Bar(NamedTuple):
 OUTSIDE: frozenset[str] = frozenset({"outside_cover", "not_on_roster"})
 
 
-def bar_of(occurrence: Occurrence, benefit: Benefit, year: PolicyYear | None, lifted: Collection[str]) -> Bar | None:
-    """The first reason that leaves the whole benefit unpaid, or None. `year` is the one that holds the event."""
-    day = occurrence.event_day(benefit)
+def bar_of(
+    occurrence: Occurrence, benefit: Benefit, year: PolicyYear | None, day: int, lifted: Collection[str]
+) -> Bar | None:
+    """The first reason that leaves the whole benefit unpaid, or None. `year` is the one that holds the event's day."""
     if year is None:
         return Bar("outside_cover", "")
-    terms = year.terms[benefit.id]
-    if terms.window.cover_days is not None and day >= year.first_day + terms.window.cover_days:
-        return Bar("outside_cover", terms.window.clause)
-    if not is_on_roster(occurrence, day):
+    plan, claim, cover = year.plans[benefit.id], occurrence.claim, occurrence.cover
+    cover_days, waiting = plan.terms.window.cover_days, plan.terms.waiting
+    if cover_days is not None and day >= year.first_day + cover_days:
+        return Bar("outside_cover", plan.terms.window.clause)
+    if (cover.roster_first_day or cover.roster_last_day) and not is_on_roster(cover, day):
         return Bar("not_on_roster", "")
-    waiting = terms.waiting
-    if (
-        waiting is not None
-        and not occurrence.claim.accident
-        and "waiting_days" not in lifted
-        and 0 <= (occurrence.found_day or day) - year.since < waiting.days_for(occurrence.diagnosis)
-    ):
-        return Bar("waiting_period", waiting.clause)
-    exclusion = exclusion_of(occurrence, terms)
-    return Bar("excluded_diagnosis", exclusion.clause) if exclusion else None
+    if waiting is not None and not claim.accident and "waiting_days" not in lifted:
+        days_since = (occurrence.found_day or day) - year.since
+        if 0 <= days_since < plan.waiting_days and days_since < waiting.days_for(occurrence.diagnosis):
+            return Bar("waiting_period", waiting.clause)
+    if occurrence.diagnosis.startswith(plan.excluded):
+        exclusion = exclusion_of(occurrence, plan.terms)
+        if exclusion is not None:
+            return Bar("excluded_diagnosis", exclusion.clause)
+    return None
 
 
-def is_on_roster(occurrence: Occurrence, day: int) -> bool:
+def is_on_roster(cover: Cover, day: int) -> bool:
     """Whether the insured was on the roster on a day; a roster day that is not given bounds nothing."""
-    first_day, last_day = occurrence.cover.roster_first_day, occurrence.cover.roster_last_day
+    first_day, last_day = cover.roster_first_day, cover.roster_last_day
     return (first_day is None or day >= first_day.toordinal()) and (last_day is None or day <= last_day.toordinal())
 
 

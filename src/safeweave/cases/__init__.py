@@ -3,14 +3,13 @@
 Leaves deciding to `adjudication` and paying to `payments`. Read `lifecycle.py` first, then `stay.py`.
 """
 
-from safeweave.cases.case import Case
+from safeweave.cases.case import Case, CaseHead
 from safeweave.cases.clocks import ring as ring_clocks
 from safeweave.cases.handlers import (
     close_cases,
     close_unclaimed,
     confirm_cases,
     hear,
-    insured_persons,
     insured_policies,
     link_records,
     note_determinations,
@@ -21,17 +20,18 @@ from safeweave.cases.handlers import (
     refer_case,
     refer_without_papers,
 )
-from safeweave.cases.store import cases_by_id, hospitals
+from safeweave.cases.store import cases_by_id, heads, hospitals
 
 __all__ = [
     "Case",
+    "CaseHead",
     "cases_by_id",
     "close_cases",
     "close_unclaimed",
     "confirm_cases",
+    "heads",
     "hear",
     "hospitals",
-    "insured_persons",
     "insured_policies",
     "link_records",
     "note_determinations",

@@ -9,19 +9,29 @@ from safeweave.facts import Claim, Fact
 from safeweave.ids import CaseId, PersonId
 
 
-class Case(Fact):
-    """One case; `version` grows with every change, so that two writers cannot both win."""
+class CaseHead(Fact, kw_only=True):
+    """A case without its stay: what is listed, and all that is needed to move it from stage to stage.
+
+    `version` counts the transactions that changed it, as read: a second writer finds it raised and cannot win.
+    """
 
     id: CaseId
     person: PersonId
     sender: str
     visit: str
     stage: Stage
-    stay: Stay
     opened_at: datetime
     # When the message came that completed what a determination needs: where "bill settled" starts to count.
     completed_at: datetime | None = None
-    version: int = 1
+    heard: tuple[int, ...] = ()  # the log numbers of the events the stay is folded from
+    hospital: str = ""
+    version: int = 0
+
+
+class Case(CaseHead, kw_only=True):
+    """One case, with the stay as it stands."""
+
+    stay: Stay
 
 
 def happenings(before: Stay | None, after: Stay) -> list[Happening]:
@@ -41,15 +51,18 @@ def happenings(before: Stay | None, after: Stay) -> list[Happening]:
         return [*found, "admission_cancelled"]
     if old.discharged_at and not after.discharged_at:
         found.append("discharge_cancelled")
-    if {charge.id for charge in after.charges} - {charge.id for charge in old.charges}:
+    if after.charges and {charge.id for charge in after.charges} - {charge.id for charge in old.charges}:
         found.append("charges_posted")
     if after.discharged_at and (
         not old.discharged_at or after.disposition != old.disposition or "admission_reported" in found
     ):
         found.append(_ENDINGS.get(after.disposition, "patient_discharged"))
-    if {seen.bill.key for seen in old.live_bills} - {seen.bill.key for seen in after.live_bills}:
+    if before is None:
+        return [*found, "bill_verified"] if is_ready(after) else found
+    live_bills = after.live_bills
+    if {seen.bill.key for seen in old.live_bills} - {seen.bill.key for seen in live_bills}:
         found.append("bill_reversed")
-    if any(old.settlement_of(seen.bill) and not after.settlement_of(seen.bill) for seen in after.live_bills):
+    if any(old.settlement_of(seen.bill) and not after.settlement_of(seen.bill) for seen in live_bills):
         found.append("settlement_cancelled")
     elif is_ready(old) and waits_for(after) == "settlement":
         found.append("bill_added")
@@ -61,7 +74,7 @@ def happenings(before: Stay | None, after: Stay) -> list[Happening]:
 
 def is_ready(stay: Stay) -> bool:
     """Whether everything a determination needs is here."""
-    return bool(stay.live_bills) and not waits_for(stay)
+    return not waits_for(stay)
 
 
 _ENDINGS: dict[str, Happening] = {"2": "patient_transferred", "3": "patient_transferred", "5": "patient_died"}

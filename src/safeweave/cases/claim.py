@@ -17,9 +17,10 @@ def waits_for(stay: Stay) -> str:
         return "discharge"
     if stay.kind == "inpatient" and stay.discharged_at is None:
         return "discharge"
-    if not stay.live_bills:
+    live_bills = stay.live_bills
+    if not live_bills:
         return "bill"
-    if any(not is_complete(stay, seen) for seen in stay.live_bills):
+    if not all(seen.itemised or is_complete(stay, seen) for seen in live_bills):
         return "settlement"
     return "" if stay.kind else "discharge"
 

@@ -8,15 +8,16 @@ refusal in writing within 3 days; after 60 days pay the determinable part in adv
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal
 
 import chinese_calendar  # type: ignore[import-untyped]
 
 from safeweave.clock import SHANGHAI, shanghai_day
-from safeweave.database import Transaction, at_of, at_text
+from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.events import ClockDue
 from safeweave.facts import Fact
-from safeweave.ids import CaseId
+from safeweave.ids import CaseId, person_key
 
 ClockKind = Literal["decision", "payment", "refusal_notice", "advance", "papers"]
 
@@ -25,6 +26,7 @@ DAYS: dict[ClockKind, int] = {"decision": 30, "payment": 10, "refusal_notice": 3
 MARKS_PERCENT = (50, 80, 100)
 
 
+@lru_cache(maxsize=1000)
 def is_working_day(day: date) -> bool:
     """Whether offices work on that day in mainland China; Monday to Friday for years not yet announced."""
     try:
@@ -65,37 +67,55 @@ Clock = tuple[CaseId, ClockKind]
 
 def start(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
     """Start these clocks when the transaction commits; one that runs already runs on."""
-    tx.queue(f"{_INSERT} do nothing", [_row(case, kind, now) for case, kind in clocks])
+    _begin(tx, f"{_INSERT} do nothing", clocks, now)
 
 
 def restart(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
     """Start these clocks when the transaction commits; one that runs already begins anew."""
-    tx.queue(
+    _begin(
+        tx,
         f"{_INSERT} do update set started_at = excluded.started_at, due_on = excluded.due_on,"
         " next_mark_at = excluded.next_mark_at, marked = 0",
-        [_row(case, kind, now) for case, kind in clocks],
+        clocks,
+        now,
     )
 
 
 _INSERT = (
-    "insert into clock (case_id, kind, started_at, due_on, next_mark_at) values (?, ?, ?, ?, ?)"
+    "insert into clock (case_id, kind, started_at, due_on, next_mark_at, stopped_at) values (?, ?, ?, ?, ?, ?)"
     " on conflict (case_id, kind) where stopped_at is null"
 )
+_STOP = "update clock set stopped_at = ?, next_mark_at = null where case_id = ? and kind = ? and stopped_at is null"
+_BEGUN = "clocks begun"  # in this transaction, with the statement and the row that will begin each
 
 
-def _row(case: CaseId, kind: ClockKind, now: datetime) -> tuple[str, str, str, str, str]:
-    due_on = due_day(kind, shanghai_day(now))
-    return case, kind, at_text(now), due_on.isoformat(), at_text(mark_at(now, due_on, MARKS_PERCENT[0]))
+def _begin(tx: Transaction, sql: str, clocks: Iterable[Clock], now: datetime) -> None:
+    tx.queue(_STOP, [])  # what was stopped before is written before
+    rows = [(*row, None) for row in _rows(clocks, now)]
+    tx.queue(sql, rows, key=lambda row: row[:2])
+    tx.memo.setdefault(_BEGUN, {}).update({row[:2]: (sql, row) for row in rows})
+
+
+def _rows(clocks: Iterable[Clock], now: datetime) -> list[tuple[CaseId, ClockKind, str, str, str]]:
+    days: dict[ClockKind, tuple[str, str, str]] = {}  # what all clocks of a kind have in common that start now
+    rows = []
+    for case, kind in clocks:
+        if kind not in days:
+            due_on = due_day(kind, shanghai_day(now))
+            days[kind] = at_text(now), due_on.isoformat(), at_text(mark_at(now, due_on, MARKS_PERCENT[0]))
+        rows.append((case, kind, *days[kind]))
+    return rows
 
 
 def stop(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
     """Stop these clocks when the transaction commits, those of them that run."""
-    at = at_text(now)
-    tx.queue(
-        "update clock set stopped_at = ?, next_mark_at = null where case_id = ? and kind = ? and stopped_at is null",
-        [(at, case, kind) for case, kind in clocks],
-        key=lambda row: row[1:],
-    )
+    clocks, at = list(clocks), at_text(now)
+    tx.queue(_STOP, [(at, *clock) for clock in clocks], key=lambda row: row[1:])
+    begun = tx.memo.get(_BEGUN, {})
+    for clock in clocks:
+        if clock in begun:  # it will never have run: it is written as it ends
+            sql, (*row, _, _) = begun.pop(clock)
+            tx.queue(sql, [(*row, None, at)], key=lambda row: row[:2])
 
 
 def pause(tx: Transaction, case: CaseId, now: datetime) -> bool:
@@ -133,21 +153,32 @@ def resume(tx: Transaction, case: CaseId, now: datetime) -> bool:
 
 
 def ring(tx: Transaction, now: datetime) -> list[ClockDue]:
-    """The marks that clocks have reached since the last look, each told once, however long nobody looked."""
-    rows = tx.rows(
-        "select id, case_id, kind, started_at, due_on, marked from clock"
-        " where next_mark_at <= ? and stopped_at is null and paused_at is null order by next_mark_at, id",
-        (at_text(now),),
-    )
+    """The marks that clocks have reached since the last look, each told once, however long nobody looked.
+
+    A clock whose case somebody else works on rings at the next look.
+    """
+    if not (due := _due(tx, now)):
+        return []
+    held = tx.hold({person_key(case) for _, case, *_ in due})
     told, updates = [], []
-    for id, case, kind, started, due, marked in rows:
-        started_at, due_on = at_of(started), date.fromisoformat(due)
+    for id, case, kind, started, last_day, marked in _due(tx, now):  # again, as nobody can change them any more
+        if person_key(case) not in held:
+            continue
+        started_at, due_on = at_of(started), date.fromisoformat(last_day)
         reached = [p for p in MARKS_PERCENT if p > marked and mark_at(started_at, due_on, p) <= now]
         told += [ClockDue(case, kind, percent) for percent in reached]
         marked = max(reached, default=marked)
         updates.append((_next_mark(started_at, due_on, marked), marked, id))
     tx.run_many("update clock set next_mark_at = ?, marked = ? where id = ?", updates)
     return told
+
+
+def _due(tx: Transaction, now: datetime) -> list[Row]:
+    return tx.rows(
+        "select id, case_id, kind, started_at, due_on, marked from clock"
+        " where next_mark_at <= ? and stopped_at is null and paused_at is null order by next_mark_at, id",
+        (at_text(now),),
+    )
 
 
 def _next_mark(started_at: datetime, due_on: date, marked: int) -> str | None:

@@ -1,13 +1,13 @@
 """Keeps cases true to what hospitals tell and to what was decided and paid."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import msgspec
 
 from safeweave import coverage, outbox, people
 from safeweave.cases import clocks, store
-from safeweave.cases.case import Case, happenings, moved
+from safeweave.cases.case import Case, CaseHead, happenings, moved
 from safeweave.cases.claim import waits_for
 from safeweave.cases.lifecycle import AWAITING_BILL, DECIDED, Happening, Stage, stage_after
 from safeweave.cases.stay import Stay, folded, happened
@@ -36,9 +36,9 @@ from safeweave.events import (
     SettlementReported,
     VisitTold,
 )
-from safeweave.ids import CaseId, PersonId, PolicyId, derived
+from safeweave.ids import CaseId, PersonId, PolicyId, derived, person_key
 from safeweave.outbox import Logged
-from safeweave.people import Found, Person
+from safeweave.worker import PUT_OFF, Later
 
 AliasKey = tuple[str, str, str]  # sender, kind, value
 
@@ -62,58 +62,71 @@ def aliases_of(event: HospitalEvent) -> list[tuple[str, str]]:
     return []
 
 
-def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event]:
-    """Bring the cases of these visits up to date with everything their hospitals have told."""
+def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event | Later]:
+    """Bring the cases of these visits up to date with everything their hospitals have told.
+
+    The visits are held by whoever runs this. One whose person somebody else holds is put off, and nothing is written.
+    """
     keys = list(dict.fromkeys((event.sender, event.visit) for event in told))
-    logs = _logs(tx, keys)
-    keys = [key for key in logs if key[1]]
-    stays = {key: folded(happened(logged.event for logged in logs[key])) for key in keys}
-    known = store.visits(tx, keys)
-    persons = _persons(tx, known, stays, now)
+    logs, out = _logs(tx, keys, now)
+    known = store.visits(tx, [key for key in logs if key[1]])
+    keys = [key for key in logs if key[1] and not _is_heard(known.get(key), logs[key])]
+    stays = {key: folded(happened([logged.event for logged in logs[key]])) for key in keys}
+    persons, put_off = _persons(tx, known, stays, now)
+    out += [Later(VisitTold(*key), now + PUT_OFF) for key in put_off]
+    keys = [key for key in keys if key in persons]
     policies = insured_policies(tx, {person for person, _ in persons.values() if person}, now)
 
-    visits, cases, steps, out, begun = [], [], [], list[Event](), set[CaseId]()
+    visits, steps, begun = [], [], set[CaseId]()
+    cases = list[Case]()
+    aliases = list[tuple[str, str, str, str]]()
     for key in keys:
-        row, stay = known.get(key), stays[key]
+        row, stay, log = known.get(key), stays[key], logs[key]
         person, waiting = persons[key]
-        case = row.case if row else None
-        days = [day for day in (_first_day(stay, now), stay.accident_on) if day]
-        if case is None and person and not any(policy.holds_on(days) for policy in policies.get(person, ())):
+        case: CaseHead | None = row.case if row else None
+        heard = set(case.heard) if case else ()
+        for logged in log:
+            if logged.number not in heard and isinstance(logged.event, HospitalEvent):
+                aliases += [(key[0], kind, value, key[1]) for kind, value in aliases_of(logged.event)]
+        if case is None and person and not _is_covered(policies.get(person, ()), stay, now):
             waiting = "policy_unknown"
         if case is None and waiting is None and not (stay.kind or stay.live_bills):
             waiting = "admission_unknown"
         if waiting is None:
             assert person is not None
-            before = case
-            case, found = _updated(case, key, person, stay, max(logged.told_at for logged in logs[key]))
-            if case is not before:
-                cases.append(case)
-            steps += [(case.id, happening, stage, "") for happening, stage in found]
-            out += _tell(before, case, [happening for happening, _ in found])
-            if case.stage in _WAITS_FOR_PAPERS and any(happening in _BEGINS_TO_WAIT for happening, _ in found):
-                begun.add(case.id)
-        first_told_at = row.first_told_at if row else now
-        after = store.VisitRow(key[0], key[1], person, case, waiting if case is None else None, first_told_at)
-        if row is None or (row.person, row.case and row.case.id, row.waiting) != (
-            person,
-            case and case.id,
-            after.waiting,
-        ):
-            visits.append(after)
+            before = store.stay_of(case, log) if case else None
+            if before is None or before != stay:
+                after, found = _updated(case, before, key, person, stay, log)
+                cases.append(after)
+                steps += [(after.id, happening, stage, "") for happening, stage in found]
+                out += _tell(case, before, after, [happening for happening, _ in found])
+                if after.stage in _WAITS_FOR_PAPERS and any(happening in _BEGINS_TO_WAIT for happening, _ in found):
+                    begun.add(after.id)
+                case = after
+        if row is None or (row.person, row.case and row.case.id, row.waiting) != (person, case and case.id, waiting):
+            first_told_at = row.first_told_at if row else now
+            visits.append(store.VisitRow(key[0], key[1], person, case, waiting, first_told_at))
 
     clocks.restart(tx, [(case.id, "papers") for case in cases if case.id in begun], now)
     clocks.stop(tx, [(case.id, kind) for case in cases for kind in _STOPS.get(case.stage, ())], now)
     dead = {case_id for case_id, happening, _, _ in steps if happening == "patient_died"}
     for died in (each for each in cases if each.id in dead):
         _report_death(tx, died, now)
-    store.save_aliases(tx, {
-        (key[0], kind, value, key[1]) for key in keys for logged in logs[key]
-        if isinstance(logged.event, HospitalEvent) for kind, value in aliases_of(logged.event)
-    })  # fmt: skip
+    store.save_aliases(tx, aliases)
     store.save_visits(tx, visits, now)
     store.save_cases(tx, cases)
     store.add_steps(tx, steps, now)
     return out
+
+
+def _is_heard(row: store.VisitRow | None, log: Sequence[Logged]) -> bool:
+    """Whether the case of this visit holds all that was told of it."""
+    return row is not None and row.case is not None and row.case.heard == tuple([logged.number for logged in log])
+
+
+def _is_covered(policies: Sequence[InsuredPolicy], stay: Stay, now: datetime) -> bool:
+    days = [day for day in (_first_day(stay, now), stay.accident_on) if day]
+    return any(policy.holds_on(days) for policy in policies)
 
 
 def insured_policies(
@@ -122,18 +135,10 @@ def insured_policies(
     """The policies of these persons as they stand today, asked for once in a transaction."""
     missing = [person for person in persons if ("policies", person) not in tx.memo]
     if missing:
-        persons = insured_persons(tx, missing)
-        for person, found in coverage.policies_of(tx, missing, shanghai_day(now), persons).items():
+        known = people.known_people(tx, missing)
+        for person, found in coverage.policies_of(tx, missing, shanghai_day(now), known).items():
             tx.memo["policies", person] = found
     return {person: tx.memo["policies", person] for person in persons}
-
-
-def insured_persons(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, Person]:
-    """These persons, asked for once in a transaction; unknown ids are left out."""
-    missing = [person for person in ids if ("person", person) not in tx.memo]
-    if missing:
-        tx.memo |= {("person", person): found for person, found in people.people_by_id(tx, missing).items()}
-    return {person: tx.memo["person", person] for person in ids if ("person", person) in tx.memo}
 
 
 PayeeKey = tuple[PolicyId, PersonId, str]  # whose policy, who, and as what
@@ -153,85 +158,120 @@ def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
     return found | coverage.payees(tx, unread)
 
 
-def _logs(tx: Transaction, keys: Sequence[store.VisitKey]) -> dict[store.VisitKey, list[Logged]]:
-    """Everything told of these visits, and of those that papers naming no visit turn out to belong to."""
+def _logs(
+    tx: Transaction, keys: Sequence[store.VisitKey], now: datetime
+) -> tuple[dict[store.VisitKey, list[Logged]], list[Event | Later]]:
+    """Everything told of these visits, and of those that papers naming no visit turn out to belong to.
+
+    With it, what is to be looked at again: papers that could not be placed now because somebody else works on them or
+    on their visit, and new ones whose visit may be told of at this very moment.
+    """
     senders = list(dict.fromkeys(sender for sender, _ in keys))
     wanted = {outbox.visit_subject(*key): key for key in keys} | {
         outbox.visit_subject(sender, ""): (sender, "") for sender in senders
     }
     logs = {wanted[subject]: log for subject, log in outbox.of_subjects(tx, list(wanted)).items()}
     unplaced = [
-        (sender, logged.number, logged.event)
+        (sender, logged)
         for sender in senders
         for logged in logs.pop((sender, ""), [])
         if isinstance(logged.event, HospitalEvent)
     ]
     if not unplaced:
-        return logs
-    here = {
-        (key[0], kind, value): key[1]
-        for key, log in logs.items() for logged in log if isinstance(logged.event, HospitalEvent)
-        for kind, value in aliases_of(logged.event)
-    }  # fmt: skip
-    asked = {(sender, kind, value) for sender, _, event in unplaced for kind, value in aliases_of(event)}
-    leads = store.aliases(tx, sorted(asked - set(here))) | here
-    placed: dict[store.VisitKey, list[int]] = {}
-    left, before = unplaced, -1
-    while len(left) != before:  # a settlement that its bill leads to leads its own cancellation
-        before, waiting = len(left), left
-        left = []
-        for sender, number, event in waiting:
-            names = [(sender, kind, value) for kind, value in aliases_of(event)]
-            visit = next((leads[name] for name in names if name in leads), None)
-            if visit is None:
-                left.append((sender, number, event))
-                continue
-            placed.setdefault((sender, visit), []).append(number)
-            leads |= {name: leads.get(name, visit) for name in names}
+        return logs, []
+    held = tx.hold({outbox.visit_subject(sender, "") for sender, _ in unplaced})
+    free = [(sender, logged) for sender, logged in unplaced if outbox.visit_subject(sender, "") in held]
+    placed, left = _placed(tx, free, logs)
+    held = tx.hold({outbox.visit_subject(*key) for key in placed})
+    placed = {key: numbers for key, numbers in placed.items() if outbox.visit_subject(*key) in held}
     for key, numbers in placed.items():
         outbox.move(tx, numbers, outbox.visit_subject(*key))
     if placed:
         moved_to = {outbox.visit_subject(*key): key for key in placed}
         logs |= {moved_to[subject]: log for subject, log in outbox.of_subjects(tx, list(moved_to)).items()}
-    return logs
+    done = {number for numbers in placed.values() for number in numbers} | {logged.number for _, logged in left}
+    busy = {sender for sender, logged in unplaced if logged.number not in done}
+    new = {sender for sender, logged in left if logged.told_at > now - _LOOKS_AGAIN} if not tx.alone else set()
+    return logs, [
+        *(Later(VisitTold(sender, ""), now + PUT_OFF) for sender in sorted(busy)),
+        *(Later(VisitTold(sender, ""), now + _LOOKS_AGAIN) for sender in sorted(new - busy)),
+    ]
+
+
+_LOOKS_AGAIN = timedelta(seconds=5)  # longer than a transaction lasts; a paper older than that is not looked at again
+
+
+def _placed(
+    tx: Transaction, unplaced: Sequence[tuple[str, Logged]], logs: Mapping[store.VisitKey, Sequence[Logged]]
+) -> tuple[dict[store.VisitKey, list[int]], list[tuple[str, Logged]]]:
+    """The visits these papers belong to, by what they name, with their log numbers; and those that lead nowhere yet."""
+    here = {
+        (key[0], kind, value): key[1]
+        for key, log in logs.items() for logged in log if isinstance(logged.event, HospitalEvent)
+        for kind, value in aliases_of(logged.event)
+    }  # fmt: skip
+    named = [(sender, logged, _names(sender, logged)) for sender, logged in unplaced]
+    asked = {name for _, _, names in named for name in names}
+    leads = store.aliases(tx, sorted(asked - set(here))) | here
+    placed: dict[store.VisitKey, list[int]] = {}
+    left, before = named, -1
+    while len(left) != before:  # a settlement that its bill leads to leads its own cancellation
+        before, waiting = len(left), left
+        left = []
+        for sender, logged, names in waiting:
+            visit = next((leads[name] for name in names if name in leads), None)
+            if visit is None:
+                left.append((sender, logged, names))
+                continue
+            placed.setdefault((sender, visit), []).append(logged.number)
+            leads |= {name: leads.get(name, visit) for name in names}
+    return placed, [(sender, logged) for sender, logged, _ in left]
+
+
+def _names(sender: str, logged: Logged) -> list[AliasKey]:
+    assert isinstance(logged.event, HospitalEvent)
+    return [(sender, kind, value) for kind, value in aliases_of(logged.event)]
 
 
 def _persons(
     tx: Transaction, known: dict[store.VisitKey, store.VisitRow], stays: dict[store.VisitKey, Stay], now: datetime
-) -> dict[store.VisitKey, tuple[PersonId | None, str | None]]:
-    """For each visit the insured person it is about, or why there is none."""
-    sought = [key for key in stays if not (key in known and known[key].person)]
-    seen = [(key, stays[key].person) for key in sought]
-    named = [(key, person) for key, person in seen if person is not None]
-    found: dict[store.VisitKey, Found] = dict(
-        zip(
-            (key for key, _ in named),
-            people.find_people(tx, [_in_own_records(person, key[0]) for key, person in named]),
-            strict=True,
-        )
-        if named
-        else ()
-    )
+) -> tuple[dict[store.VisitKey, tuple[PersonId | None, str | None]], list[store.VisitKey]]:
+    """For each visit the insured person it is about, or why there is none; and the visits whose person others hold."""
     answers: dict[store.VisitKey, tuple[PersonId | None, str | None]] = {}
-    for key in stays:
-        if key not in sought:
-            answers[key] = (known[key].person, None)
-        elif key not in found:
-            answers[key] = (None, "admission_unknown")
-        elif found[key].person is None:
-            answers[key] = (None, "person_doubtful" if found[key].doubtful else "person_unknown")
+    named: list[tuple[store.VisitKey, PersonSeen]] = []
+    for key, stay in stays.items():
+        row = known.get(key)
+        if row is not None and row.person:
+            answers[key] = (row.person, None)
+        elif stay.person is not None:
+            named.append((key, _in_own_records(stay.person, key[0])))
         else:
-            answers[key] = (found[key].person, None)
+            answers[key] = (None, "admission_unknown")
+    found = people.find_people(tx, [person for _, person in named]) if named else []
+    for (key, _), who in zip(named, found, strict=True):
+        waiting = None if who.person else "person_doubtful" if who.doubtful else "person_unknown"
+        answers[key] = (who.person, waiting)
+    present = people.known_people(tx, {person for person, _ in answers.values() if person})
+    held = tx.hold({person_key(id) for person, known_as in present.items() for id in (person, known_as.id)})
+    put_off = [
+        key
+        for key, (person, _) in answers.items()
+        if person and not held.issuperset((person_key(person), person_key(present[person].id)))
+    ]
+    for key in put_off:
+        del answers[key]
     people.remember_medical_record(tx, [
-        (identifier.issuer or key[0], identifier.number, known_as)
-        for key, person in named if (known_as := found[key].person)
+        (identifier.issuer, identifier.number, known_as)
+        for key, person in named if key in answers and (known_as := answers[key][0])
         for identifier in person.identifiers if identifier.kind == "mr"
     ], now)  # fmt: skip
-    return answers
+    return answers, put_off
 
 
 def _in_own_records(person: PersonSeen, sender: str) -> PersonSeen:
     """The person with medical-record numbers that name no issuer taken as the sender's own."""
+    if all(each.issuer or each.kind != "mr" for each in person.identifiers):
+        return person
     return msgspec.structs.replace(
         person,
         identifiers=tuple(
@@ -262,41 +302,45 @@ def _first_day(stay: Stay, now: datetime) -> date:
 
 
 def _updated(
-    case: Case | None, key: store.VisitKey, person: PersonId, stay: Stay, heard_at: datetime
+    case: CaseHead | None, before: Stay | None, key: store.VisitKey, person: PersonId, stay: Stay, log: Sequence[Logged]
 ) -> tuple[Case, list[tuple[Happening, Stage | None]]]:
-    before = case.stay if case else None
-    if before == stay and case is not None:
-        return case, []
+    """The case with this stay, and what has happened to it."""
     found = moved(case.stage if case else None, happenings(before, stay))
-    stage = next((stage for _, stage in reversed(found) if stage), case.stage if case else "reported")
-    completed = (
-        heard_at
-        if any(happening == "bill_verified" for happening, _ in found)
-        else (case.completed_at if case else None)
-    )
-    if case is None:
-        case_id = CaseId(derived("case", *key))
-        return Case(case_id, person, *key, stage, stay, heard_at, completed), found
-    return (
-        msgspec.structs.replace(case, stage=stage, stay=stay, completed_at=completed, version=case.version + 1),
-        found,
-    )
+    heard_at = max([logged.told_at for logged in log])
+    completed = case.completed_at if case else None
+    if any(happening == "bill_verified" for happening, _ in found):
+        completed = heard_at
+    return Case(
+        id=case.id if case else CaseId(derived("case", *key, of=person)),
+        person=case.person if case else person,
+        sender=key[0],
+        visit=key[1],
+        stage=next((stage for _, stage in reversed(found) if stage), case.stage if case else "reported"),
+        stay=stay,
+        opened_at=case.opened_at if case else heard_at,
+        completed_at=completed,
+        heard=tuple([logged.number for logged in log]),
+        hospital=stay.hospital,
+        version=case.version if case else 0,
+    ), found
 
 
-def _tell(before: Case | None, case: Case, found: Sequence[Happening]) -> list[Event]:
+def _tell(case: CaseHead | None, before: Stay | None, after: Case, found: Sequence[Happening]) -> list[Event]:
     told: list[Event] = []
-    if before is None:
-        told.append(CaseOpened(case.id))
-    elif before.stage != case.stage and case.stage in ("reopened", "withdrawn"):
-        told.append(CaseMoved(case.id, before.stage, case.stage))
-    if "bill_verified" in found and case.stage == "verified":
-        told.append(CaseReady(case.id))
-    elif before is not None and "admission_cancelled" in found:
-        told.append(CaseReady(case.id))  # what was paid or waits for a person is to be taken back
-    elif before is not None and case.stage in DECIDED and set(case.stay.doubts) - set(before.stay.doubts):
-        told.append(CaseReferred(case.id, case.stay.doubts))  # decided already: a person looks again
-    elif before is not None and before.stay.cancelled and len(case.stay.live_bills) > len(before.stay.live_bills):
-        told.append(CaseReferred(case.id, ("bill_for_cancelled_stay",)))
+    if case is None:
+        told.append(CaseOpened(after.id))
+    elif case.stage != after.stage and after.stage in ("reopened", "withdrawn"):
+        told.append(CaseMoved(after.id, case.stage, after.stage))
+    if "bill_verified" in found and after.stage == "verified":
+        told.append(CaseReady(after.id))
+    elif before is None:
+        pass
+    elif "admission_cancelled" in found:
+        told.append(CaseReady(after.id))  # what was paid or waits for a person is to be taken back
+    elif after.stage in DECIDED and set(after.stay.doubts) - set(before.doubts):
+        told.append(CaseReferred(after.id, after.stay.doubts))  # decided already: a person looks again
+    elif before.cancelled and len(after.stay.live_bills) > len(before.live_bills):
+        told.append(CaseReferred(after.id, ("bill_for_cancelled_stay",)))
     return told
 
 
@@ -383,7 +427,6 @@ def _report_death(tx: Transaction, case: Case, now: datetime) -> None:
     """From now on nobody writes to the person, and only the estate is paid."""
     if case.stay.discharged_at:
         people.report_death(tx, case.person, shanghai_day(case.stay.discharged_at), now)
-        tx.memo.pop(("person", case.person), None)
 
 
 def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:
@@ -428,7 +471,7 @@ def _move(
 ) -> None:
     if not happening_of:
         return
-    cases = store.cases_by_id(tx, happening_of)
+    cases = store.heads(tx, happening_of)
     changed, steps = [], []
     for case_id, happening in happening_of.items():
         case = cases[case_id]
@@ -436,6 +479,6 @@ def _move(
         assert stage is not None
         steps.append((case_id, happening, stage, (notes or {}).get(case_id, "")))
         if stage != case.stage:
-            changed.append(msgspec.structs.replace(case, stage=stage, version=case.version + 1))
+            changed.append(msgspec.structs.replace(case, stage=stage))
     store.save_cases(tx, changed)
     store.add_steps(tx, steps, now)

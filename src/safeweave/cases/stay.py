@@ -4,7 +4,7 @@ Events are folded in the order in which they happened, whatever order they came 
 Cancels and corrections are events like any other (domain: HL7 v2 A11/A13, 冲红, 2305; FHIR states).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from itertools import pairwise
 
@@ -117,7 +117,7 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
     reversed_keys: set[str] = set()
     settlements: dict[str, SettlementReported] = {}
     doubts: set[str] = set()
-    if _are_several([described for event in heard if (described := getattr(event, "person", None)) is not None]):
+    if _are_several({described for event in heard if (described := getattr(event, "person", None)) is not None}):
         doubts.add("person_doubtful")
     undone = {event.settlement for event in heard if isinstance(event, SettlementCancelled)}
 
@@ -214,8 +214,8 @@ def folded(heard: Sequence[HospitalEvent]) -> Stay:
     )
 
 
-def _are_several(described: Sequence[PersonSeen]) -> bool:
-    """Whether these descriptions, of what should be one patient, cannot all be of one person."""
+def _are_several(described: Collection[PersonSeen]) -> bool:
+    """Whether these different descriptions, of what should be one patient, cannot all be of one person."""
     names = {person.name for person in described if person.name}
     numbers: dict[str, set[str]] = {}
     for person in described:
@@ -226,7 +226,7 @@ def _are_several(described: Sequence[PersonSeen]) -> bool:
         len({person.birth for person in described if person.birth}) > 1
         or len({person.sex for person in described if person.sex}) > 1
         or any(len(found) > 1 for found in numbers.values())
-        or any(not same_name(name, other) for name, other in pairwise(sorted(names)))
+        or (len(names) > 1 and any(not same_name(name, other) for name, other in pairwise(sorted(names))))
     )
 
 
@@ -237,7 +237,7 @@ def _is_institution_code(code: str) -> bool:
 
 def merged(known: PersonSeen | None, seen: PersonSeen | None) -> PersonSeen | None:
     """A person as last described; what a later message leaves out stays known."""
-    if known is None or seen is None:
+    if known is None or seen is None or known == seen:
         return seen or known
     return PersonSeen(
         tuple(dict.fromkeys((*known.identifiers, *seen.identifiers))),

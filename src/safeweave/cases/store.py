@@ -5,15 +5,29 @@ from datetime import date, datetime
 
 import msgspec
 
-from safeweave.cases.case import Case
+from safeweave import outbox
+from safeweave.cases.case import Case, CaseHead
 from safeweave.cases.lifecycle import Happening, Stage
-from safeweave.cases.stay import Stay
-from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.cases.stay import Stay, folded, happened
+from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.facts import Fact, Hospital
 from safeweave.ids import CaseId, PersonId
 
 _encode = msgspec.json.Encoder().encode
 _stay = msgspec.json.Decoder(Stay)
+
+
+class _Folded(msgspec.Struct, omit_defaults=True, gc=False):
+    """What is kept of a stay: it is folded again from the events it was heard from, which never change.
+
+    A case that was heard from no event of the log (version 0.1.0) keeps the whole stay.
+    """
+
+    hospital: str = ""
+    heard: tuple[int, ...] = ()
+
+
+_folded = msgspec.json.Decoder(_Folded)
 
 VisitKey = tuple[str, str]  # sender, visit
 
@@ -26,7 +40,7 @@ class VisitRow(Fact):
     sender: str
     visit: str
     person: PersonId | None = None
-    case: Case | None = None
+    case: CaseHead | None = None
     waiting: str | None = None
     first_told_at: datetime | None = None
 
@@ -48,68 +62,87 @@ class HospitalRow(Fact):
         return Hospital(self.code, self.level, self.public, self.region)
 
 
-def _case(row: Row) -> Case:
-    case, person, sender, visit, stage, stay, opened, completed, version = row
+def _head(row: Row) -> CaseHead:
+    id, person, sender, visit, stage, stay, opened, completed, version = row
+    kept = _folded.decode(stay)
+    head = CaseHead(
+        id=id, person=person, sender=sender, visit=visit, stage=stage, opened_at=at_of(opened),
+        completed_at=at_of(completed) if completed else None, heard=kept.heard, hospital=kept.hospital, version=version,
+    )  # fmt: skip
+    return head if kept.heard else _with_stay(head, _stay.decode(stay))
+
+
+def _with_stay(head: CaseHead, stay: Stay) -> Case:
     return Case(
-        case,
-        person,
-        sender,
-        visit,
-        stage,
-        _stay.decode(stay),
-        at_of(opened),
-        at_of(completed) if completed else None,
-        version,
-    )
+        id=head.id, person=head.person, sender=head.sender, visit=head.visit, stage=head.stage,
+        opened_at=head.opened_at, completed_at=head.completed_at, heard=head.heard, hospital=head.hospital,
+        version=head.version, stay=stay,
+    )  # fmt: skip
+
+
+def stay_of(case: CaseHead, log: Iterable[outbox.Logged]) -> Stay:
+    """The stay of a case, folded from those events of the log that it has heard."""
+    if isinstance(case, Case):
+        return case.stay
+    heard = set(case.heard)
+    return folded(happened(logged.event for logged in log if logged.number in heard))
 
 
 def visits(tx: Transaction, keys: Sequence[VisitKey]) -> dict[VisitKey, VisitRow]:
-    """What is known of these visits, with their cases."""
+    """What is known of these visits, with their cases as they stand in this transaction."""
     found: dict[VisitKey, VisitRow] = {}
-    for start in range(0, len(keys), 5000):
-        part = keys[start : start + 5000]
-        pairs = ", ".join(["(?, ?)"] * len(part))
-        for row in tx.rows(
-            f"select v.sender, v.visit, v.person, v.waiting, v.first_told_at, {_CASE} from visit v"
-            f" left join claim_case c on c.id = v.case_id where (v.sender, v.visit) in (values {pairs})",
-            [value for key in part for value in key],
-        ):
-            sender, visit, person, waiting, first, *case = row
-            known: Case | None = tx.memo.get(case[0])  # as it was last saved: it is written when the transaction ends
-            if known is None and case[0]:
-                known = tx.memo[case[0]] = _case(tuple(case))
-            found[sender, visit] = VisitRow(sender, visit, person, known, waiting, at_of(first))
+    for row in tx.rows(
+        f"select v.sender, v.visit, v.person, v.waiting, v.first_told_at, {_CASE} from visit v"
+        " left join claim_case c on c.id = v.case_id where (v.sender, v.visit) in ?",
+        (keys,),
+    ):
+        sender, visit, person, waiting, first, *case = row
+        known: CaseHead | None = tx.memo.get(case[0])  # as it was last saved: it is written when the transaction ends
+        if known is None and case[0]:
+            known = tx.memo[case[0]] = _head(tuple(case))
+        found[sender, visit] = VisitRow(sender, visit, person, known, waiting, at_of(first))
     return found
+
+
+def heads(tx: Transaction, ids: Iterable[CaseId]) -> dict[CaseId, CaseHead]:
+    """These cases without their stays; those already read or written in this transaction are not asked for again."""
+    wanted = list(dict.fromkeys(ids))
+    missing = [case for case in wanted if case not in tx.memo]
+    if missing:
+        for row in tx.rows(f"select {_CASE} from claim_case c where c.id in ?", (missing,)):
+            tx.memo[row[0]] = _head(row)
+    return {case: tx.memo[case] for case in wanted if case in tx.memo}
 
 
 def cases_by_id(tx: Transaction, ids: Iterable[CaseId]) -> dict[CaseId, Case]:
-    """These cases; those already read or written in this transaction are not asked for again."""
-    wanted = list(dict.fromkeys(ids))
-    found = {case: tx.memo[case] for case in wanted if case in tx.memo}
-    missing = [case for case in wanted if case not in found]
-    for start in range(0, len(missing), 5000):
-        part = missing[start : start + 5000]
-        for row in tx.rows(f"select {_CASE} from claim_case c where c.id in ({marks(part)})", part):
-            found[row[0]] = tx.memo[row[0]] = _case(row)
-    return found
+    """These cases with their stays, folded where they are not known to this transaction yet."""
+    found = heads(tx, ids)
+    bare = [head for head in found.values() if not isinstance(head, Case)]
+    if bare:
+        logs = outbox.of_subjects(tx, [outbox.visit_subject(head.sender, head.visit) for head in bare])
+        for head in bare:
+            log = logs[outbox.visit_subject(head.sender, head.visit)]
+            tx.memo[head.id] = _with_stay(head, stay_of(head, log))
+    return {case: tx.memo[case] for case in found}
 
 
-def cases_in(tx: Transaction, stages: Sequence[Stage] = (), person: str = "", limit: int = 1000) -> list[Case]:
+def cases_in(tx: Transaction, stages: Sequence[Stage] = (), person: str = "", limit: int = 1000) -> list[CaseHead]:
     """Cases in any of these stages (all: none given), of one person if given, the latest first."""
-    where, values = ["1 = 1"], [*stages]
+    where, values = ["1 = 1"], list[object]()
     if stages:
-        where.append(f"c.stage in ({marks(stages)})")
+        where.append("c.stage in ?")
+        values.append(stages)
     if person:
         where.append("c.person = ?")
-        values.append(person)  # type: ignore[arg-type]
+        values.append(person)
     sql = f"select {_CASE} from claim_case c where {' and '.join(where)} order by c.opened_at desc, c.id limit ?"
-    return [_case(row) for row in tx.rows(sql, [*values, limit])]
+    return [_head(row) for row in tx.rows(sql, [*values, limit])]
 
 
 def case_of_visit(tx: Transaction, visit: str) -> Case | None:
     """The case of a visit number; None if there is none, or if several hospitals use it."""
-    rows = tx.rows(f"select {_CASE} from claim_case c where c.visit = ? limit 2", (visit,))
-    return _case(rows[0]) if len(rows) == 1 else None
+    ids = [id for (id,) in tx.rows("select id from claim_case where visit = ? limit 2", (visit,))]
+    return cases_by_id(tx, ids)[ids[0]] if len(ids) == 1 else None
 
 
 def stages_of(tx: Transaction, sender: str) -> list[tuple[str, str]]:
@@ -127,14 +160,17 @@ def save_visits(tx: Transaction, rows: Sequence[VisitRow], now: datetime) -> Non
     )
 
 
-def save_cases(tx: Transaction, cases: Sequence[Case]) -> None:
-    """Write these cases as they now are, when the transaction commits."""
+def save_cases(tx: Transaction, cases: Sequence[CaseHead]) -> None:
+    """Write these cases as they now are, when the transaction commits.
+
+    Raises Crossed then, and nothing is written, if another transaction has changed one since it was read.
+    """
     tx.memo.update({case.id: case for case in cases})
     tx.queue(
         "insert into claim_case (id, person, sender, visit, stage, stay, opened_at, completed_at, version)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set person = excluded.person,"
         " stage = excluded.stage, stay = excluded.stay, completed_at = excluded.completed_at,"
-        " version = excluded.version",
+        " version = excluded.version where claim_case.version = excluded.version - 1",
         [
             (
                 c.id,
@@ -142,15 +178,22 @@ def save_cases(tx: Transaction, cases: Sequence[Case]) -> None:
                 c.sender,
                 c.visit,
                 c.stage,
-                _encode(c.stay).decode(),
+                _kept(c),
                 at_text(c.opened_at),
                 c.completed_at and at_text(c.completed_at),
-                c.version,
+                c.version + 1,
             )
             for c in cases
         ],
         key=lambda row: row[0],
+        every=True,
     )
+
+
+def _kept(case: CaseHead) -> str:
+    if isinstance(case, Case) and not case.heard:
+        return _encode(case.stay).decode()
+    return _encode(_Folded(case.hospital, case.heard)).decode()
 
 
 def add_steps(tx: Transaction, steps: Sequence[tuple[CaseId, Happening, Stage | None, str]], now: datetime) -> None:
@@ -181,12 +224,10 @@ def aliases(tx: Transaction, keys: Sequence[tuple[str, str, str]]) -> dict[tuple
     """The visits that these (sender, kind, value) lead to."""
     if not keys:
         return {}
-    triples = ", ".join(["(?, ?, ?)"] * len(keys))
     return {
         (sender, kind, value): visit
         for sender, kind, value, visit in tx.rows(
-            f"select sender, kind, value, visit from visit_alias where (sender, kind, value) in (values {triples})",
-            [part for key in keys for part in key],
+            "select sender, kind, value, visit from visit_alias where (sender, kind, value) in ?", (keys,)
         )
     }
 
@@ -219,7 +260,7 @@ def hospitals(tx: Transaction, codes: Iterable[str], on: date) -> dict[str, Hosp
     missing = [code for code in wanted if code not in known]
     if missing:
         known |= {code: [] for code in missing}
-        for row in tx.rows(f"{_HOSPITAL} where code in ({marks(missing)}) order by from_day", missing):
+        for row in tx.rows(f"{_HOSPITAL} where code in ? order by from_day", (missing,)):
             known[row[0]].append(_hospital(row))
     held = {code: [row for row in known[code] if row.from_day <= on] for code in wanted}
     return {code: rows[-1] for code, rows in held.items() if rows}
@@ -238,3 +279,15 @@ def _hospital(row: Row) -> HospitalRow:
     return HospitalRow(
         code, name, name_en, level, None if public is None else bool(public), region, date.fromisoformat(day)
     )
+
+
+def cases_of_next_persons(tx: Transaction, after: str, limit: int) -> dict[PersonId, list[CaseId]]:
+    """The cases of the next persons by id, at most `limit` of them, who come after one; empty if none does."""
+    found: dict[PersonId, list[CaseId]] = {}
+    for person, case in tx.rows(
+        "select person, id from claim_case where person in"
+        " (select distinct person from claim_case where person > ? order by person limit ?) order by person, id",
+        (after, limit),
+    ):
+        found.setdefault(person, []).append(case)
+    return found

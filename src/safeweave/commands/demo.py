@@ -74,12 +74,12 @@ class _City:
         self.language: Language = settings.language
         # A home that holds anything but a demo's city is left alone: the demo then lives beside it.
         beside = settings.home.with_name(f"{settings.home.name}-demo")
-        self.home = settings.home if _is_a_demo(settings.database) else beside
+        self.home = settings.home if _is_a_demo(settings.home / "safeweave.db") else beside
         self.asked_home = settings.home
         self.marker = self.home / "demo.json"
         self.running: dict[str, subprocess.Popen[bytes]] = {}  # what must not end before the city does, by its log
         self.stays = max(int(asked.seconds * STAYS_A_SECOND), 10)
-        self.settings = replace(settings, home=self.home, http_port=_free_port(), mllp_port=_free_port())
+        self.settings = replace(settings, home=self.home, database="", http_port=_free_port(), mllp_port=_free_port())
 
     # ------------------------------------------------------------ before
 
@@ -156,6 +156,7 @@ class _City:
         bank_url = closing.enter_context(self._bank())
         environment = {
             "SAFEWEAVE_HOME": str(self.home),
+            "SAFEWEAVE_DATABASE": "",
             "SAFEWEAVE_BANK_URL": bank_url,
             "SAFEWEAVE_HOST": self.settings.host,
             "SAFEWEAVE_HTTP_PORT": str(self.settings.http_port),
@@ -166,7 +167,7 @@ class _City:
         self.running["node.log"] = node
         self._wait_for_doors()
         _bank_faults(bank_url)
-        database = Database(self.settings.database)
+        database = Database(self.settings.store)
         closing.callback(database.close)
         doors = [
             "--mllp",

@@ -307,12 +307,13 @@ class _Desk:
             receipts, told = inbound.take(tx, [arrived for arrived, _ in batch], now)
             return receipts, told, now
 
-        receipts = self.node.worker.accept(write)
+        receipts = self.node.worker.accept(write, beside=False)  # it may register persons and policies
         for (arrived, _), receipt in zip(batch, receipts, strict=True):
             self.refused += receipt.status in ("refused", "conflict")
             self.events_new += receipt.events
             self._note(arrived)
-        while self.node.worker.call_out("bank"):
+        banks = [lane for lane in self.node.worker.lanes if lane.startswith("bank")]
+        while sum(self.node.worker.call_out(lane) for lane in banks):
             pass
 
     def _note(self, arrived: Arrived) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from datetime import datetime
 
-from safeweave import clock, outbox, worker
+from safeweave import outbox, worker
 from safeweave.cases.store import waiting_visits
 from safeweave.clock import SHANGHAI
 from safeweave.commands.screen import print_json, print_table
@@ -143,16 +143,6 @@ def retry(settings: Settings, asked: argparse.Namespace) -> int:
     work_off(node)
     print(say(f"status.message.{receipt.status}", settings.language), receipt.fault.what if receipt.fault else "")
     return 0 if receipt.status in ("taken", "duplicate") else 1
-
-
-def rerun(settings: Settings, asked: argparse.Namespace) -> int:
-    """Give parked work another try."""
-    node = open_node(settings)
-    with node.database.transaction() as tx:
-        count = outbox.unpark(tx, asked.task, clock.now())
-    work_off(node)
-    print(say("cli.inbox.rerun.done", settings.language, count=count))
-    return 0 if count else 1
 
 
 def hear_waiting_again(node: Node) -> None:

@@ -4,9 +4,10 @@ import argparse
 
 from safeweave.commands.inbox import shown_at
 from safeweave.commands.screen import print_json, print_table
-from safeweave.database import at_of
+from safeweave.database import at_text
 from safeweave.node import open_node
 from safeweave.settings import Settings
+from safeweave.telling import store
 from safeweave.words import say
 
 
@@ -14,17 +15,19 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
     """The latest messages, whatever their channel."""
     node = open_node(settings)
     with node.database.reading() as tx:
-        rows = tx.rows(
-            "select m.told_at, p.name, m.channel, m.body, m.case_id, m.delivered_at is not null from message m"
-            " left join person_name p on p.person = m.person where m.channel <> 'desk' and (? = '' or p.name = ?)"
-            " order by m.told_at desc, m.id limit 200",
-            (asked.person or "", asked.person or ""),
-        )
+        found = store.latest_messages(tx, asked.person or "")
     if asked.json:
         print_json(
             [
-                {"at": at, "person": name, "channel": channel, "text": text, "case": case, "delivered": bool(delivered)}
-                for at, name, channel, text, case, delivered in rows
+                {
+                    "at": at_text(told.told_at),
+                    "person": name,
+                    "channel": told.channel,
+                    "text": told.text,
+                    "case": told.case,
+                    "delivered": delivered,
+                }
+                for told, name, delivered in found
             ]
         )
         return 0
@@ -32,8 +35,8 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
         settings.language,
         ["columns.at", "columns.person", "columns.channel", "columns.text"],
         [
-            (shown_at(at_of(at)), name, say(f"channels.{channel}", settings.language), text)
-            for at, name, channel, text, _, _ in rows
+            (shown_at(told.told_at), name, say(f"channels.{told.channel}", settings.language), told.text)
+            for told, name, _ in found
         ],
         "cli.messages.none",
     )

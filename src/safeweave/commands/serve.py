@@ -1,25 +1,73 @@
-"""`safeweave serve`: one insurer node with its doors open."""
+"""`safeweave serve`: one insurer node with its doors open; `safeweave work`: one more worker beside it."""
 
 import argparse
 import logging
+import multiprocessing
+import signal
+import threading
+from multiprocessing.process import BaseProcess
 
 from safeweave.node import open_node
 from safeweave.node import serve as serve_node
+from safeweave.node import work as work_node
 from safeweave.settings import Settings
 from safeweave.words import say
 
 
 def serve(settings: Settings, asked: argparse.Namespace) -> int:
-    """Open the HTTP and MLLP doors and work until interrupted."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    """Open the HTTP and MLLP doors and work until interrupted, in as many processes as asked for."""
+    _write_log()
     node = open_node(settings)
+    spawn = multiprocessing.get_context("spawn")
+    others: list[BaseProcess] = []
 
     def ready() -> None:
         where = {"host": settings.host, "http": settings.http_port, "mllp": settings.mllp_port, "home": settings.home}
+        for _ in range(asked.processes - 1):
+            other = spawn.Process(target=_serve_too, args=(settings,), daemon=True)
+            other.start()
+            others.append(other)
         print(say("cli.serve.ready", settings.language, **where), flush=True)
 
     try:
-        serve_node(node, ready)
+        serve_node(node, ready, _told_to_stop(), share_doors=asked.processes > 1)
+    finally:
+        for other in others:
+            other.terminate()
+        for other in others:
+            other.join()
+        node.close()
+    return 0
+
+
+def _serve_too(settings: Settings) -> None:
+    _write_log()
+    node = open_node(settings)
+    try:
+        serve_node(node, stopping=_told_to_stop(), share_doors=True)
+    finally:
+        node.close()
+
+
+def work(settings: Settings, asked: argparse.Namespace) -> int:
+    """Work on the store beside other processes, without doors, until interrupted."""
+    _write_log()
+    node = open_node(settings)
+    print(say("cli.work.ready", settings.language), flush=True)
+    try:
+        work_node(node, _told_to_stop())
     finally:
         node.close()
     return 0
+
+
+def _told_to_stop() -> threading.Event:
+    """Set when the process is told to end (SIGTERM, SIGINT), so that what is under way is finished first."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _write_log() -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)

@@ -20,7 +20,7 @@ from safeweave.coverage.policy import (
 )
 from safeweave.coverage.usage import NO_USAGE, TABLES, Usage
 from safeweave.coverage.usage import usage_of as summed
-from safeweave.database import Transaction, at_text, marks
+from safeweave.database import Transaction, at_text
 from safeweave.errors import Conflict, NotFound
 from safeweave.facts import Fact
 from safeweave.ids import DeterminationId, PersonId, PolicyId
@@ -31,7 +31,6 @@ InsuredKey = tuple[PolicyId, PersonId]
 PayeeKey = tuple[PolicyId, PersonId, str]
 
 OPENING = DeterminationId("opening")  # what was used before a policy came here
-_PERSONS_AT_ONCE = 10_000  # SQLite takes 32,766 parameters
 
 
 def policy_id(number: str) -> PolicyId:
@@ -48,7 +47,7 @@ def policies_of(
     on: date | None = None,
     persons: Mapping[PersonId, Person] | None = None,
 ) -> dict[PersonId, list[InsuredPolicy]]:
-    """What each person was promised, by policy number; three statements whatever the batch.
+    """What each person was promised, by policy number; one statement whatever the batch, beside reading the persons.
 
     Every policy is listed, in force or not: which of its years holds an event is for adjudication to say. `on` is the
     day on which a minor's guardian must be on file (the claim's `claimed_on`); without it only guardianships without an
@@ -59,82 +58,53 @@ def policies_of(
     present = sorted({person for person, *_ in who.values()})
     if not present:
         return found
-    heads: dict[InsuredKey, tuple[str, str, str]] = {}
-    insureds: dict[InsuredKey, Insured] = {}
-    for row in tx.rows(
-        f"""
-        select p.id, p.number, p.product, p.bank, i.person, i.relation, i.enrolled, i.beneficiary,
-               i.roster_first_day, i.roster_last_day
-          from insured_change i join policy p on p.id = i.policy where i.person in ({marks(present)}) order by i.seq
-        """,
-        present,
-    ):
-        heads[row[0], row[4]] = (row[1], row[2], row[3])
-        insureds[row[0], row[4]] = _insured(row[4:])
-    if not insureds:
-        return found
-    changes, payees = _changes_and_payees(tx, list(insureds))
-    by_person: dict[PersonId, list[tuple[PolicyId, Insured]]] = {}
-    for (policy, person), insured in insureds.items():
-        by_person.setdefault(person, []).append((policy, insured))
+    heads: dict[PersonId, dict[PolicyId, tuple[str, str, str, Insured]]] = {}
+    changes: dict[tuple[PolicyId, PersonId | None], list[tuple[int, Change]]] = {}
+    payees: dict[InsuredKey, dict[str, Payee]] = {}
+    for what, seq, policy, person, *rest in tx.rows(_PROMISED, (present,)):
+        if what == "change":
+            changes.setdefault((policy, person), []).append((seq, _change(person, *rest[:5])))
+        elif what == "insured":
+            number, product, bank, *terms = rest
+            heads.setdefault(person, {})[policy] = number, product, bank, _insured((person, *terms))
+        else:
+            payees.setdefault((policy, person), {})[rest[0]] = Payee(*rest[:4])
     for asked, (person, birth, sex, guardian) in who.items():
-        found[asked] = sorted(
-            (
-                InsuredPolicy(
-                    policy,
-                    person,
-                    heads[policy, person][1],
-                    cover_of(insured, changes[policy, person], birth, sex, guardian),
-                    tuple(payees.get((policy, person), {}).values()),
-                    heads[policy, person][2],
-                    heads[policy, person][0],
-                )
-                for policy, insured in by_person.get(person, ())
-            ),
-            key=lambda each: each.number,
-        )
+        for policy, (number, product, bank, insured) in heads.get(person, {}).items():
+            own, for_all = changes.get((policy, person), ()), changes.get((policy, None), ())
+            ordered = sorted([*own, *for_all], key=_first) if own and for_all else own or for_all
+            cover = cover_of(insured, [change for _, change in ordered], birth, sex, guardian)
+            paid_to = tuple(payees.get((policy, person), {}).values())
+            found[asked].append(InsuredPolicy(policy, person, product, cover, paid_to, bank, number))
+        found[asked].sort(key=_number)
     return found
 
 
-def _changes_and_payees(
-    tx: Transaction, keys: Sequence[InsuredKey]
-) -> tuple[dict[InsuredKey, list[Change]], dict[InsuredKey, dict[str, Payee]]]:
-    """The changes that concern each insured person in order, and the latest payee for each role; one statement."""
-    policies = sorted({policy for policy, _ in keys})
-    pairs = [part for key in keys for part in key]
-    for_all: dict[PolicyId, list[tuple[int, Change]]] = {}
-    own: dict[InsuredKey, list[tuple[int, Change]]] = {}
-    payees: dict[InsuredKey, dict[str, Payee]] = {}
-    for what, seq, policy, person, *rest in tx.rows(
-        f"""
-        select 'change', seq, policy, person, kind, first_day, last_day, since, reason
-          from policy_change where policy in ({marks(policies)}) and person is null
-        union all
-        select 'change', seq, policy, person, kind, first_day, last_day, since, reason
-          from policy_change where (policy, person) in {_pairs(keys)}
-        union all
-        select 'payee', seq, policy, person, role, name, account, bank_code, ''
-          from payee_change where (policy, person) in {_pairs(keys)}
-        order by 1, 2
-        """,
-        [*policies, *pairs, *pairs],
-    ):
-        if what == "payee":
-            payees.setdefault((policy, person), {})[rest[0]] = Payee(*rest[:4])
-        elif person is None:
-            for_all.setdefault(policy, []).append((seq, _change(person, *rest)))
-        else:
-            own.setdefault((policy, person), []).append((seq, _change(person, *rest)))
-    changes = {
-        key: [change for _, change in sorted([*for_all.get(key[0], ()), *own.get(key, ())], key=lambda each: each[0])]
-        for key in keys
-    }
-    return changes, payees
+def _number(policy: InsuredPolicy) -> str:
+    return policy.number
 
 
-def _pairs(keys: Sequence[object]) -> str:
-    """The list of (policy, person) pairs for `in`; a plain `in (values ...)` would not use an index everywhere."""
-    return f"(select * from (values {', '.join(['(?, ?)'] * len(keys))}) as wanted)"
+def _first(change: tuple[int, Change]) -> int:
+    return change[0]
+
+
+# Of each insured person the terms, what changed for all or for them, and whom to pay; in the order it was recorded.
+_PROMISED = """
+with promised as (select distinct policy, person from insured_change where person in ?)
+select 'insured' as what, i.seq, i.policy, i.person, p.number, p.product, p.bank, i.relation,
+       cast(i.enrolled as text), i.beneficiary, i.roster_first_day, i.roster_last_day
+  from promised m join insured_change i on i.policy = m.policy and i.person = m.person join policy p on p.id = m.policy
+union all
+select 'change', seq, policy, null, kind, first_day, last_day, since, reason, null, null, null
+  from policy_change where policy in (select policy from promised) and person is null
+union all
+select 'change', c.seq, c.policy, c.person, c.kind, c.first_day, c.last_day, c.since, c.reason, null, null, null
+  from promised m join policy_change c on c.policy = m.policy and c.person = m.person
+union all
+select 'payee', y.seq, y.policy, y.person, y.role, y.name, y.account, y.bank_code, null, null, null, null
+  from promised m join payee_change y on y.policy = m.policy and y.person = m.person
+order by what, seq
+"""
 
 
 def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
@@ -145,12 +115,9 @@ def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
     return {
         (policy, person, role): Payee(role, name, account, bank_code)
         for policy, person, role, name, account, bank_code in tx.rows(
-            f"""
-            select policy, person, role, name, account, bank_code from payee_change
-             where (policy, person, role) in (select * from (values {", ".join(["(?, ?, ?)"] * len(wanted))}) as wanted)
-             order by seq
-            """,
-            [part for key in wanted for part in key],
+            "select policy, person, role, name, account, bank_code from payee_change"
+            " where (policy, person, role) in ? order by seq",
+            (wanted,),
         )
     }
 
@@ -162,9 +129,7 @@ def policies_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, P
         return {}
     heads = {
         row[0]: row[1:]
-        for row in tx.rows(
-            f"select id, number, product, holder, bank from policy where number in ({marks(wanted)})", wanted
-        )
+        for row in tx.rows("select id, number, product, holder, bank from policy where number in ?", (wanted,))
     }
     within = sorted(heads)
     insureds: dict[PolicyId, dict[PersonId, Insured]] = {}
@@ -172,14 +137,14 @@ def policies_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, P
     if within:
         for policy, *row in tx.rows(
             "select policy, person, relation, enrolled, beneficiary, roster_first_day, roster_last_day "
-            f"from insured_change where policy in ({marks(within)}) and moved_to is null order by seq",
-            within,
+            "from insured_change where policy in ? and moved_to is null order by seq",
+            (within,),
         ):
             insureds.setdefault(policy, {})[row[0]] = _insured(row)
         for policy, *row in tx.rows(
             "select policy, person, kind, first_day, last_day, since, reason "
-            f"from policy_change where policy in ({marks(within)}) order by seq",
-            within,
+            "from policy_change where policy in ? order by seq",
+            (within,),
         ):
             changes.setdefault(policy, []).append(_change(*row))
     return {
@@ -213,9 +178,8 @@ def all_payees(tx: Transaction, policies: Collection[PolicyId]) -> dict[InsuredK
     found: dict[InsuredKey, dict[str, Payee]] = {}
     if within:
         for policy, person, *rest in tx.rows(
-            "select policy, person, role, name, account, bank_code from payee_change "
-            f"where policy in ({marks(within)}) order by seq",
-            within,
+            "select policy, person, role, name, account, bank_code from payee_change where policy in ? order by seq",
+            (within,),
         ):
             found.setdefault((policy, person), {})[rest[0]] = Payee(*rest)
     return {key: tuple(payees.values()) for key, payees in found.items()}
@@ -230,7 +194,7 @@ def policy_numbers(tx: Transaction, after: str = "", limit: int = 1000) -> list[
 
 def _insured(row: Sequence[Any]) -> Insured:
     person, relation, enrolled, beneficiary, roster_first, roster_last = row
-    return Insured(person, bool(enrolled), relation, beneficiary, _day_of(roster_first), _day_of(roster_last))
+    return Insured(person, bool(int(enrolled)), relation, beneficiary, _day_of(roster_first), _day_of(roster_last))
 
 
 def _change(
@@ -279,7 +243,7 @@ def record_of(tx: Transaction, numbers: Collection[str], persons: Collection[Ins
     wanted = sorted(numbers)
     policies: list[PolicyId] = []
     for id, number, product, holder, bank in tx.rows(
-        f"select id, number, product, holder, bank from policy where number in ({marks(wanted)})", wanted
+        "select id, number, product, holder, bank from policy where number in ?", (wanted,)
     ):
         policies.append(id)
         found.heads[number] = Head(number, product, holder, bank)
@@ -287,38 +251,36 @@ def record_of(tx: Transaction, numbers: Collection[str], persons: Collection[Ins
         return found
     for seq, policy, person, *rest in tx.rows(
         "select seq, policy, person, kind, first_day, last_day, since, reason from policy_change "
-        f"where policy in ({marks(policies)}) and person is null order by seq",
-        policies,
+        "where policy in ? and person is null order by seq",
+        (policies,),
     ):
         found.changes.setdefault((policy, person), []).append((seq, _change(person, *rest)))
     known = set(policies)
-    everyone = sorted(key for key in persons if key[0] in known)
-    for start in range(0, len(everyone), _PERSONS_AT_ONCE):
-        some = everyone[start : start + _PERSONS_AT_ONCE]
-        where, values = f"where (policy, person) in {_pairs(some)}", [part for key in some for part in key]
-        for seq, policy, person, *rest in tx.rows(
-            "select seq, policy, person, kind, first_day, last_day, since, reason "
-            f"from policy_change {where} order by seq",
-            values,
-        ):
-            found.changes.setdefault((policy, person), []).append((seq, _change(person, *rest)))
-        for policy, *row in tx.rows(
-            "select policy, person, relation, enrolled, beneficiary, roster_first_day, roster_last_day "
-            f"from insured_change {where} order by seq",
-            values,
-        ):
-            found.insureds[policy, row[0]] = _insured(row)
-        for policy, person, role, *rest in tx.rows(
-            f"select policy, person, role, name, account, bank_code from payee_change {where} order by seq", values
-        ):
-            found.payees.setdefault((policy, person), {})[role] = Payee(role, *rest)
-        for policy, person, scope, kind, used, amount, times in tx.rows(
-            "select policy, person, scope, kind, id, sum(amount), count(distinct determination) from usage_addition "
-            f"{where} and (determination = ? or determination like ?) group by policy, person, scope, kind, id",
-            [*values, OPENING, f"{OPENING}.%"],
-        ):
-            found.opening.setdefault((policy, person), {})[scope, kind, used] = amount
-            found.openings[policy, person] = max(times, found.openings.get((policy, person), 0))
+    where, everyone = "where (policy, person) in ?", sorted(key for key in persons if key[0] in known)
+    if not everyone:
+        return found
+    for seq, policy, person, *rest in tx.rows(
+        f"select seq, policy, person, kind, first_day, last_day, since, reason from policy_change {where} order by seq",
+        (everyone,),
+    ):
+        found.changes.setdefault((policy, person), []).append((seq, _change(person, *rest)))
+    for policy, *row in tx.rows(
+        "select policy, person, relation, enrolled, beneficiary, roster_first_day, roster_last_day "
+        f"from insured_change {where} order by seq",
+        (everyone,),
+    ):
+        found.insureds[policy, row[0]] = _insured(row)
+    for policy, person, role, *rest in tx.rows(
+        f"select policy, person, role, name, account, bank_code from payee_change {where} order by seq", (everyone,)
+    ):
+        found.payees.setdefault((policy, person), {})[role] = Payee(role, *rest)
+    for policy, person, scope, kind, used, amount, times in tx.rows(
+        "select policy, person, scope, kind, id, sum(amount), count(distinct determination) from usage_addition "
+        f"{where} and (determination = ? or determination like ?) group by policy, person, scope, kind, id",
+        (everyone, OPENING, f"{OPENING}.%"),
+    ):
+        found.opening.setdefault((policy, person), {})[scope, kind, used] = amount
+        found.openings[policy, person] = max(times, found.openings.get((policy, person), 0))
     return found
 
 
@@ -522,12 +484,12 @@ def usage_of(tx: Transaction, keys: Sequence[InsuredKey]) -> dict[InsuredKey, Us
     if keys:
         wanted = sorted(set(keys))
         for policy, person, kind, scope, id, amount in tx.rows(
-            f"""
+            """
             select policy, person, kind, scope, id, sum(amount) from usage_addition
-             where (policy, person) in {_pairs(wanted)}
+             where (policy, person) in ?
              group by policy, person, kind, scope, id
             """,
-            [part for key in wanted for part in key],
+            (wanted,),
         ):
             found.setdefault((policy, person), []).append((kind, scope, id, amount))
     return {key: summed(found[key]) if key in found else NO_USAGE for key in keys}
@@ -539,12 +501,12 @@ def opening_usage(tx: Transaction, keys: Sequence[InsuredKey]) -> dict[InsuredKe
     if keys:
         wanted = sorted(set(keys))
         for policy, person, kind, scope, id, amount in tx.rows(
-            f"""
+            """
             select policy, person, kind, scope, id, sum(amount) from usage_addition
-             where determination like 'opening%' and (policy, person) in (values {", ".join(["(?, ?)"] * len(wanted))})
+             where determination like 'opening%' and (policy, person) in ?
              group by policy, person, kind, scope, id
             """,
-            [part for key in wanted for part in key],
+            (wanted,),
         ):
             found.setdefault((policy, person), []).append((kind, scope, id, amount))
     return {key: summed(rows) for key, rows in found.items()}
@@ -556,17 +518,17 @@ def reverse_usage(tx: Transaction, determinations: Collection[DeterminationId], 
     if not undone:
         return 0
     return tx.run(
-        f"""
+        """
         insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses)
         select policy, person, ?, scope, kind, id, -sum(amount), undone
           from (select policy, person, scope, kind, id, amount, determination as undone from usage_addition
-                 where determination in ({marks(undone)}) and reverses = ''
+                 where determination in ? and reverses = ''
                 union all
                 select policy, person, scope, kind, id, amount, reverses from usage_addition
-                 where reverses in ({marks(undone)}) and reverses <> '') as made
+                 where reverses in ? and reverses <> '') as made
          group by policy, person, scope, kind, id, undone having sum(amount) <> 0
         """,
-        [by, *undone, *undone],
+        (by, undone, undone),
     )
 
 

@@ -1,5 +1,7 @@
 """Takes what hospitals send: each message wholly or not at all, once; the original of the unreadable is kept."""
 
+from __future__ import annotations
+
 import hashlib
 import zlib
 from collections.abc import Callable, Sequence
@@ -8,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from safeweave import outbox
-from safeweave.database import Transaction, at_of, at_text, marks
+from safeweave.database import Transaction, at_of, at_text
 from safeweave.errors import Malformed, NotFound
 from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
 from safeweave.exchange.formats import Limits, Reading, Sender, read
@@ -45,12 +47,16 @@ class Receipt(Fact):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """One message as it came, with what could be read of it."""
+    """One message as it came, with what could be read of it.
+
+    `acknowledge` writes what the sender is answered; it is kept, so that a duplicate is answered the same.
+    """
 
     raw: bytes
     sender: Sender
     reading: Reading | None
     fault: Fault | None = None
+    acknowledge: Callable[[Arrived, Receipt], bytes] | None = None
 
 
 class InboxEntry(Fact):
@@ -70,32 +76,37 @@ class InboxEntry(Fact):
 _faults = msgspec.json.Decoder(Fault)
 
 
-def open_message(raw: bytes, sender: Sender, limits: Limits, content_type: str | None = None) -> Arrived:
+Acknowledge = Callable[[Arrived, Receipt], bytes]
+
+
+def open_message(
+    raw: bytes,
+    sender: Sender,
+    limits: Limits,
+    content_type: str | None = None,
+    acknowledge: Acknowledge | None = None,
+) -> Arrived:
     """The message with its reading, or with the fault that prevents one; touches no database."""
     try:
-        return Arrived(raw, sender, read(raw, sender, limits, content_type))
+        return Arrived(raw, sender, read(raw, sender, limits, content_type), None, acknowledge)
     except Malformed as malformed:
-        return Arrived(
-            raw, sender, None, Fault(malformed.what, malformed.line, malformed.field, getattr(malformed, "code", 0))
-        )
+        fault = Fault(malformed.what, malformed.line, malformed.field, getattr(malformed, "code", 0))
+        return Arrived(raw, sender, None, fault, acknowledge)
 
 
-Answer = Callable[[Arrived, Receipt], bytes]
-
-
-def take(
-    tx: Transaction, arrived: Sequence[Arrived], now: datetime, answer: Answer | None = None
-) -> tuple[list[Receipt], list[Event]]:
+def take(tx: Transaction, arrived: Sequence[Arrived], now: datetime) -> tuple[list[Receipt], list[Event]]:
     """Receipts for these messages, in their order, and what is to be followed: the visits they tell of.
 
     What was told stands in the log. The caller has what follows done (`Worker.accept`), or puts it in the outbox
     (`worker.tell`).
-    `answer` writes what the sender is answered; it is kept, so that a duplicate is answered the same.
     """
+    tx.wait_for({f"numbers of {m.sender.id}" for m in arrived if m.reading and m.reading.sequence is not None})
     readings = [_timely(message, now) for message in arrived]
     digests = [hashlib.sha256(message.raw).hexdigest() for message in readings]
-    before, in_repair, number = _seen(
-        tx, [(m.sender.id, m.reading.control_id if m.reading else d) for m, d in zip(readings, digests, strict=True)]
+    before, in_repair = _seen(
+        tx,
+        [(m.sender.id, m.reading.control_id if m.reading else d) for m, d in zip(readings, digests, strict=True)],
+        sum(len(m.reading.events) for m in readings if m.reading),
     )
     receipts: list[Receipt] = []
     rows: list[tuple[object, ...]] = []
@@ -125,7 +136,7 @@ def take(
         if fault is not None and (sender, digest) in in_repair:
             receipts.append(msgspec.structs.replace(in_repair[sender, digest], fault=fault))
             continue
-        number += 1
+        number = tx.numbers("inbound_message", 1)
         status = (
             "taken" if fault is None else ("conflict" if reading is not None and message.fault is None else "refused")
         )
@@ -150,7 +161,7 @@ def take(
             count,
             fault,
         )
-        answered = answer(message, receipt) if answer else None
+        answered = message.acknowledge(message, receipt) if message.acknowledge else None
         receipts.append(msgspec.structs.replace(receipt, answer=answered))
         if reading is not None and status == "taken":
             before[sender, reading.control_id] = (number, digest, answered)
@@ -199,35 +210,31 @@ def _timely(message: Arrived, now: datetime) -> Arrived:
         " check the sender's clock and time zone and send it again",
         field="occurred_at",
     )
-    return Arrived(message.raw, message.sender, message.reading, fault)
+    return msgspec.structs.replace(message, fault=fault)
 
 
 def _seen(
-    tx: Transaction, keys: Sequence[tuple[str, str]]
-) -> tuple[dict[tuple[str, str], tuple[int, str, bytes | None]], dict[tuple[str, str], Receipt], int]:
-    """Of these (sender, control id): the number, digest and answer of those taken before; the receipts of those that
-    wait for repair, by (sender, digest); and the highest number."""
+    tx: Transaction, keys: Sequence[tuple[str, str]], events: int
+) -> tuple[dict[tuple[str, str], tuple[int, str, bytes | None]], dict[tuple[str, str], Receipt]]:
+    """Of these (sender, control id): the number, digest and answer of those taken before; and the receipts of those
+    that wait for repair, by (sender, digest). Asks in the same breath for the numbers these and their events need."""
     taken: dict[tuple[str, str], tuple[int, str, bytes | None]] = {}
     in_repair: dict[tuple[str, str], Receipt] = {}
-    highest = 0
-    for start in range(0, max(len(keys), 1), 5000):
-        part = keys[start : start + 5000] or [("", "")]
-        pairs = ", ".join(["(?, ?)"] * len(part))
-        for sender, control_id, number, digest, answer, status, format_, kind in tx.rows(
-            f"select null, {outbox.LAST_EVENT}, coalesce(max(id), 0), null, null, null, null, null from inbound_message"
-            " union all"
-            " select sender, control_id, id, digest, answer, status, format, kind from inbound_message"
-            f" where status <> 'repaired' and (sender, control_id) in (values {pairs})",
-            [value for key in part for value in key],
-        ):
-            if sender is None:
-                highest = number
-                outbox.go_on_from(tx, control_id)
-            elif status == "taken":
-                taken[sender, control_id] = (number, digest, answer)
-            else:
-                in_repair[sender, digest] = Receipt(status, number, control_id, format_, kind, answer=answer)
-    return taken, in_repair, highest
+    for number, event, sender, control_id, digest, answer, status, format_, kind in tx.rows(
+        f"select {tx.numbering('inbound_message')}, {tx.numbering('event')}, null, null, null, null, null, null, null"
+        " union all"
+        " select id, null, sender, control_id, digest, answer, status, format, kind from inbound_message"
+        " where status <> 'repaired' and (sender, control_id) in ?",
+        (len(keys), events, keys),
+    ):
+        if sender is None:
+            tx.reserve("inbound_message", len(keys), number)
+            tx.reserve("event", events, event)
+        elif status == "taken":
+            taken[sender, control_id] = (number, digest, answer)
+        else:
+            in_repair[sender, digest] = Receipt(status, number, control_id, format_, kind, answer=answer)
+    return taken, in_repair
 
 
 def _received(event: HospitalEvent, sender: Sender, reading: Reading) -> HospitalEvent:
@@ -242,7 +249,7 @@ def _note_gaps(tx: Transaction, sequences: dict[str, list[int]], now: datetime) 
         return
     senders = list(sequences)
     highest: dict[str, int] = dict(
-        tx.rows(f"select sender, sequence from highest_sequence where sender in ({marks(senders)})", senders)
+        tx.rows("select sender, sequence from highest_sequence where sender in ?", (senders,))
     )
     missing, closed, new = [], [], []
     for sender, numbers in sequences.items():

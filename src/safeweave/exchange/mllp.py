@@ -76,11 +76,12 @@ async def serve(
     answer: Callable[[bytes], Awaitable[bytes]],
     limits: Limits,
     idle_seconds: float = IDLE_SECONDS,
+    share_port: bool = False,
 ) -> asyncio.Server:
     """A listening server that answers each message with `answer`, one after the other on each connection.
 
     A connection is closed when it stays silent for `idle_seconds`, sends a message beyond `limits.max_bytes`, or does
-    not take its answers within that time.
+    not take its answers within that time. With `share_port`, other processes of ours may listen there too.
     """
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,7 +106,7 @@ async def serve(
                 _log.warning("mllp: %d bytes outside of frames were skipped", frames.skipped)
             writer.close()
 
-    return await asyncio.start_server(converse, host, port)
+    return await asyncio.start_server(converse, host, port, reuse_port=share_port or None)
 
 
 async def send(host: str, port: int, messages: Iterable[bytes], wait_seconds: float = 30.0) -> list[bytes]:

@@ -119,7 +119,7 @@ class BankDesk:
             return []
         known = self.payees(tx, sorted({_payee_key(payout) for payout in waiting}))
         return [
-            PayoutOrdered(payout.id, payout.case, payout.amount)
+            PayoutOrdered(payout.id, payout.case, payout.amount, payout.bank)
             for payout in waiting
             if self._pinned(payout, known.get(_payee_key(payout))).state == "ordered"
         ]
@@ -186,7 +186,7 @@ class BankDesk:
             names = ", ".join(sorted({errand.bank for errand in out_of_reach}))
             raise Unavailable(f"no answer from bank {names}; {len(out_of_reach)} payments stay open")
         return told + [
-            Later(PayoutUnconfirmed(errand.payout, errand.case), now + delay_before_asking(errand.asked))
+            Later(PayoutUnconfirmed(errand.payout, errand.case, errand.bank), now + delay_before_asking(errand.asked))
             for errand in out_of_reach
         ]
 
@@ -256,9 +256,9 @@ def _told(errand: Errand, outcome: Outcome, now: datetime) -> Event:
         case "conflict":
             # Neither paid nor refused: it stays open, in sight, and no money moves until a person has seen why.
             log.error("bank %s holds payment %s with other content", errand.bank, errand.payout)
-            return PayoutUnconfirmed(errand.payout, errand.case)
+            return PayoutUnconfirmed(errand.payout, errand.case, errand.bank)
         case _:
-            return PayoutUnconfirmed(errand.payout, errand.case)
+            return PayoutUnconfirmed(errand.payout, errand.case, errand.bank)
 
 
 def _told_unasked(payout: Payout, notice: Notice) -> Event:

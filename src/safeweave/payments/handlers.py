@@ -84,14 +84,15 @@ def order_payouts(
         now,
     )
     return [
-        *(PayoutOrdered(p.id, p.case, p.amount) for p in ordered),
+        *(PayoutOrdered(p.id, p.case, p.amount, p.bank) for p in ordered),
         *(RecoveryOpened(r.case, r.determination, r.amount) for r in opened),
         *settled,
     ]
 
 
 def _settled(tx: Transaction, cases: Sequence[CaseId]) -> list[Event]:
-    still_open = store.cases_with_open_payouts(tx, cases)
+    payouts = store.payouts_of(tx, cases) if cases else []
+    still_open = {payout.case for payout in payouts if payout.state != "paid" and payout.replaced_by is None}
     return [CaseSettled(case) for case in cases if case not in still_open]
 
 
@@ -100,36 +101,38 @@ def confirm(events: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -
 
     Raises InvariantBroken if the bank paid another amount than ordered.
     """
-    _move(tx, now, [(event.payout, "confirmed", event.amount, "", event.paid_at) for event in events])
+    _move(tx, now, [(event, "confirmed", event.amount, "", event.paid_at) for event in events])
     return _settled(tx, list(dict.fromkeys(event.case for event in events)))
 
 
 def refuse(events: Sequence[PayoutRefused], tx: Transaction, now: datetime) -> list[Event]:
     """Keep why the bank will not pay; the claim stays payable until a person has it paid again."""
-    _move(tx, now, [(event.payout, "refused", None, event.reason, now) for event in events])
+    _move(tx, now, [(event, "refused", None, event.reason, now) for event in events])
     return []
 
 
 def return_payment(events: Sequence[PayoutReturned], tx: Transaction, now: datetime) -> list[Event]:
     """Book that the payee's bank sent these back; the payment is open again, the decision is not."""
-    _move(tx, now, [(event.payout, "returned", event.amount, event.reason, now) for event in events])
+    _move(tx, now, [(event, "returned", event.amount, event.reason, now) for event in events])
     return []
 
 
 def note_unconfirmed(events: Sequence[PayoutUnconfirmed], tx: Transaction, now: datetime) -> list[Event]:
     """Book these payouts as in transit and count the question that is asked next, so that each waits longer."""
-    _move(tx, now, [(event.payout, "unconfirmed", None, "", None) for event in events])
+    _move(tx, now, [(event, "unconfirmed", None, "", None) for event in events])
     return []
 
 
-_Word = tuple[PayoutId, Happened, Fen | None, str, datetime | None]  # payout, what happened, amount, reason, when
+_Told = PayoutConfirmed | PayoutRefused | PayoutReturned | PayoutUnconfirmed
+_Word = tuple[_Told, Happened, Fen | None, str, datetime | None]  # who says it, what happened, amount, reason, when
 
 
 def _move(tx: Transaction, now: datetime, words: Sequence[_Word]) -> None:
-    before = store.payouts(tx, [payout for payout, *_ in words])
+    before = {payout.id: payout for payout in store.payouts_of(tx, [event.case for event, *_ in words])}
     after = dict(before)
     bookings: list[journal.Booking] = []
-    for id, happened, amount, reason, at in words:
+    for event, happened, amount, reason, at in words:
+        id = event.payout
         payout = after.get(id)
         if payout is None:
             raise NotFound(f"payout {id} is not here, and the bank says it was {happened}")
@@ -162,7 +165,7 @@ def pay_again(tx: Transaction, payout: PayoutId, now: datetime) -> list[Event]:
     again = payout_again(failed, now)
     store.add_payouts(tx, [again])
     store.move(tx, [msgspec.structs.replace(failed, replaced_by=again.id)])
-    return [PayoutOrdered(again.id, again.case, again.amount)]
+    return [PayoutOrdered(again.id, again.case, again.amount, again.bank)]
 
 
 def receive_recoveries(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> None:

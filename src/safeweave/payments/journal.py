@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from safeweave.database import Transaction, at_text, marks
+from safeweave.database import Transaction, at_text
 from safeweave.errors import InvariantBroken
 from safeweave.facts import Fact
 from safeweave.money import Fen
@@ -106,8 +106,8 @@ def _check(tx: Transaction, turnover: dict[str, int]) -> None:
     """Where something stood in the books before: it balances and is what we meant."""
     written = tx.rows(
         "select booking, sum(fen), sum(case when fen > 0 then fen else 0 end) from journal_entry"
-        f" where booking in ({marks(list(turnover))}) group by booking",
-        list(turnover),
+        " where booking in ? group by booking",
+        (list(turnover),),
     )
     for key, balance, debits in written:
         if balance:

@@ -89,7 +89,8 @@ def amount_to_move(determination: DeterminationMade) -> Fen:
 
 def payout_id(determination: DeterminationId, attempt: int = 1) -> PayoutId:
     """The one key of a determination's payment; a further attempt, made once the bank gave one up, has its own."""
-    return PayoutId(derived("pay", determination) if attempt == 1 else derived("pay", determination, attempt))
+    parts = (determination,) if attempt == 1 else (determination, attempt)
+    return PayoutId(derived("pay", *parts, of=determination))
 
 
 def payout_for(determination: DeterminationMade, now: datetime) -> Payout:
@@ -111,7 +112,7 @@ def payout_for(determination: DeterminationMade, now: datetime) -> Payout:
 def recovery_for(determination: DeterminationMade, now: datetime) -> Recovery:
     """The recovery of a determination that takes money back."""
     return Recovery(
-        id=derived("rec", determination.determination),
+        id=derived("rec", determination.determination, of=determination.determination),
         case=determination.case,
         determination=determination.determination,
         policy=determination.policy,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.ids import CaseId, PayoutId
 from safeweave.money import Fen
 from safeweave.payments.bank import Notice
@@ -14,7 +14,6 @@ _PAYOUT = (
     "id, case_id, determination, policy, person, role, amount_fen, bank, state, ordered_at, reason, attempt,"
     " replaced_by, name, account, bank_code, purpose, asked, settled_at"
 )
-_ROWS_AT_ONCE = 1_000  # SQLite takes 32,766 parameters
 _RECOVERY = "id, case_id, determination, policy, person, amount_fen, opened_at, received_fen"
 
 
@@ -30,8 +29,10 @@ def _recovery(row: Row) -> Recovery:
     return Recovery(*values)
 
 
-def add_payouts(tx: Transaction, payouts: Iterable[Payout]) -> set[str]:
+def add_payouts(tx: Transaction, payouts: Sequence[Payout]) -> set[str]:
     """The ids of those that were not here before and are now; one that is here already stays as it is."""
+    for payout in payouts:
+        _read(tx).pop(payout.case, None)
     return _added(
         tx, "payout", _PAYOUT,
         [
@@ -57,77 +58,67 @@ def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> set[str]:
 
 
 def _added(tx: Transaction, table: str, columns: str, rows: Sequence[Sequence[object]]) -> set[str]:
-    added: set[str] = set()
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[start : start + _ROWS_AT_ONCE]
-        added.update(
-            row[0]
-            for row in tx.rows(
-                f"insert into {table} ({columns}) values {', '.join([f'({marks(part[0])})'] * len(part))}"
-                " on conflict (id) do nothing returning id",
-                [value for row in part for value in row],
-            )
-        )
-    return added
+    values = ", ".join("?" * len(columns.split(",")))
+    sql = f"insert into {table} ({columns}) values ({values}) on conflict (id) do nothing returning id"
+    return {id for (id,) in tx.rows_many(sql, rows)}
 
 
 def payouts(tx: Transaction, ids: Sequence[str]) -> dict[PayoutId, Payout]:
     """The payouts with these ids; what is not here is left out."""
     wanted = sorted(set(ids))
-    found = tx.rows(f"select {_PAYOUT} from payout where id in ({marks(wanted)})", wanted)
+    found = tx.rows(f"select {_PAYOUT} from payout where id in ?", (wanted,))
     return {row[0]: _payout(row) for row in found}
 
 
 def states(tx: Transaction, ids: Sequence[str]) -> dict[str, State]:
     """The state of each of these payouts, however many; what is not here is left out."""
-    found: dict[str, State] = {}
-    for start in range(0, len(ids), 10_000):
-        part = ids[start : start + 10_000]
-        found.update(tx.rows(f"select id, state from payout where id in ({marks(part)})", part))
-    return found
+    return dict(tx.rows("select id, state from payout where id in ?", (ids,)))
 
 
 def payouts_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Payout]:
-    """All payouts of these cases, oldest first."""
-    rows = tx.rows(
-        f"select {_PAYOUT} from payout where case_id in ({marks(cases)}) order by ordered_at, determination, attempt",
-        cases,
-    )
-    return [_payout(row) for row in rows]
+    """All payouts of these cases, of each case the oldest first; each case is asked for once in a transaction."""
+    read = _read(tx)
+    missing = [case for case in dict.fromkeys(cases) if case not in read]
+    if missing:
+        read.update({case: {} for case in missing})
+        for row in tx.rows(
+            f"select {_PAYOUT} from payout where case_id in ? order by ordered_at, determination, attempt", (missing,)
+        ):
+            read[row[1]][row[0]] = _payout(row)
+    return [payout for case in dict.fromkeys(cases) for payout in read[case].values()]
 
 
-def cases_with_open_payouts(tx: Transaction, cases: Sequence[CaseId]) -> set[CaseId]:
-    """Those of these cases of which some payout has not arrived and nothing was paid in its stead."""
-    if not cases:
-        return set()
-    rows = tx.rows(
-        f"select distinct case_id from payout where case_id in ({marks(cases)})"
-        " and state <> 'paid' and replaced_by is null",
-        cases,
-    )
-    return {row[0] for row in rows}
+def _read(tx: Transaction) -> dict[CaseId, dict[PayoutId, Payout]]:
+    """The payouts of the cases that this transaction has asked for, as they stand in it."""
+    read: dict[CaseId, dict[PayoutId, Payout]] = tx.memo.setdefault("payouts", {})
+    return read
+
+
+def _changed(tx: Transaction, payouts: Iterable[Payout]) -> None:
+    for payout in payouts:
+        if payout.case in _read(tx):
+            _read(tx)[payout.case][payout.id] = payout
 
 
 def recoveries_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Recovery]:
     """All recoveries of these cases, oldest first."""
-    rows = tx.rows(f"select {_RECOVERY} from recovery where case_id in ({marks(cases)}) order by opened_at, id", cases)
+    rows = tx.rows(f"select {_RECOVERY} from recovery where case_id in ? order by opened_at, id", (cases,))
     return [_recovery(row) for row in rows]
 
 
 def recoveries(tx: Transaction, ids: Sequence[str]) -> dict[str, Recovery]:
     """The recoveries with these ids; what is not here is left out."""
     wanted = sorted(set(ids))
-    found = tx.rows(f"select {_RECOVERY} from recovery where id in ({marks(wanted)})", wanted)
+    found = tx.rows(f"select {_RECOVERY} from recovery where id in ?", (wanted,))
     return {row[0]: _recovery(row) for row in found}
 
 
 def unsettled(tx: Transaction, limit: int) -> list[Payout]:
     """Payouts that still need something, oldest first: waiting, on their way, or failed and not paid again."""
-    states = (*OPEN, *FAILED)
     rows = tx.rows(
-        f"select {_PAYOUT} from payout where state <> 'paid' and state in ({marks(states)}) and replaced_by is null"
+        f"select {_PAYOUT} from payout where state <> 'paid' and state in ? and replaced_by is null"
         " order by ordered_at, id limit ?",
-        (*states, limit),
+        ((*OPEN, *FAILED), limit),
     )
     return [_payout(row) for row in rows]
 
@@ -150,8 +141,10 @@ def open_recoveries(tx: Transaction) -> list[Recovery]:
     return [_recovery(row) for row in rows]
 
 
-def pin(tx: Transaction, payouts: Iterable[Payout]) -> None:
+def pin(tx: Transaction, payouts: Sequence[Payout]) -> None:
     """Keep what will be sent, or why nothing can be. What was pinned before never changes."""
+    for payout in payouts:
+        _read(tx).pop(payout.case, None)
     tx.run_many(
         "update payout set state = ?, reason = ?, name = ?, account = ?, bank_code = ?, purpose = ?"
         " where id = ? and account = ''",
@@ -159,8 +152,9 @@ def pin(tx: Transaction, payouts: Iterable[Payout]) -> None:
     )
 
 
-def move(tx: Transaction, payouts: Iterable[Payout]) -> None:
+def move(tx: Transaction, payouts: Sequence[Payout]) -> None:
     """Keep the state these payouts have reached."""
+    _changed(tx, payouts)
     tx.run_many(
         "update payout set state = ?, reason = ?, asked = ?, settled_at = ?, replaced_by = ? where id = ?",
         (
@@ -180,10 +174,7 @@ def receive(tx: Transaction, received: Mapping[str, Fen]) -> None:
 
 def booked(tx: Transaction, bookings: Sequence[str]) -> set[str]:
     """Which of these bookings stand in the journal."""
-    return {
-        row[0]
-        for row in tx.rows(f"select distinct booking from journal_entry where booking in ({marks(bookings)})", bookings)
-    }
+    return {row[0] for row in tx.rows("select distinct booking from journal_entry where booking in ?", (bookings,))}
 
 
 def bank_entries(tx: Transaction) -> list[tuple[str, str, Fen]]:
@@ -218,26 +209,24 @@ def new_notices(tx: Transaction, notices: Sequence[tuple[str, Notice]], now: dat
     """Those of these (bank, notice) that were not told before, once each; all are remembered, and how far was read."""
     if not notices:
         return []
-    ids = sorted({notice.id for _, notice in notices})
-    seen = {(bank, id) for bank, id in tx.rows(f"select bank, id from bank_notice where id in ({marks(ids)})", ids)}
-    fresh: dict[tuple[str, str], tuple[str, Notice]] = {}
+    told: dict[tuple[str, str], tuple[str, Notice]] = {}
     cursors: dict[str, int] = {}
     for bank, notice in notices:
         cursors[bank] = max(cursors.get(bank, 0), notice.seq)
-        if (bank, notice.id) not in seen:
-            fresh.setdefault((bank, notice.id), (bank, notice))
-    known = payouts(tx, [notice.key for _, notice in fresh.values()]) if fresh else {}
-    tx.run_many(
+        told.setdefault((bank, notice.id), (bank, notice))
+    known = payouts(tx, [notice.key for _, notice in told.values()])
+    new = tx.rows_many(
         "insert into bank_notice (bank, id, key, kind, amount_fen, at, reason, known, taken_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (bank, id) do nothing returning bank, id",
+        [
             (bank, n.id, n.key, n.kind, n.amount, at_text(n.at), n.reason, int(n.key in known), at_text(now))
-            for bank, n in fresh.values()
-        ),
+            for bank, n in (told[each] for each in sorted(told))
+        ],
     )
+    fresh = {(bank, id) for bank, id in new}
     tx.run_many(
         "insert into bank_notice_cursor (bank, seq) values (?, ?) on conflict (bank) do update set seq = excluded.seq"
         " where excluded.seq > bank_notice_cursor.seq",
-        cursors.items(),
+        sorted(cursors.items()),
     )
-    return list(fresh.values())
+    return [told[each] for each in told if each in fresh]

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import date
+from operator import mul
 from typing import Any
 
 from safeweave.errors import Malformed
@@ -17,6 +18,7 @@ from safeweave.words import Language, say
 
 _CITIZEN_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CITIZEN_CHECK = "10X98765432"
+_CITIZEN_ZERO = sum(_CITIZEN_WEIGHTS) * ord("0")
 _CREDIT_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 _PROVINCES = frozenset(
@@ -91,7 +93,7 @@ def check(kind: str, number: str, country: str = "") -> Document:
     text = normalised(number)
     if not text:
         raise _unusable("empty", "", known)
-    if re.search(r"\d\.\d*E\+?\d", text):
+    if "." in text and re.search(r"\d\.\d*E\+?\d", text):
         raise _unusable("spreadsheet", text, known)
     checked = _CHECKS[known](text)
     nation = normalised(country) or ("" if checked.kind in _FOREIGN_KINDS else "CN")
@@ -105,15 +107,20 @@ def kind_of(name: str) -> str:
 
     Raises Malformed for a name that nobody uses.
     """
-    found = _KIND_BY_NAME.get(normalised(name).replace("_", "").replace("-", ""))
+    found = known_kind(name)
     if found is None:
         raise Unusable("people.number.unknown_kind", name=name, kinds=", ".join(KINDS))
     return found
 
 
+def known_kind(name: str) -> str | None:
+    """The kind that a name stands for, as `kind_of` gives it; None for a name that nobody uses."""
+    return name if name in KINDS else _KIND_BY_NAME.get(normalised(name).replace("_", "").replace("-", ""))
+
+
 def citizen_check_character(first17: str) -> str:
     """The 18th character of a citizen number (GB 11643-1999, ISO 7064 MOD 11-2)."""
-    total = sum(int(digit) * weight for digit, weight in zip(first17, _CITIZEN_WEIGHTS, strict=True))
+    total = sum(map(mul, first17.encode(), _CITIZEN_WEIGHTS)) - _CITIZEN_ZERO
     return _CITIZEN_CHECK[total % 11]
 
 
@@ -197,12 +204,17 @@ _FORMER_PRIVATE_USE = str.maketrans(
 )
 
 
+_HAN_ONLY = re.compile("[\u4e00-\u9fff]+").fullmatch
+
+
 def name_key(name: str) -> str:
     """What equal names have in common; "" for a name without a single letter.
 
     Spaces, middle dots and punctuation go, traditional and variant characters of the small table become one, and
     Latin names are compared without accents and without the order of their parts (SMITH JOHN is John Smith).
     """
+    if _HAN_ONLY(name):
+        return name.translate(_VARIANTS)  # what follows leaves such characters as they are
     folded = unicodedata.normalize("NFKC", name.translate(_FORMER_PRIVATE_USE)).translate(_VARIANTS).casefold()
     if not re.search("[a-z]", folded):
         return "".join(c for c in folded if unicodedata.category(c)[0] in "LMN" or unicodedata.category(c) == "Co")
@@ -235,14 +247,17 @@ def _unusable(why: str, number: str, kind: str, **values: Any) -> Unusable:
     )
 
 
+_CITIZEN_FORM = re.compile("[0-9]{17}[0-9X]").fullmatch
+
+
 def _citizen(kind: str) -> Callable[[str], Document]:
     def check_citizen(number: str) -> Document:
         number = number.replace("-", "")
-        if re.fullmatch("[A-Z]{3}[0-9]{12}", number):  # permanent residence card, 2017 edition
-            return Document("foreign_permanent_resident", number)
-        if re.fullmatch("[0-9]{15}", number) and kind == "resident_id":
-            return _from_15_digits(number)
-        if not re.fullmatch("[0-9]{17}[0-9X]", number):
+        if not _CITIZEN_FORM(number):
+            if re.fullmatch("[A-Z]{3}[0-9]{12}", number):  # permanent residence card, 2017 edition
+                return Document("foreign_permanent_resident", number)
+            if re.fullmatch("[0-9]{15}", number) and kind == "resident_id":
+                return _from_15_digits(number)
             raise _unusable("citizen_length", number, kind)
         expected = citizen_check_character(number[:17])
         if number[17] != expected:

@@ -1,8 +1,8 @@
 """A person of the register, how a file describes one, and whether a hospital's description is that person. All pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from safeweave.errors import Malformed
 from safeweave.events import PersonSeen
@@ -14,7 +14,7 @@ from safeweave.people.identity import (
     Document,
     check,
     is_citizen,
-    kind_of,
+    known_kind,
     matches_masked,
     name_key,
     normalised,
@@ -126,35 +126,34 @@ def age_on(birth: date, day: date) -> int:
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-class Candidate(Fact, frozen=True):
-    """What is compared of a person of the register."""
+class Leads(NamedTuple):
+    """Which persons each part of one description leads to; name and birth only count where nothing else leads."""
 
-    id: PersonId
+    by_document: frozenset[PersonId] = frozenset()
+    by_policy: frozenset[PersonId] = frozenset()
+    by_record: frozenset[PersonId] = frozenset()
+    by_name_and_birth: frozenset[PersonId] = frozenset()
+
+
+class Described(Fact, frozen=True):
+    """A description as it is compared: its documents, numbers that are masked, and why others cannot be used."""
+
+    name: str
+    name_key: str  # "" without a name
     birth: date | None
     sex: Sex | None
-    name_keys: frozenset[str]
-    documents: tuple[Held, ...]
+    documents: tuple[Document, ...]
+    hidden: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
-class Leads(Fact, frozen=True):
-    """Which persons each part of one description leads to."""
-
-    by_document: frozenset[PersonId]
-    by_policy: frozenset[PersonId]
-    by_record: frozenset[PersonId]
-    by_name_and_birth: frozenset[PersonId]
-
-
-def documents_seen(seen: PersonSeen) -> tuple[list[Document], list[str], list[str]]:
-    """The usable identity documents of a description, the masked numbers, and the reasons others are not usable."""
+def described(seen: PersonSeen) -> Described:
+    """What of a hospital's description a person of the register is compared with."""
     documents, hidden, reasons = [], [], []
     for identifier in seen.identifiers:
-        try:
-            kind = kind_of(identifier.kind)
-        except Malformed:
+        kind = known_kind(identifier.kind)
+        if kind is None or kind not in PERSONAL_KINDS:
             continue  # a medical-record, policy or local number
-        if kind not in PERSONAL_KINDS:
-            continue
         if "*" in identifier.number or "＊" in identifier.number:
             hidden.append(identifier.number)
             continue
@@ -162,14 +161,15 @@ def documents_seen(seen: PersonSeen) -> tuple[list[Document], list[str], list[st
             documents.append(check(kind, identifier.number, identifier.issuer if kind == "passport" else ""))
         except Malformed:
             reasons.append("document_malformed")
-    return documents, hidden, reasons
+    key = name_key(seen.name) if seen.name else ""
+    return Described(seen.name, key, seen.birth, seen.sex, tuple(documents), tuple(hidden), tuple(reasons))
 
 
-def who(seen: PersonSeen, leads: Leads, known: dict[PersonId, Candidate]) -> Found:
+def who(seen: Described, leads: Leads, known: Mapping[PersonId, Person]) -> Found:
     """Who is meant: by identity document first, then by policy number with name and birth, then by the number of the
     hospital's own records. Name and birth alone never suffice, and nothing that disagrees is overlooked.
     """
-    documents, hidden, reasons = documents_seen(seen)
+    documents, hidden, reasons = seen.documents, seen.hidden, seen.reasons
     if len(leads.by_document) > 1:
         return _doubt([*reasons, "documents_of_two_persons"], leads.by_document)
     for person in leads.by_document:
@@ -190,7 +190,7 @@ def who(seen: PersonSeen, leads: Leads, known: dict[PersonId, Candidate]) -> Fou
         if len(agreeing) == 1:
             (person,) = agreeing
             differing = _document_conflicts(documents, hidden, known[person])
-            return _doubt([*reasons, *differing], agreeing) if differing else Found(person, reasons=tuple(reasons))
+            return _doubt([*reasons, *differing], agreeing) if differing else Found(person, reasons=reasons)
         if lead:
             single = [_conflicts(seen, known[person]) for person in lead] if len(lead) == 1 else []
             return _doubt([*reasons, *(single[0] if single and single[0] else [alone])], agreeing or lead)
@@ -208,20 +208,21 @@ def who(seen: PersonSeen, leads: Leads, known: dict[PersonId, Candidate]) -> Fou
         else:
             possible.append((person, "name_and_birth_only"))
     if len(possible) == 1 and possible[0][1] == "whole_number":
-        return Found(possible[0][0], reasons=tuple(reasons))
+        return Found(possible[0][0], reasons=reasons)
     if possible:
         why = {"several_persons" if reason == "whole_number" else reason for _, reason in possible}
         return _doubt([*reasons, *sorted(why)], {person for person, _ in possible})
-    return Found(reasons=tuple(reasons)) if reasons else NOBODY
+    return Found(reasons=reasons) if reasons else NOBODY
 
 
 def _doubt(reasons: Sequence[str], candidates: Collection[PersonId]) -> Found:
     return Found(None, True, tuple(dict.fromkeys(reasons)), tuple(sorted(candidates)))
 
 
-def _conflicts(seen: PersonSeen, candidate: Candidate) -> list[str]:
+def _conflicts(seen: Described, candidate: Person) -> list[str]:
     conflicts = []
-    if seen.name and name_key(seen.name) not in candidate.name_keys:
+    same = (seen.name == held.name or seen.name_key == name_key(held.name) for held in candidate.names)
+    if seen.name and not any(same):
         conflicts.append("name_differs")
     if seen.birth is not None and candidate.birth is not None and seen.birth != candidate.birth:
         conflicts.append("birth_differs")
@@ -230,7 +231,7 @@ def _conflicts(seen: PersonSeen, candidate: Candidate) -> list[str]:
     return conflicts
 
 
-def _only_birth_hidden(shown: str, held: Held, candidate: Candidate) -> bool:
+def _only_birth_hidden(shown: str, held: Held, candidate: Person) -> bool:
     """Whether the masked number hides nothing but the birth date, which agrees: then the whole number does."""
     plain = normalised(shown)
     if len(plain) != 18 or candidate.birth is None or "*" in plain[:6] + plain[14:]:
@@ -238,12 +239,12 @@ def _only_birth_hidden(shown: str, held: Held, candidate: Candidate) -> bool:
     return matches_masked(held.number, shown) and held.number[6:14] == candidate.birth.strftime("%Y%m%d")
 
 
-def _country_known(documents: Sequence[Document], candidate: Candidate) -> bool:
+def _country_known(documents: Sequence[Document], candidate: Person) -> bool:
     held = {(each.kind, each.number) for each in candidate.documents}
     return any(each.country for each in documents if (each.kind, each.number) in held or each.kind in CITIZEN_KINDS)
 
 
-def _document_conflicts(documents: Sequence[Document], hidden: Sequence[str], candidate: Candidate) -> list[str]:
+def _document_conflicts(documents: Sequence[Document], hidden: Sequence[str], candidate: Person) -> list[str]:
     """Why documents that lead nowhere speak against the candidate: a different number of a kind held only once."""
     held = [each.number for each in candidate.documents if is_citizen(each.kind, each.number)]
     given = [each.number for each in documents if is_citizen(each.kind, each.number)]

@@ -10,14 +10,14 @@ from typing import Any
 
 from safeweave import ids
 from safeweave.clock import shanghai_day
-from safeweave.database import Row, Transaction, at_text, marks
+from safeweave.database import Row, Transaction, at_text
 from safeweave.errors import Conflict, NotFound
 from safeweave.events import PersonSeen
 from safeweave.facts import Fact, Sex
 from safeweave.ids import PersonId
 from safeweave.people.identity import is_citizen, lookup_of, name_key
 from safeweave.people.person import (
-    Candidate,
+    Described,
     Found,
     Guardianship,
     Held,
@@ -25,44 +25,58 @@ from safeweave.people.person import (
     Name,
     Particulars,
     Person,
-    documents_seen,
+    described,
     who,
 )
-
-_VALUES_AT_ONCE = 20_000  # SQLite takes 32,766 parameters, PostgreSQL 65,535
+from safeweave.words import Language
 
 # ---------------------------------------------------------------- finding
 
 
 def find_people(tx: Transaction, seen: Sequence[PersonSeen]) -> list[Found]:
-    """Who each description is, in the same order, in three statements for the whole batch (see `person.who`)."""
+    """Who each description is, in the same order, in two or three statements for the whole batch (see `person.who`).
+
+    The persons who may be meant are then known to the transaction (`known_people`).
+    """
     wanted = [_wanted(each) for each in seen]
-    documents = sorted({lookup for each in wanted for lookup, _ in each.documents})
-    aliases = sorted({key for each in wanted for key in (*each.policies, *each.records)})
-    births = sorted({each.name_birth for each in wanted if each.name_birth})
-    leads: dict[tuple[str, str], list[tuple[PersonId, str]]] = {}
-    known: dict[PersonId, Candidate] = {}
-    documents, births = documents or [""], births or [""]  # an empty list is no SQL everywhere
-    aliases = aliases or [("", "", "")]
-    found = tx.rows(
-        f"""
-        select 'document', lookup, country, person from person_document where lookup in ({marks(documents)})
+    led_to: _LedTo = {}
+    for how, key, country, person in tx.rows(
+        """
+        select 'document', lookup, country, person from person_document where lookup in ?
         union all
         select kind || ':' || issuer, number, '', person from person_alias
-         where (kind, issuer, number) in (select * from (values {", ".join(["(?, ?, ?)"] * len(aliases))}) as wanted)
-        union all
-        select 'name', name_birth, '', person from person_name where name_birth in ({marks(births)})
+         where (kind, issuer, number) in ?
         """,
-        [*documents, *(part for key in aliases for part in key), *births],
-    )
-    for how, key, country, person in found:
-        leads.setdefault((how, key), []).append((person, country))
-    if leads:
-        known = _candidates(tx, {person for led in leads.values() for person, _ in led})
-    return [_found(each, want, leads, known) for each, want in zip(seen, wanted, strict=True)]
+        (
+            sorted({lookup for each in wanted for lookup, _ in each.documents}),
+            sorted({key for each in wanted for key in (*each.policies, *each.records)}),
+        ),
+    ):
+        led_to.setdefault((how, key), []).append((person, country))
+    leads = [_leads(each, led_to) for each in wanted]
+    # Many may share a name and a birth date: they are asked for only where nothing else leads to anybody.
+    births = {each.name_birth for each, lead in zip(wanted, leads, strict=True) if each.name_birth and not any(lead)}
+    if births:
+        named: dict[str, set[PersonId]] = {}
+        for key, person in tx.rows(
+            "select name_birth, person from person_name where name_birth in ?", (sorted(births),)
+        ):
+            named.setdefault(key, set()).add(person)
+        leads = [
+            lead if any(lead) else Leads(by_name_and_birth=frozenset(named.get(each.name_birth, ())))
+            for each, lead in zip(wanted, leads, strict=True)
+        ]
+    known = known_people(tx, {person for lead in leads for persons in lead for person in persons})
+    return [who(each.described, lead, known) for each, lead in zip(wanted, leads, strict=True)]
+
+
+_LedTo = dict[tuple[str, str], list[tuple[PersonId, str]]]  # (how, key) to persons, each with the country it holds in
 
 
 class _Wanted(Fact, frozen=True):
+    """What of a description leads to persons of the register."""
+
+    described: Described
     documents: tuple[tuple[str, str], ...]  # lookup, country
     policies: tuple[tuple[str, str, str], ...]
     records: tuple[tuple[str, str, str], ...]
@@ -70,69 +84,30 @@ class _Wanted(Fact, frozen=True):
 
 
 def _wanted(seen: PersonSeen) -> _Wanted:
-    documents, _, _ = documents_seen(seen)
-    policies = tuple(("policy", "", each.number.strip()) for each in seen.identifiers if each.kind == "policy")
-    records = tuple(
-        ("mr", each.issuer, each.number.strip()) for each in seen.identifiers if each.kind == "mr" and each.issuer
-    )
-    key = name_key(seen.name)
+    compared = described(seen)
     return _Wanted(
-        tuple((each.lookup, each.country) for each in documents),
-        policies,
-        records,
-        f"{key}|{seen.birth}" if key and seen.birth is not None else "",
+        compared,
+        tuple([(each.lookup, each.country) for each in compared.documents]),
+        tuple([("policy", "", each.number.strip()) for each in seen.identifiers if each.kind == "policy"]),
+        tuple([
+            ("mr", each.issuer, each.number.strip()) for each in seen.identifiers if each.kind == "mr" and each.issuer
+        ]),
+        f"{compared.name_key}|{seen.birth}" if compared.name_key and seen.birth is not None else "",
+    )  # fmt: skip
+
+
+def _leads(wanted: _Wanted, led_to: _LedTo) -> Leads:
+    by_document = [
+        person
+        for lookup, country in wanted.documents
+        for person, of_country in led_to.get(("document", lookup), ())
+        if not country or not of_country or country == of_country
+    ]
+    by_policy, by_record = (
+        [person for kind, issuer, number in keys for person, _ in led_to.get((f"{kind}:{issuer}", number), ())]
+        for keys in (wanted.policies, wanted.records)
     )
-
-
-def _found(
-    seen: PersonSeen,
-    wanted: _Wanted,
-    leads: dict[tuple[str, str], list[tuple[PersonId, str]]],
-    known: dict[PersonId, Candidate],
-) -> Found:
-    def led(keys: Iterable[tuple[str, str, str]]) -> frozenset[PersonId]:
-        return frozenset(
-            person
-            for how, key, country in keys
-            for person, of_country in leads.get((how, key), ())
-            if not country or not of_country or country == of_country
-        )
-
-    return who(
-        seen,
-        Leads(
-            led(("document", lookup, country) for lookup, country in wanted.documents),
-            led((f"{kind}:{issuer}", number, "") for kind, issuer, number in wanted.policies),
-            led((f"{kind}:{issuer}", number, "") for kind, issuer, number in wanted.records),
-            led([("name", wanted.name_birth, "")] if wanted.name_birth else []),
-        ),
-        known,
-    )
-
-
-def _candidates(tx: Transaction, people: Collection[PersonId]) -> dict[PersonId, Candidate]:
-    wanted = sorted(people)
-    rows = tx.rows(
-        f"""
-        select p.id, p.birth, p.sex, n.name_key, null, null from person p join person_name n on n.person = p.id
-         where p.id in ({marks(wanted)})
-        union all
-        select p.id, p.birth, p.sex, null, d.kind, d.number from person p join person_document d on d.person = p.id
-         where p.id in ({marks(wanted)})
-        """,
-        [*wanted, *wanted],
-    )
-    parts: dict[PersonId, tuple[date | None, Sex | None, set[str], list[Held]]] = {}
-    for person, birth, sex, key, kind, number in rows:
-        part = parts.setdefault(person, (_day_of(birth), sex, set(), []))
-        if key is not None:
-            part[2].add(key)
-        else:
-            part[3].append(Held(kind, number))
-    return {
-        person: Candidate(person, birth, sex, frozenset(keys), tuple(documents))
-        for person, (birth, sex, keys, documents) in parts.items()
-    }
+    return Leads(frozenset(by_document), frozenset(by_policy), frozenset(by_record))
 
 
 def remember_medical_record(tx: Transaction, learnt: Sequence[tuple[str, str, PersonId]], now: datetime) -> None:
@@ -149,14 +124,24 @@ def remember_policies(tx: Transaction, known: Sequence[tuple[str, PersonId]], no
 
 
 def _add_aliases(tx: Transaction, aliases: Iterable[tuple[str, str, str, PersonId]], now: datetime) -> None:
+    at = at_text(now)
     tx.run_many(
         "insert into person_alias (kind, issuer, number, person, added_at) values (?, ?, ?, ?, ?) "
         "on conflict (kind, issuer, number, person) do nothing",
-        [(*alias, at_text(now)) for alias in dict.fromkeys(aliases)],
+        [(*alias, at) for alias in sorted(set(aliases))],  # in one order, so that two at once never wait for each other
     )
 
 
 # ---------------------------------------------------------------- reading
+
+
+def known_people(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, Person]:
+    """The persons by the ids asked for, as `people_by_id` gives them, each read once in a transaction."""
+    missing = [person for person in ids if ("person", person) not in tx.memo]
+    if missing:
+        found = people_by_id(tx, missing)
+        tx.memo.update({("person", person): found.get(person) for person in missing})
+    return {person: known for person in ids if (known := tx.memo["person", person]) is not None}
 
 
 def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, Person]:
@@ -167,21 +152,24 @@ def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, P
     told: dict[str, dict[PersonId, list[Row]]] = {
         kind: {} for kind in ("head", "name", "document", "guardian", "former")
     }
-    for kind, person, *rest in _in_parts(tx, _PERSON, asked):
+    for kind, person, *rest in tx.rows(_PERSON, (asked,)):
         told[kind].setdefault(person, []).append(tuple(rest))
 
-    def of(kind: str, person: PersonId, *order: int) -> list[Row]:
-        rows = dict.fromkeys(told[kind].get(person, ()))
-        return sorted(rows, key=lambda row: [(row[at] is None, row[at] or "") for at in order])
+    def of(kind: str, person: PersonId, *order: int) -> Collection[Row]:
+        rows = told[kind].get(person, ())
+        if len(rows) < 2:
+            return rows
+        return sorted(dict.fromkeys(rows), key=lambda row: [(row[at] is None, row[at] or "") for at in order])
 
-    return {
-        alias: Person(
-            person,
-            tuple(Name(name, _day_of(last_day)) for name, last_day, *_ in of("name", person, 1, 0)),
-            tuple(
+    def person_of(id: PersonId, birth: str, sex: Sex, died_on: str, language: Language, *contacts: str) -> Person:
+        phone, email, wechat = contacts
+        return Person(
+            id,
+            tuple([Name(name, _day_of(last_day)) for name, last_day, *_ in of("name", id, 1, 0)]),
+            tuple([
                 Held(kind, number, country, _day_of(last_day))
-                for kind, number, country, last_day, *_ in of("document", person, 4, 5)
-            ),
+                for kind, number, country, last_day, *_ in of("document", id, 4, 5)
+            ]),
             _day_of(birth),
             sex,
             _day_of(died_on),
@@ -189,18 +177,18 @@ def people_by_id(tx: Transaction, ids: Collection[PersonId]) -> dict[PersonId, P
             phone,
             email,
             wechat,
-            tuple(PersonId(row[0]) for row in of("former", person, 0)),
-            tuple(
-                Guardianship(person, guardian, proof, date.fromisoformat(first_day), _day_of(last_day))
-                for guardian, proof, first_day, last_day, *_ in of("guardian", person, 2, 0)
-            ),
-        )
-        for alias, ((person, birth, sex, died_on, language, phone, email, wechat),) in told["head"].items()
-    }
+            tuple([PersonId(row[0]) for row in of("former", id, 0)]),
+            tuple([
+                Guardianship(id, guardian, proof, date.fromisoformat(first_day), _day_of(last_day))
+                for guardian, proof, first_day, last_day, *_ in of("guardian", id, 2, 0)
+            ]),
+        )  # fmt: skip
+
+    return {alias: person_of(*row) for alias, (row,) in told["head"].items()}
 
 
 _PERSON = """
-with asked as (select id, coalesce(merged_into, id) as person from person where id in ({marks}))
+with asked as (select id, coalesce(merged_into, id) as person from person where id in ?)
 select 'head', a.id, p.id, p.birth, p.sex, p.died_on, p.language, p.phone, p.email, p.wechat
   from asked a join person p on p.id = a.person
 union all
@@ -282,7 +270,7 @@ class Registration:
     def __init__(self, tx: Transaction, described: Sequence[Particulars], now: datetime) -> None:
         self.now = now
         lookups = sorted({lookup_of(held.kind, held.number) for each in described for held in each.documents})
-        rows = _in_parts(tx, "select lookup, country, person from person_document where lookup in ({marks})", lookups)
+        rows = tx.rows("select lookup, country, person from person_document where lookup in ?", (lookups,))
         self.by_document: dict[tuple[str, str], PersonId] = {}
         self.countries: dict[str, set[str]] = {}
         for lookup, country, person in rows:
@@ -460,7 +448,7 @@ def add_guardianships(tx: Transaction, links: Sequence[Guardianship], now: datet
     return tx.run_many(
         "insert into person_guardian (ward, guardian, proof, first_day, last_day, added_at) values (?, ?, ?, ?, ?, ?) "
         "on conflict (ward, guardian, first_day) do update set proof = excluded.proof, last_day = excluded.last_day "
-        "where proof <> excluded.proof or last_day is distinct from excluded.last_day",
+        "where person_guardian.proof <> excluded.proof or person_guardian.last_day is distinct from excluded.last_day",
         [
             (
                 link.ward,
@@ -485,6 +473,8 @@ def report_death(tx: Transaction, person: PersonId, died_on: date, now: datetime
             f"{person} died on {known.died_on} by the register, not on {died_on}; a person must compare them"
         )
     tx.run("update person set died_on = ? where id = ?", (died_on.isoformat(), known.id))
+    for id in (person, known.id, *known.former_ids):
+        tx.memo.pop(("person", id), None)
     _add_changes(tx, [(known.id, "died_on", "", died_on.isoformat())], now)
 
 
@@ -571,16 +561,6 @@ def _add_changes(tx: Transaction, changes: Iterable[tuple[PersonId, str, str, st
 
 def _key_of(held: Held) -> tuple[str, str]:
     return (lookup_of(held.kind, held.number), held.country)
-
-
-def _in_parts(tx: Transaction, sql: str, values: Sequence[object]) -> list[Row]:
-    """The rows of a query with `in ({marks})`; one statement, but for more values than an engine takes at once."""
-    return [
-        row
-        for start in range(0, len(values), _VALUES_AT_ONCE)
-        for part in (values[start : start + _VALUES_AT_ONCE],)
-        for row in tx.rows(sql.format(marks=marks(part)), part)
-    ]
 
 
 def _text(value: date | str | None) -> str:

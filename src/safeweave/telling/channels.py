@@ -4,19 +4,21 @@ Every message carries its own id to the outside (Message-ID, Idempotency-Key), s
 answer came does not reach a person twice. Without a server a channel is a file that others can read: the mailbox.
 """
 
-import json
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import httpx
+import msgspec
 
 from safeweave.errors import Malformed, Unavailable
 from safeweave.facts import Fact
@@ -81,8 +83,8 @@ class Mailbox:
             new = [message for message in messages if message.id not in self._written]
             if new:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
-                with self.file.open("a", encoding="utf-8") as out:
-                    out.writelines(json.dumps(_line(message), ensure_ascii=False) + "\n" for message in new)
+                with self.file.open("ab") as out:
+                    out.write(b"".join([_line(message) for message in new]))
                 self._written.update(message.id for message in new)
         return [Outcome(message.id) for message in messages]
 
@@ -99,17 +101,26 @@ class Mailbox:
         lines = []
         for line in self.file.read_text(encoding="utf-8").splitlines():
             try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
+                lines.append(msgspec.json.decode(line, type=dict[str, str]))
+            except msgspec.MsgspecError:
                 continue
         return lines
 
 
-def _line(message: Message) -> dict[str, str]:
-    return {
+def _line(message: Message) -> bytes:
+    line = {
         "id": message.id, "channel": message.channel, "to": message.to, "subject": message.subject,
-        "text": message.text, "told_at": message.told_at.isoformat(),
+        "text": message.text, "told_at": _shown(message.told_at),
     }  # fmt: skip
+    return _encode(line) + b"\n"
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=100)
+def _shown(at: datetime) -> str:
+    return at.isoformat()
 
 
 class Smtp:

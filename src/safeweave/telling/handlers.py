@@ -34,7 +34,7 @@ from safeweave.settings import Settings
 from safeweave.telling import letters, store
 from safeweave.telling.channels import Channel, Mailbox, Outcome, SmsGateway, Smtp, WeChat
 from safeweave.telling.letter import Contacts, Named, kind_of
-from safeweave.telling.message import DESK, Change, Message, Recipient, is_told, message_id, messages
+from safeweave.telling.message import DESK, Change, Message, Recipient, Wording, is_told, message_id, messages
 from safeweave.words import say
 from safeweave.worker import Later, Outside, Told, tell
 
@@ -50,9 +50,10 @@ class Post:
     channels: Mapping[str, Channel]
     contacts: Contacts = field(default_factory=Contacts)
     deliver: Outside = field(init=False)
+    _kept: set[Wording] = field(default_factory=set)  # words that surely stand in the store
 
     def __post_init__(self) -> None:
-        self.deliver = Outside("post", self._load, self._send)
+        self.deliver = Outside("post", self._load, self._send, "channel", self.channels)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Post":
@@ -72,9 +73,9 @@ class Post:
     def tell(self, events: Sequence[Event], tx: Transaction, now: datetime) -> list[Event]:
         """The messages about these events, and the letters of determinations and referrals; nothing twice."""
         today = shanghai_day(now)
-        files = cases.cases_by_id(tx, [event.case for event in events])  # type: ignore[attr-defined]
+        files = cases.heads(tx, [event.case for event in events])  # type: ignore[attr-defined]
         wards = {file.person for file in files.values()}
-        persons = cases.insured_persons(tx, wards)
+        persons = people.known_people(tx, wards)
         self._write_letters(events, tx, persons, now)
         changes = self._changes(events, tx, today)
         recipients = _recipients(tx, persons, today)
@@ -83,7 +84,7 @@ class Post:
             to = recipients.get(files[change.case].person) if change.case in files else None
             if to is not None:
                 written += messages(change, to, self.contacts, now)
-        return [MessageTold(message.id, message.channel) for message in store.add_messages(tx, written)]
+        return [MessageTold(message.id, message.channel) for message in self._written(tx, written)]
 
     def ask(self, tx: Transaction, case: Case, wanted: str, now: datetime) -> None:
         """Ask the insured, once, for what is missing (保险法 22)."""
@@ -92,8 +93,17 @@ class Post:
         if to is None:
             return
         change = Change(f"asked:{case.id}:{today}", case.id, "asked", wanted=wanted)
-        told = store.add_messages(tx, messages(change, to, self.contacts, now))
+        told = self._written(tx, messages(change, to, self.contacts, now))
         tell(tx, [MessageTold(message.id, message.channel) for message in told], now)
+
+    def _written(self, tx: Transaction, told: Sequence[Message]) -> list[Message]:
+        """Those that were not told before, now in the outbox, with the words they need."""
+        new = store.add_messages(tx, told)
+        wordings = {message.wording for message in new if message.wording not in self._kept}
+        if wordings:
+            store.add_wordings(tx, wordings)
+            tx.committed.append(lambda: self._kept.update(wordings))
+        return new
 
     def warn(self, due: Sequence[ClockDue], tx: Transaction, now: datetime) -> list[Event]:
         """Tell the claims desk that clocks have reached their marks."""
@@ -104,8 +114,8 @@ class Post:
             log.warning("clock %s of case %s has reached %d %%", event.clock, event.case, event.percent)
             alarms.append(
                 Message(
-                    message_id(key, DESK), key, DESK, PersonId(""), event.case, f"clock.{event.clock}", "zh",
-                    "", "", text, "", now,
+                    message_id(key, DESK, event.case), key, DESK, PersonId(""), event.case, f"clock.{event.clock}",
+                    "zh", "", Wording("", text), "", now,
                 )
             )  # fmt: skip
         store.note_delivered(tx, [(message.id, "") for message in store.add_messages(tx, alarms)], now)

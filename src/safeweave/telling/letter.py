@@ -95,7 +95,7 @@ class LetterFacts(Fact, kw_only=True):
     kind: LetterKind
     made_on: date
     insured: str
-    product: Named
+    product: Named = Named("")
     policy: str
     event: ClaimKind
     event_on: date | None = None

@@ -49,9 +49,10 @@ Format = Literal["text", "html", "pdf"]
 # ---------------------------------------------------------------- writing
 
 
+@lru_cache(maxsize=1000)
 def letter_id(determination: DeterminationId) -> LetterId:
     """The id of the one letter about a determination."""
-    return LetterId(derived("letter", determination))
+    return LetterId(derived("letter", determination, of=determination))
 
 
 def write_letters(
@@ -64,16 +65,16 @@ def write_letters(
     """Keep the letter of each determination, in the language of the person it is about."""
     found = determinations.by_id(tx, [event.determination for event in made])
     payees = cases.payees(tx, [(event.policy, event.person, event.payee) for event in made])
-    files = cases.cases_by_id(tx, [event.case for event in made])
+    files = cases.heads(tx, [event.case for event in made])
     today = shanghai_day(now)
-    hospitals = cases.hospitals(tx, {file.stay.hospital for file in files.values()}, today)
+    hospitals = cases.hospitals(tx, {file.hospital for file in files.values()}, today)
     numbers = cases.insured_policies(tx, {event.person for event in made}, now)
     number_of = {policy.policy: policy.number for each in numbers.values() for policy in each}
     rows = []
     for event in made:
         decided, person = found[event.determination], persons.get(event.person)
         payee = payees.get((event.policy, event.person, event.payee))
-        hospital = hospitals.get(files[event.case].stay.hospital) if event.case in files else None
+        hospital = hospitals.get(files[event.case].hospital) if event.case in files else None
         refused = decided.decision == "refuse"
         kind = kind_of(event.decision, event.payable, event.adjustment)
         facts = LetterFacts(
@@ -83,7 +84,6 @@ def write_letters(
             kind=kind,
             made_on=today,
             insured=person.name if person else "",
-            product=Named(decided.product),
             policy=number_of.get(event.policy, ""),
             event=decided.claim.kind,
             hospital=Named(hospital.name, hospital.name_en) if hospital else None,
@@ -119,12 +119,11 @@ def write_referral_letters(
         began_at = stay.admitted_at or stay.visited_at
         kind: ClaimKind = "outpatient" if stay.kind == "outpatient" else "inpatient"
         facts = LetterFacts(
-            id=LetterId(derived("letter", event.case, *event.reasons, today)),
+            id=LetterId(derived("letter", event.case, *event.reasons, today, of=event.case)),
             case=event.case,
             kind="referred",
             made_on=today,
             insured=person.name if person else "",
-            product=Named(""),
             policy="",
             event=kind,
             event_on=shanghai_day(began_at) if began_at else None,
@@ -170,6 +169,7 @@ def composed(kept: LetterFacts, decided: Decided, product: Product | None) -> Le
         "discharged_on": claim.discharged_on,
         "died": claim.died_on is not None or kept.payee.kind in ("beneficiary", "estate"),
         "bills": _bills(claim),
+        "product": Named(decided.product),
     }
     if product is not None:
         parts["product"] = Named(product.name, product.name_en)

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from safeweave.database import Row, Transaction, at_of, at_text, marks
+from safeweave.database import Transaction, at_of, at_text
 from safeweave.ids import CaseId, DeterminationId, LetterId, MessageId
 from safeweave.telling.letter import LetterFacts
-from safeweave.telling.message import DESK, Message
+from safeweave.telling.message import DESK, Message, Wording
 from safeweave.words import Language
 
 _encode = msgspec.json.Encoder().encode
-_facts = msgspec.json.Decoder(LetterFacts)
+_IN_COLUMNS = ("id", "case", "determination", "kind")  # what of a letter stands in columns of its own
 
 
 class LetterRow(msgspec.Struct, frozen=True):
@@ -26,17 +27,23 @@ class LetterRow(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------- letters
 
 
-def add_letters(tx: Transaction, letters: Iterable[LetterRow]) -> None:
+def add_letters(tx: Transaction, letters: Sequence[LetterRow]) -> None:
     """Keep letters; one that is there already stays as it is."""
+    rows = []
+    for row in letters:
+        facts = row.facts
+        content = msgspec.to_builtins(facts)
+        for column in _IN_COLUMNS:
+            content.pop(column, None)
+        rows.append((
+            facts.id, facts.case, facts.determination, row.language, facts.kind, _encode(content).decode(),
+            at_text(row.made_at),
+        ))  # fmt: skip
     tx.run_many(
         "insert into letter (id, case_id, determination, language, kind, content, made_at) values (?, ?, ?, ?, ?, ?, ?)"
         " on conflict (id) do nothing",
-        [
-            (row.facts.id, row.facts.case, row.facts.determination, row.language, row.facts.kind,
-             _encode(row.facts).decode(), at_text(row.made_at))
-            for row in letters
-        ],
-    )  # fmt: skip
+        rows,
+    )
 
 
 def letter(tx: Transaction, letter: LetterId) -> LetterRow | None:
@@ -55,49 +62,81 @@ def letters_of_determination(tx: Transaction, determination: DeterminationId) ->
 
 
 def _letters(tx: Transaction, where: str, value: str) -> list[LetterRow]:
-    rows = tx.rows(f"select content, language, made_at from letter where {where} order by made_at, id", (value,))
-    return [LetterRow(_facts.decode(content), language, at_of(made_at)) for content, language, made_at in rows]
+    rows = tx.rows(
+        f"select id, case_id, determination, kind, content, language, made_at from letter where {where}"
+        " order by made_at, id",
+        (value,),
+    )
+    return [
+        LetterRow(
+            msgspec.convert(
+                {**msgspec.json.decode(content), **dict(zip(_IN_COLUMNS, columns, strict=True))}, LetterFacts
+            ),
+            language,
+            at_of(made_at),
+        )
+        for *columns, content, language, made_at in rows
+    ]
 
 
 # ---------------------------------------------------------------- messages
 
-_MESSAGE = "id, change, channel, person, case_id, occasion, language, address, subject, body, amount, told_at"
+# A message keeps which words it was told in and what was filled in; the words themselves are kept once. Messages of
+# version 0.1.0, and alarms to the desk, hold their words themselves.
+_MESSAGE = (
+    "m.id, m.change, m.channel, m.person, m.case_id, m.occasion, m.language, m.address, m.amount, m.told_at,"
+    " coalesce(w.subject, m.subject), coalesce(w.body, m.body), case when w.id is null then null else m.body end"
+    " from message m left join wording w on w.id = m.wording"
+)
 
 
-def _message(row: Row) -> Message:
-    fields = dict(zip(Message.__struct_fields__, row, strict=True))
-    return Message(**{**fields, "told_at": at_of(row[-1])})
+def _message(row: Sequence[Any]) -> Message:
+    id, change, channel, person, case, occasion, language, to, amount, told_at, subject, body, filled = row
+    words, values = Wording(subject, body), None if filled is None else _filled.decode(filled or "[]")
+    return Message(id, change, channel, person, case, occasion, language, to, words, amount, at_of(told_at), values)
+
+
+_filled = msgspec.json.Decoder(tuple[str, ...])
 
 
 def add_messages(tx: Transaction, messages: Sequence[Message]) -> list[Message]:
-    """Those of the messages that were not told before, now written."""
+    """Those of the messages that were not told before, now written. Their wordings are added with `add_wordings`."""
     by_id = {message.id: message for message in messages}
-    rows = [
-        (m.id, m.change, m.channel, m.person, m.case, m.occasion, m.language, m.to, m.subject, m.text, m.amount,
-         at_text(m.told_at))
-        for m in by_id.values()
-    ]  # fmt: skip
-    new: set[MessageId] = set()
-    for start in range(0, len(rows), 2000):
-        part = rows[start : start + 2000]
-        new.update(
-            row[0]
-            for row in tx.rows(
-                f"insert into message ({_MESSAGE}) values {', '.join([f'({marks(part[0])})'] * len(part))}"
-                " on conflict (id) do nothing returning id",
-                [value for row in part for value in row],
-            )
+    rows = []
+    for m in by_id.values():
+        if m.filled is None:
+            words: tuple[str | None, ...] = (None, m.subject, m.text)
+        else:
+            words = (m.wording.id, "", _encode(m.filled).decode() if m.filled else "")
+        rows.append((
+            m.id, m.change, m.channel, m.person, m.case, m.occasion, m.language, m.to, *words, m.amount,
+            at_text(m.told_at),
+        ))  # fmt: skip
+    new = {
+        id
+        for (id,) in tx.rows_many(
+            "insert into message (id, change, channel, person, case_id, occasion, language, address, wording, subject,"
+            " body, amount, told_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " on conflict (id) do nothing returning id",
+            rows,
         )
+    }
     return [message for message in by_id.values() if message.id in new]
+
+
+def add_wordings(tx: Transaction, wordings: Iterable[Wording]) -> None:
+    """Keep these words, each once."""
+    tx.run_many(
+        "insert into wording (id, subject, body) values (?, ?, ?) on conflict (id) do nothing",
+        sorted((each.id, each.subject, each.body) for each in wordings),
+    )
 
 
 def waiting_messages(tx: Transaction, ids: Sequence[MessageId]) -> dict[MessageId, Message]:
     """Those of these messages that are still to be delivered."""
     if not ids:
         return {}
-    rows = tx.rows(
-        f"select {_MESSAGE} from message where id in ({marks(ids)}) and delivered_at is null and fault = ''", ids
-    )
+    rows = tx.rows(f"select {_MESSAGE} where m.id in ? and m.delivered_at is null and m.fault = ''", (ids,))
     return {row[0]: _message(row) for row in rows}
 
 
@@ -112,8 +151,8 @@ def note_delivered(tx: Transaction, receipts: Iterable[tuple[MessageId, str]], n
 
 def cases_told(tx: Transaction, ids: Sequence[MessageId], occasion: str) -> list[CaseId]:
     """The cases these messages told something of, if it was this."""
-    wanted = f"select distinct case_id from message where occasion = ? and id in ({marks(ids)})"
-    return [row[0] for row in tx.rows(wanted, (occasion, *ids))]
+    wanted = "select distinct case_id from message where occasion = ? and id in ?"
+    return [row[0] for row in tx.rows(wanted, (occasion, ids))]
 
 
 def note_faults(tx: Transaction, faults: Iterable[tuple[MessageId, str]]) -> None:
@@ -123,24 +162,29 @@ def note_faults(tx: Transaction, faults: Iterable[tuple[MessageId, str]]) -> Non
 
 def messages_of(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str]]:
     """(told at, channel, text) of everything people were told about a case, the oldest first."""
+    rows = tx.rows(f"select {_MESSAGE} where m.case_id = ? and m.channel <> ? order by m.told_at, m.id", (case, DESK))
+    return [(message.told_at, message.channel, message.text) for message in map(_message, rows)]
+
+
+def latest_messages(tx: Transaction, name: str = "", limit: int = 200) -> list[tuple[Message, str, bool]]:
+    """The latest messages to people, or to one of this name: (message, the person's name, delivered)."""
     rows = tx.rows(
-        "select told_at, channel, body from message where case_id = ? and channel <> ? order by told_at, id",
-        (case, DESK),
+        f"""
+        select p.name, m.delivered_at is not null, {_MESSAGE} left join person_name p on p.person = m.person
+         where m.channel <> ? and (? = '' or p.name = ?) order by m.told_at desc, m.id limit ?
+        """,
+        (DESK, name, name, limit),
     )
-    return [(at_of(at), channel, body) for at, channel, body in rows]
+    return [(_message(row), known_as or "", bool(delivered)) for known_as, delivered, *row in rows]
 
 
 def undeliverable(tx: Transaction, limit: int = 1000) -> list[tuple[Message, str]]:
     """Messages no channel can deliver, with the reason, the latest first: somebody should call."""
-    rows = tx.rows(
-        f"select {_MESSAGE}, fault from message where fault <> '' order by told_at desc, id limit ?", (limit,)
-    )
-    return [(_message(row[:-1]), row[-1]) for row in rows]
+    rows = tx.rows(f"select m.fault, {_MESSAGE} where m.fault <> '' order by m.told_at desc, m.id limit ?", (limit,))
+    return [(_message(row), fault) for fault, *row in rows]
 
 
 def alarms(tx: Transaction, limit: int = 1000) -> list[tuple[datetime, CaseId, str]]:
     """(at, case, text) of the clock alarms to the claims desk, the latest first."""
-    rows = tx.rows(
-        "select told_at, case_id, body from message where channel = ? order by told_at desc, id limit ?", (DESK, limit)
-    )
-    return [(at_of(at), case, body) for at, case, body in rows]
+    rows = tx.rows(f"select {_MESSAGE} where m.channel = ? order by m.told_at desc, m.id limit ?", (DESK, limit))
+    return [(message.told_at, message.case, message.text) for message in map(_message, rows)]

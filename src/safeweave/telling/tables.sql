@@ -11,6 +11,13 @@ create table if not exists letter (
 create index if not exists letter_of_case on letter (case_id);
 create index if not exists letter_of_determination on letter (determination) where determination is not null;
 
+-- The words messages were told in, each kept once and never changed; {name}, {amount} and such are places to fill in.
+create table if not exists wording (
+    id text primary key,
+    subject text not null,
+    body text not null
+);
+
 create table if not exists message (
     id text primary key,
     change text not null,           -- what happened, such as paid:det_7k...
@@ -20,14 +27,14 @@ create table if not exists message (
     occasion text not null,
     language text not null,
     address text not null,
+    wording text,                   -- the words it was told in; null: subject and body are the words themselves
     subject text not null,
-    body text not null,
+    body text not null,             -- with a wording: what stands in its places, as a JSON list; "" for nothing
     amount text not null,
     told_at text not null,
     delivered_at text,
     receipt text not null default '',
-    fault text not null default '', -- why it can never be delivered
-    unique (change, channel)
+    fault text not null default ''  -- why it can never be delivered
 );
 create index if not exists message_of_case on message (case_id);
 create index if not exists message_undeliverable on message (told_at) where fault <> '';

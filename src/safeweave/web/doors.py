@@ -5,9 +5,11 @@ wrong and where, and kept for repair: whole if its sender is known and it is not
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,11 +19,15 @@ from starlette.requests import ClientDisconnect
 
 from safeweave.clock import Clock
 from safeweave.database import Database, Transaction
+from safeweave.errors import StoreUnavailable
 from safeweave.events import Event
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Limits, Sender, hl7v2
 from safeweave.exchange.inbound import Arrived, Fault, Receipt
+from safeweave.web.intake import Intake
 from safeweave.worker import Worker
+
+log = logging.getLogger("safeweave.doors")
 
 _STATUS = {"taken": 200, "duplicate": 200, "conflict": 409, "refused": 400}
 KEPT_BYTES = 64 * 1024  # of a message from a stranger, or one that is too large
@@ -43,14 +49,18 @@ class Hall:
     def __post_init__(self) -> None:
         object.__setattr__(self, "register", senders.Register(self.database))
 
-    def receive(self, arrived: Arrived, received_at: datetime, answer: inbound.Answer | None = None) -> Receipt:
-        """The receipt of one message, which is stored when this returns, with what could follow from it at once."""
+    def receive(self, arrived: Sequence[Arrived], at_once: bool = True) -> list[Receipt]:
+        """The receipts of these messages, which are stored when this returns.
 
-        def write(tx: Transaction) -> tuple[Receipt, Sequence[Event], datetime]:
-            receipts, told = inbound.take(tx, [arrived], received_at, answer)
-            return receipts[0], told, received_at
+        What could follow from them is done with it if `at_once`, else by the worker.
+        """
+        received_at = self.clock()
 
-        return self.worker.accept(write)
+        def write(tx: Transaction) -> tuple[list[Receipt], Sequence[Event], datetime]:
+            receipts, told = inbound.take(tx, arrived, received_at)
+            return receipts, told, received_at
+
+        return self.worker.accept(write, at_once)
 
     def stranger(self, raw: bytes, fault: Fault) -> Arrived:
         """A message nobody we know has sent; no more of it is kept for repair than the fault says."""
@@ -111,11 +121,23 @@ _CHALLENGE = {"www-authenticate": 'Bearer realm="safeweave"'}  # RFC 6750 §3
 def http_door(hall: Hall) -> FastAPI:
     """The HTTP door: POST /fhir, /fhir/{type}, /ebills, /settlements; GET /fhir/metadata, /health."""
     app = FastAPI(title="safeweave hospital door", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    intake = Intake(hall.receive)
 
     async def knock(request: Request, content_type: str) -> Answered:
+        try:
+            return await let_in(request, content_type)
+        except StoreUnavailable as away:
+            log.warning("a message could not be kept: %s", away)
+            fault = Fault("the store takes nothing now and the message was not kept; send it again in some seconds")
+            return Answered(Receipt("refused", fault=fault), 503, _CLOSE | {"retry-after": "5"})
+
+    async def let_in(request: Request, content_type: str) -> Answered:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""  # RFC 7235: schemes are read in any case
         sender = await run_in_threadpool(hall.register.by_token, token) if token else None
+        if intake.is_full():
+            fault = Fault("more messages are waiting than can be held; send it again in a second", field="body")
+            return Answered(Receipt("refused", fault=fault), 503, _CLOSE | {"retry-after": "1"})
         try:
             if sender is None:
                 return await turn_away(request)
@@ -123,17 +145,20 @@ def http_door(hall: Hall) -> FastAPI:
             body = await read_body(request, most, hall.body_seconds)
         except ClientDisconnect:
             return Answered(Receipt("refused", fault=Fault("the connection ended in the message", field="body")), 400)
-        received_at = hall.clock()
         if body.size > most:
             fault = Fault(f"the message is larger than {most} bytes; send it in smaller parts", field="body")
-            receipt = await run_in_threadpool(hall.receive, hall.beginning(body.raw, sender, fault), received_at)
+            receipt = await stored(hall.beginning(body.raw, sender, fault))
             return Answered(receipt, 413, {} if body.is_whole else _CLOSE)
         if not body.is_whole:
             what = f"nothing came for {hall.body_seconds:g} s after byte {body.size}; send the whole message again"
             return Answered(Receipt("refused", fault=Fault(what, field="body")), 408, _CLOSE)
-        arrived = await run_in_threadpool(inbound.open_message, body.raw, sender, hall.limits, content_type)
-        receipt = await run_in_threadpool(hall.receive, arrived, received_at)
+        read = partial(inbound.open_message, body.raw, sender, hall.limits, content_type)
+        _, receipt = await intake.receive(sender.id, body.size, read)
         return Answered(receipt, _STATUS[receipt.status])
+
+    async def stored(arrived: Arrived) -> Receipt:
+        _, receipt = await intake.receive(arrived.sender.id, len(arrived.raw), lambda: arrived)
+        return receipt
 
     async def turn_away(request: Request) -> Answered:
         if "expect" in request.headers:  # who asks before sending (100-continue) need not send
@@ -144,7 +169,7 @@ def http_door(hall: Hall) -> FastAPI:
         if body.size > len(body.raw) or not body.is_whole:
             what += f". Only its first {len(body.raw)} bytes are kept"
         arrived = hall.stranger(body.raw, Fault(what, field="Authorization"))
-        receipt = await run_in_threadpool(hall.receive, arrived, hall.clock())
+        receipt = await stored(arrived)
         return Answered(receipt, 401, _CHALLENGE if body.is_whole else _CHALLENGE | _CLOSE)
 
     async def fhir(request: Request) -> Response:
@@ -202,7 +227,7 @@ def _receipt_json(receipt: Receipt) -> bytes:
     return msgspec.json.encode(answer)
 
 
-_ISSUES = {401: "login", 408: "timeout", 409: "conflict", 413: "too-long"}  # FHIR R4 IssueType
+_ISSUES = {401: "login", 408: "timeout", 409: "conflict", 413: "too-long", 503: "throttled"}  # FHIR R4 IssueType
 
 
 def _outcome(receipt: Receipt, status: int) -> bytes:
@@ -242,18 +267,18 @@ def hl7_answer(hall: Hall) -> Callable[[bytes], Awaitable[bytes]]:
         code: Literal["AA", "AR", "AE"] = "AA" if receipt.fault is None else rejected
         return hl7v2.ack(arrived.raw, code, receipt.fault, hall.clock())
 
-    def answer(raw: bytes) -> bytes:
-        received_at = hall.clock()
+    def read(raw: bytes) -> Arrived:
         application, facility = hl7v2.sending_system(raw)
         sender = hall.register.by_hl7(application, facility)
         if sender is None:
             arrived = hall.stranger(raw, _NAMES_NOBODY if application or facility else _NAMES_NOTHING)
-        else:
-            arrived = inbound.open_message(raw, sender, hall.limits, "x-application/hl7-v2+er7")
-        receipt = hall.receive(arrived, received_at, acknowledge)
+            return msgspec.structs.replace(arrived, acknowledge=acknowledge)
+        return inbound.open_message(raw, sender, hall.limits, "x-application/hl7-v2+er7", acknowledge)
+
+    intake = Intake(hall.receive)
+
+    async def answer(raw: bytes) -> bytes:
+        arrived, receipt = await intake.receive("/".join(hl7v2.sending_system(raw)), len(raw), partial(read, raw))
         return receipt.answer or acknowledge(arrived, receipt)
 
-    async def answer_without_blocking(raw: bytes) -> bytes:
-        return await run_in_threadpool(answer, raw)
-
-    return answer_without_blocking
+    return answer

@@ -298,6 +298,44 @@ def test_settlements_without_their_amounts_are_bills_only():
     assert events[0].bill.social == "none"
 
 
+def test_a_resource_that_is_not_read_changes_nothing_in_those_beside_it():
+    alone = taken(bundle(patient(), encounter(), claim(net("3.50"))))
+    beside = taken(bundle({"resourceType": "Observation", "id": "o"}, patient(), encounter(), claim(net("3.50"))))
+    assert beside.events == alone.events
+    assert (alone.notes, beside.notes) == ((), ("Observation not read",))
+
+
+def test_the_order_of_the_keys_changes_nothing():
+    def turned(value):
+        if isinstance(value, dict):
+            return {key: turned(inner) for key, inner in reversed(value.items())}
+        return [turned(inner) for inner in value] if isinstance(value, list) else value
+
+    forth = json.loads(bundle(patient(), encounter(), claim(net(1)), id="b"))
+    assert taken(json.dumps(turned(forth))) == taken(json.dumps(forth))
+
+
+def test_of_a_key_that_occurs_twice_the_last_counts_even_of_the_type():
+    told = json.dumps(encounter())
+    twice = told.replace('{"resourceType": "Encounter"', '{"resourceType": "Patient", "resourceType": "Encounter"', 1)
+    for resource in (told, twice):
+        raw = '{"resourceType":"Bundle","type":"batch","entry":[{"resource":%s},{"resource":%s}]}'
+        (event,) = taken(raw % (json.dumps(patient()), resource)).events
+        assert isinstance(event, PatientDischarged)
+
+
+@pytest.mark.parametrize("beside", [[], [{"resourceType": "Observation"}]])
+def test_a_wrong_amount_is_refused_even_where_nobody_reads_it(beside):
+    unread = claim(net(1), extension=[{"url": "https://other.example/tip", "valueMoney": {"value": "much"}}])
+    where = f"entry[{1 + len(beside)}].resource.extension[0].valueMoney.value"
+    assert refused(bundle(*beside, patient(), unread)).field == where
+
+
+@pytest.mark.parametrize("top", ['{"type":"batch","entry":[]}', "{}"])
+def test_a_message_without_type_is_refused_as_such(top):
+    assert refused(top.encode(), HOSPITAL).field == "resourceType"
+
+
 # ---------------------------------------------------------------- senders whose claims stand for bills
 
 

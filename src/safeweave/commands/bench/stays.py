@@ -74,25 +74,25 @@ class Stays:
 
     today: date
 
-    def register(self, node: Node, folder: Path, count: int) -> None:
-        """Hospital, sender, and a policy for each of the first `count` insured, through the importer."""
+    def register(self, node: Node, folder: Path, numbers: range) -> None:
+        """Hospital, sender, and a policy for the insured person of each of these stays, through the importer."""
         with node.database.transaction() as tx:
             store.save_hospitals(tx, [HospitalRow(HOSPITAL, "示例市第一医院", "First Hospital", 3, True, "330200")])
             senders.save(tx, [(SENDER, TOKEN)])
         file = folder / "bench-policies.jsonl"
-        rows = (json.dumps(self._policy(number), ensure_ascii=False) for number in range(count))
+        rows = (json.dumps(self._policy(number), ensure_ascii=False) for number in numbers)
         file.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
         report = import_file(node.database, file, node.clock(), products={PRODUCT})
-        if report.added != count:
-            raise InvariantBroken(f"{count} policies were to be imported and {report.added} were: {report.faults[:1]}")
+        if report.added != len(numbers):
+            raise InvariantBroken(f"of {len(numbers)} policies {report.added} were imported: {report.faults[:1]}")
 
-    def admission(self, number: int) -> bytes:
-        """ADT^A01 of a stay."""
-        return self._hl7(number, "A01", 2 * number + 1)
+    def admission(self, number: int, counted: bool = True) -> bytes:
+        """ADT^A01 of a stay; who sends over several connections does not count its messages (MSH-13)."""
+        return self._hl7(number, "A01", str(2 * number + 1) if counted else "")
 
-    def discharge(self, number: int) -> bytes:
+    def discharge(self, number: int, counted: bool = True) -> bytes:
         """ADT^A03 of a stay."""
-        return self._hl7(number, "A03", 2 * number + 2)
+        return self._hl7(number, "A03", str(2 * number + 2) if counted else "")
 
     def bill(self, number: int) -> bytes:
         """The FHIR bundle with the settled bill of a stay, line by line."""
@@ -106,13 +106,17 @@ class Stays:
         }  # fmt: skip
         encounter = {
             "resourceType": "Encounter", "id": "e", "status": "finished", "class": {"code": "IMP"},
-            "identifier": [{"system": "urn:oid:2.16.156.10011.1.12", "value": self._visit(number)}],
+            "identifier": [{"system": "urn:oid:2.16.156.10011.1.12", "value": self.visit(number)}],
             "subject": {"reference": "Patient/p"},
             "period": {"start": self._admitted_at().isoformat(), "end": self._discharged_at().isoformat()},
             "diagnosis": [{"condition": {"reference": "Condition/c"}, "use": {"coding": [{"code": "DD"}]}, "rank": 1}],
             "hospitalization": {"dischargeDisposition": {"coding": [{"system": f"{_SW}dscg-way", "code": "1"}]}},
         }  # fmt: skip
         return self._bundle(number, "W", [_patient(number), condition, encounter, self._claim(number)])
+
+    def visit(self, number: int) -> str:
+        """The hospital's number of a stay."""
+        return f"ZY{self.today:%Y%m%d}{number:06d}"
 
     # ------------------------------------------------------------ the parts
 
@@ -122,12 +126,9 @@ class Stays:
     def _discharged_at(self) -> datetime:
         return datetime.combine(self.today - timedelta(days=6), time(15, 5), SHANGHAI)
 
-    def _visit(self, number: int) -> str:
-        return f"ZY{self.today:%Y%m%d}{number:06d}"
-
     def _policy(self, number: int) -> dict[str, Any]:
         person = {
-            "name": _name(number), "documents": [{"kind": "resident_id", "number": _document(number)}],
+            "name": _name(number), "documents": [{"kind": "resident_id", "number": document_of(number)}],
             "phone": f"139{number:08d}", "email": f"insured{number}@example.com",
         }  # fmt: skip
         account = f"62220200{number:011d}"
@@ -139,17 +140,17 @@ class Stays:
             "changes": [{"kind": "period", "first_day": first.isoformat(), "last_day": last.isoformat()}],
         }  # fmt: skip
 
-    def _hl7(self, number: int, trigger: str, sequence: int) -> bytes:
+    def _hl7(self, number: int, trigger: str, sequence: str) -> bytes:
         ended = trigger == "A03"
         at = self._discharged_at() if ended else self._admitted_at()
-        visit = ["PV1", "1", "I", f"W05^301^02^{HOSPITAL}", *[""] * 15, f"{self._visit(number)}^^^{HOSPITAL}^VN"]
+        visit = ["PV1", "1", "I", f"W05^301^02^{HOSPITAL}", *[""] * 15, f"{self.visit(number)}^^^{HOSPITAL}^VN"]
         visit += [*[""] * 16, "1" if ended else "", *[""] * 7, _hl7_time(self._admitted_at())]
         visit += [_hl7_time(at)] if ended else []
         segments = (
             rf"MSH|^~\&|HIS|{HOSPITAL}|CLAIMS|INS01|{_hl7_time(at)}||ADT^{trigger}^ADT_{trigger}|{trigger}-{number}|P|2.5.1"
             f"|{sequence}||AL|NE|CHN|UNICODE UTF-8",
             f"EVN||{_hl7_time(at)}|||OP01|{_hl7_time(at)}",
-            f"PID|1||B{number:07d}^^^{HOSPITAL}^MR~{_document(number)}^^^CN-MPS^NI||{_name(number)}||{_birth(number):%Y%m%d}|F",
+            f"PID|1||B{number:07d}^^^{HOSPITAL}^MR~{document_of(number)}^^^CN-MPS^NI||{_name(number)}||{birth_of(number):%Y%m%d}|F",
             "|".join(visit),
             f"DG1|1||J18.900^肺炎^I10-NHSA||{at:%Y%m%d}|{'F' if ended else 'A'}||||||||||1",
         )
@@ -175,7 +176,7 @@ class Stays:
     def _item(self, number: int, no: int, line: LineGiven) -> dict[str, Any]:
         parts = {name: Decimal(getattr(line, name)) for name in ("own", "over", "first")}
         return {
-            "sequence": no, "encounter": [{"identifier": {"value": self._visit(number)}}],
+            "sequence": no, "encounter": [{"identifier": {"value": self.visit(number)}}],
             "category": {"coding": [{"system": f"{_SW}charge-category", "code": line.category}]},
             "productOrService": {"coding": [{"code": f"ITEM{no:05d}"}], "text": f"收费项目{no}"},
             "servicedDate": f"{self._admitted_at():%Y-%m-%d}", "quantity": {"value": 3 if line.category == "01" else 1},
@@ -205,20 +206,22 @@ def _name(number: int) -> str:
     return "测试" + "甲乙丙丁戊己庚辛壬癸"[number % 10]
 
 
-def _birth(number: int) -> date:
-    return date(1970, 1, 1) + timedelta(days=number // 400)
+def birth_of(number: int) -> date:
+    """The birthday of the insured person of a stay: of 400 the same one."""
+    return date(1960, 1, 1) + timedelta(days=number // 400 % 16_000)
 
 
-def _document(number: int) -> str:
-    first17 = f"110105{_birth(number):%Y%m%d}{2 * (number % 400) + 100:03d}"
+def document_of(number: int) -> str:
+    """The person's identity number, of a kind that can be valid; they differ up to number 6,399,999."""
+    first17 = f"110105{birth_of(number):%Y%m%d}{2 * (number % 400) + 100:03d}"
     return first17 + citizen_check_character(first17)
 
 
 def _patient(number: int) -> dict[str, Any]:
     return {
         "resourceType": "Patient", "id": "p", "name": [{"text": _name(number)}], "gender": "female",
-        "birthDate": _birth(number).isoformat(), "identifier": [
-            {"system": "urn:oid:2.16.156.10011.1.3", "value": _document(number)},
+        "birthDate": birth_of(number).isoformat(), "identifier": [
+            {"system": "urn:oid:2.16.156.10011.1.3", "value": document_of(number)},
             {"type": {"coding": [{"code": "MR"}]}, "system": f"{_SW}mr", "value": f"B{number:07d}"},
         ],
     }  # fmt: skip

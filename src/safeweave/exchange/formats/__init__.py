@@ -1,7 +1,7 @@
-"""Hospital messages: bytes in, hospital events out. Pure; it opens nothing and remembers nothing.
+"""Hospital messages: bytes in, hospital events out. Pure; it opens nothing, and nothing it remembers changes an answer.
 
-Each format is one file; `read` tells them apart by their first bytes. It leaves receiving, deduplication and storing to
-the rest of `exchange`. Read docs/reference/wire.md first, then `reading.py`.
+Each format is one file or package; `read` tells them apart by their first bytes. It leaves receiving, deduplication and
+storing to the rest of `exchange`. Read docs/reference/wire.md first, then `reading.py`.
 """
 
 from safeweave.errors import Malformed

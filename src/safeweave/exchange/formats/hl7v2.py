@@ -8,9 +8,10 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Literal, Protocol
 
-from safeweave.clock import SHANGHAI
+from safeweave.clock import shanghai_day
 from safeweave.errors import Malformed
 from safeweave.events import (
     AdmissionCancelled,
@@ -152,21 +153,32 @@ class _Segment:
         return "" if text == '""' else text
 
     def repetitions(self, number: int) -> list[str]:
+        """The field's repetitions as they came; none if it is empty."""
         text = self.whole(number)
         return text.split(self.cut.repetition) if text else []
 
     def part(self, repetition: str, component: int, subcomponent: int = 1) -> str:
-        parts = repetition.split(self.cut.component)
+        parts = repetition.split(self.cut.component, component)
         if component > len(parts):
             return ""
-        pieces = parts[component - 1].split(self.cut.subcomponent) if self.cut.subcomponent else [parts[component - 1]]
+        part = parts[component - 1]
+        if part.isalnum():  # neither delimiters nor escapes nor blanks
+            return part if subcomponent == 1 else ""
+        pieces = part.split(self.cut.subcomponent) if self.cut.subcomponent else [part]
         text = pieces[subcomponent - 1].strip() if subcomponent <= len(pieces) else ""
-        return "" if text == '""' else self.cut.text(text).strip()
+        if text == '""':
+            return ""
+        return self.cut.text(text).strip() if self.cut.escape in text else text
 
     def get(self, number: int, component: int = 1, subcomponent: int = 1) -> str:
         """A component of the field's first repetition."""
-        repetitions = self.repetitions(number)
-        return self.part(repetitions[0], component, subcomponent) if repetitions else ""
+        text = self.raw[number] if number < len(self.raw) else ""
+        if not text:
+            return ""
+        if text.isalnum():
+            return text if component == subcomponent == 1 else ""
+        text = self.whole(number)
+        return self.part(text.split(self.cut.repetition, 1)[0], component, subcomponent) if text else ""
 
     def name_of(self, number: int) -> str:
         """The field's name for people: "PID-3", or "FT1[2]-11" in the second FT1."""
@@ -180,6 +192,9 @@ class _Message:
     def __init__(self, segments: list[_Segment], sender: Sender) -> None:
         self.segments, self.sender = segments, sender
         self.notes: dict[str, int] = {}
+        self._by_name: dict[str, list[_Segment]] = {}
+        for segment in segments:
+            self._by_name.setdefault(segment.name, []).append(segment)
         self.header = segments[0]
         self.patient = self.first("PID")
         self.visit_segment = self.first("PV1")
@@ -187,10 +202,11 @@ class _Message:
         self.trigger = self.header.get(9, 2).upper()
 
     def first(self, name: str) -> _Segment | None:
-        return next((s for s in self.segments if s.name == name), None)
+        found = self._by_name.get(name)
+        return found[0] if found else None
 
     def all(self, name: str) -> list[_Segment]:
-        return [s for s in self.segments if s.name == name]
+        return self._by_name.get(name, [])
 
     def need(self, name: str) -> _Segment:
         found = self.first(name)
@@ -200,8 +216,12 @@ class _Message:
         return found
 
     def instant(self, segment: _Segment | None, number: int) -> datetime | None:
-        text = segment.get(number) if segment else ""
-        return hl7_instant_in(text, segment.name_of(number), segment.line) if segment and text else None
+        if segment is None or not (text := segment.get(number)):
+            return None
+        try:
+            return hl7_instant_in(text, "")
+        except Malformed as wrong:
+            raise Malformed(wrong.what, field=segment.name_of(number), line=segment.line) from None
 
     @property
     def occurred_at(self) -> datetime:
@@ -252,12 +272,12 @@ class _Message:
                 return "international"
         return "ordinary"
 
-    def accident_on(self, day: date) -> date | None:
+    def accident_on(self, begun_at: datetime) -> date | None:
         accident = self.first("ACC")
         if accident is not None and accident.get(1):
             return day_in(accident.get(1), accident.name_of(1), accident.line)
         if self.visit_segment is not None and self.visit_segment.get(4).upper() == "A":
-            return day
+            return shanghai_day(begun_at)
         return None
 
     def diagnoses(self) -> tuple[Diagnosis, ...]:
@@ -293,6 +313,8 @@ class _Message:
         policies = tuple(
             Identifier("policy", number, segment.get(3)) for segment in self.all("IN1") if (number := segment.get(36))
         )
+        if not policies:
+            return person
         return PersonSeen(person.identifiers + policies, person.name, person.birth, person.sex)
 
     def disposition(self) -> Literal["1", "2", "3", "4", "5", "9", ""]:
@@ -353,7 +375,34 @@ def _segments(raw: bytes, sender: Sender, limits: Limits) -> list[_Segment]:
     if not header.startswith("MSH") or len(header) < 8:
         raise Fault("the message does not begin with MSH and its delimiters", field="MSH-1", line=1, code=SEGMENT_ORDER)
     separator = header[3]
-    encoding_characters = header[4:].split(separator, 1)[0]
+    cut = _delimiters(separator, header[4:].split(separator, 1)[0])
+
+    segments: list[_Segment] = []
+    counts: dict[str, int] = {}
+    has_nul = "\0" in text
+    for line, content in enumerate(lines, 1):
+        if not content.strip():
+            continue
+        fields = content.split(separator)
+        name = fields[0].strip()
+        nth = counts[name] = counts.get(name, 0) + 1
+        if nth == 1 and not _SEGMENT_NAME.fullmatch(name):
+            raise Fault(
+                f'"{name[:10]}" is not a segment name; a line break inside a field?', field=f"segment {line}", line=line
+            )
+        if has_nul and "\0" in content:
+            raise Fault("a NUL character; leave it out", field=name, line=line)
+        if name == "MSH":
+            if nth > 1:
+                raise Fault("a second MSH; send one message at a time", field="MSH[2]-1", line=line, code=SEGMENT_ORDER)
+            fields.insert(1, separator)
+            fields[2] = ""  # the delimiters themselves are no value
+        segments.append(_Segment(name, fields, line, nth, cut))
+    return segments
+
+
+@lru_cache(maxsize=256)
+def _delimiters(separator: str, encoding_characters: str) -> _Delimiters:
     marks = separator + encoding_characters
     if (
         not 2 <= len(encoding_characters) <= 5
@@ -362,35 +411,14 @@ def _segments(raw: bytes, sender: Sender, limits: Limits) -> list[_Segment]:
     ):
         raise Fault(r"no usable delimiters; write ^~\&", field="MSH-2", line=1)
     component, repetition, escape, subcomponent = tuple(encoding_characters + "\0\0")[:4]
-    cut = _Delimiters(separator, component, repetition, escape.strip("\0"), subcomponent.strip("\0"))
-
-    segments, counts = [], {"MSH": 0}
-    for line, content in enumerate(lines, 1):
-        if not content.strip():
-            continue
-        fields = content.split(separator)
-        name = fields[0].strip()
-        if not _SEGMENT_NAME.fullmatch(name):
-            raise Fault(
-                f'"{name[:10]}" is not a segment name; a line break inside a field?', field=f"segment {line}", line=line
-            )
-        if "\0" in content:
-            raise Fault("a NUL character; leave it out", field=name, line=line)
-        counts[name] = counts.get(name, 0) + 1
-        if name == "MSH":
-            if counts["MSH"] > 1:
-                raise Fault("a second MSH; send one message at a time", field="MSH[2]-1", line=line, code=SEGMENT_ORDER)
-            fields.insert(1, separator)
-            fields[2] = ""  # the delimiters themselves are no value
-        segments.append(_Segment(name, fields, line, counts[name], cut))
-    return segments
+    return _Delimiters(separator, component, repetition, escape.strip("\0"), subcomponent.strip("\0"))
 
 
 def _encoding(body: bytes, sender: Sender) -> str:
     fields, _ = _header_texts(body)
     named = fields[17].strip() if len(fields) > 17 else ""
     if named:
-        first = re.split(r"[~^]", named)[0].strip().upper()
+        first = named.partition("~")[0].partition("^")[0].strip().upper()
         if first not in _CHARACTER_SETS:
             what = f'character set "{named[:20]}" is not read; use UNICODE UTF-8 or GB 18030-2000'
             raise Fault(what, field="MSH-18", line=1, code=NOT_IN_TABLE)
@@ -416,7 +444,7 @@ def _decoded(body: bytes, encoding: str) -> str:
 
 def _header_texts(body: bytes) -> tuple[list[str], str]:
     """The fields of the first segment, [0] the name, and the encoding they were read in; no fields if it is no MSH."""
-    header = re.split(rb"[\r\n]", body, maxsplit=1)[0]
+    header = body.partition(b"\r")[0].partition(b"\n")[0]
     if not header.startswith(b"MSH") or len(header) < 4:
         return [], "latin-1"
     for encoding in ("utf-8", "gb18030"):
@@ -461,7 +489,7 @@ def _person(segment: _Segment) -> PersonSeen:
 
 
 def _full_name(family: str, given: str) -> str:
-    chinese = any(c >= "\u2e80" for c in family + given)
+    chinese = max(family + given, default="") >= "\u2e80"
     return family + given if chinese else " ".join(part for part in (given, family) if part)
 
 
@@ -492,7 +520,7 @@ def _admission(message: _Message) -> tuple[HospitalEvent, ...]:
             diagnoses=message.visit_diagnoses(),
             ward=message.ward,
             emergency=message.emergency,
-            accident_on=message.accident_on(admitted_at.astimezone(SHANGHAI).date()),
+            accident_on=message.accident_on(admitted_at),
         ),
     )
 
@@ -510,7 +538,7 @@ def _outpatient(message: _Message) -> tuple[HospitalEvent, ...]:
             visited_at=visited_at,
             diagnoses=message.visit_diagnoses(),
             emergency=message.emergency,
-            accident_on=message.accident_on(visited_at.astimezone(SHANGHAI).date()),
+            accident_on=message.accident_on(visited_at),
         ),
     )
 

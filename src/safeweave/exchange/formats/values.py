@@ -4,8 +4,10 @@ Everything raises `Malformed` with the field it was given for what cannot be suc
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import _lru_cache_wrapper, lru_cache
+from typing import TypeVar
 
 from safeweave.clock import SHANGHAI
 from safeweave.errors import Malformed
@@ -48,6 +50,8 @@ DISCHARGES = {  # HL7 table 0112, also used by NUBC, to dscg_way
 
 _EXACT = Context(prec=80)
 _MOST_DIGITS = 40
+_LONGEST_KEPT = 40
+_PLAIN = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,2})?")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,20})?|[+-]?\.[0-9]{1,20}")
 _ICD = re.compile(r"[A-Z][0-9]{2}(?:\.[0-9A-Z]{1,3}(?:x[0-9]{3})?)?")
 _INSTITUTION = re.compile(r"H[0-9]{11}")
@@ -79,8 +83,24 @@ def decimal_in(text: str, field: str, line: int = 0) -> Decimal:
     return Decimal(text)
 
 
+@lru_cache(maxsize=16_384)
+def _plain_fen(text: str) -> Fen:
+    """The fen of an amount written plainly, such as "-450.00", "0.5" or "7600"; ValueError for every other text."""
+    if not _PLAIN.fullmatch(text):
+        raise ValueError
+    yuan, _, cents = text.partition(".")
+    return Fen(int(yuan + cents.ljust(2, "0")))
+
+
 def fen_in(value: Decimal, field: str, line: int = 0, *, rounded: bool = False) -> Fen:
     """The fen of an amount in yuan; `rounded` takes longer decimals half up, else they are malformed."""
+    try:
+        return _plain_fen(str(value))
+    except ValueError:
+        return _odd_fen(value, field, line, rounded)
+
+
+def _odd_fen(value: Decimal, field: str, line: int, rounded: bool) -> Fen:
     if not value.is_finite():
         raise Malformed("not an amount; write yuan with two decimals", field=field, line=line)
     if not value:
@@ -99,7 +119,10 @@ def fen_in(value: Decimal, field: str, line: int = 0, *, rounded: bool = False) 
 
 def fen_in_text(text: str, field: str, line: int = 0) -> Fen:
     """The fen a text such as "7600.00" says."""
-    return fen_in(decimal_in(text, field, line), field, line)
+    try:
+        return _plain_fen(text)
+    except ValueError:
+        return fen_in(decimal_in(text, field, line), field, line)
 
 
 def check_currency(currency: str, sender: Sender, field: str, line: int = 0) -> None:
@@ -120,20 +143,38 @@ def whole_in(value: Decimal) -> int | None:
 
 
 # ---------------------------------------------------------------- times
+#
+# A reader remembers what it read last, since the lines of a bill share their days and a message repeats its times.
+
+T = TypeVar("T")
 
 
-def _moment(match: re.Match[str], text: str, field: str, line: int) -> tuple[datetime, bool]:
+def _placed(read: "_lru_cache_wrapper[T]", text: str, field: str, line: int) -> T:
+    """What `read` makes of a text; Malformed names the place. A text longer than any usual time is not remembered."""
+    try:
+        return read(text) if len(text) <= _LONGEST_KEPT else read.__wrapped__(text)
+    except Malformed as wrong:
+        raise Malformed(wrong.what, field=field, line=line) from None
+
+
+@lru_cache(maxsize=1024)
+def _zone(offset: str | None) -> tzinfo:
+    """The zone of an offset such as +08:00, Shanghai without one; ValueError if it is none."""
+    if offset is None:
+        return SHANGHAI
+    if offset == "Z":
+        return UTC
+    hours, minutes = int(offset[1:3]), int(offset[-2:])
+    if minutes > 59:
+        raise ValueError
+    delta = timedelta(hours=hours, minutes=minutes)
+    return timezone(-delta if offset[0] == "-" else delta)
+
+
+def _moment(match: re.Match[str]) -> tuple[datetime, bool]:
     """The instant in UTC, and whether the text gave a clock time."""
     year, month, day, hour, minute, second, fraction, offset = match.groups()
-    zone = SHANGHAI if offset is None else UTC
     try:
-        if offset not in (None, "Z"):
-            hours, minutes = int(offset[1:3]), int(offset[-2:])
-            if minutes > 59:
-                raise ValueError
-            delta = timedelta(hours=hours, minutes=minutes)
-            zone = timezone(-delta if offset[0] == "-" else delta)
-        microsecond = int(fraction[1:7].ljust(6, "0")) if fraction else 0
         at = datetime(
             int(year),
             int(month or 1),
@@ -141,52 +182,70 @@ def _moment(match: re.Match[str], text: str, field: str, line: int) -> tuple[dat
             int(hour or 0),
             int(minute or 0),
             int(second or 0),
-            microsecond,
-            zone,
+            int(fraction[1:7].ljust(6, "0")) if fraction else 0,
+            _zone(offset),
         )
     except ValueError:
-        raise Malformed(
-            f"{shown(text)} is not in the calendar or on the clock; correct it", field=field, line=line
-        ) from None
+        raise Malformed(f"{shown(match[0])} is not in the calendar or on the clock; correct it") from None
     if not 1800 <= at.year <= 2999:
-        raise Malformed(f"{shown(text)} is not a year from 1800 to 2999; correct it", field=field, line=line)
+        raise Malformed(f"{shown(match[0])} is not a year from 1800 to 2999; correct it")
     return at.astimezone(UTC), hour is not None
 
 
-def instant_in(text: str, field: str, line: int = 0) -> datetime:
-    """The instant an ISO or 医保 text says, in UTC; a missing part is the first possible, a missing offset Shanghai."""
+@lru_cache(maxsize=8192)
+def _instant(text: str) -> datetime:
     match = _ISO.fullmatch(text)
     if match is None:
-        raise Malformed(f"{shown(text)} is not a time; write it as 2026-03-06T15:20:41+08:00", field=field, line=line)
-    return _moment(match, text, field, line)[0]
+        raise Malformed(f"{shown(text)} is not a time; write it as 2026-03-06T15:20:41+08:00")
+    return _moment(match)[0]
 
 
-def hl7_instant_in(text: str, field: str, line: int = 0) -> datetime:
-    """The instant that an HL7 time says, in UTC (HL7 v2.5.1 §2.A.77)."""
+@lru_cache(maxsize=8192)
+def _hl7_instant(text: str) -> datetime:
     match = _HL7.fullmatch(text)
     if match is None:
-        raise Malformed(f"{shown(text)} is not a time; write it as 20260306152041+0800", field=field, line=line)
-    return _moment(match, text, field, line)[0]
+        raise Malformed(f"{shown(text)} is not a time; write it as 20260306152041+0800")
+    return _moment(match)[0]
 
 
-def day_in(text: str, field: str, line: int = 0) -> date:
-    """The day that a text says: as written when it is a day, the Shanghai day when it is an instant with an offset."""
+@lru_cache(maxsize=8192)
+def _day(text: str) -> date:
     match = _ISO.fullmatch(text) or _HL7.fullmatch(text)
     if match is None:
-        raise Malformed(f"{shown(text)} is not a day; write it as 2026-03-06", field=field, line=line)
-    at, clocked = _moment(match, text, field, line)
+        raise Malformed(f"{shown(text)} is not a day; write it as 2026-03-06")
+    at, clocked = _moment(match)
     if clocked and match[8]:
         return at.astimezone(SHANGHAI).date()
     return date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
 
 
-def birthday_in(text: str, field: str, line: int = 0) -> date | None:
-    """The birthday as written, None if the text does not say the day. The offset of a birth time moves no birthday."""
+@lru_cache(maxsize=8192)
+def _birthday(text: str) -> date | None:
     match = _ISO.fullmatch(text) or _HL7.fullmatch(text)
     if match is None:
-        raise Malformed("no day of birth; write it as 1949-12-31", field=field, line=line)
-    _moment(match, text, field, line)
+        raise Malformed("no day of birth; write it as 1949-12-31")
+    _moment(match)
     return date(int(match[1]), int(match[2]), int(match[3])) if match[3] else None
+
+
+def instant_in(text: str, field: str, line: int = 0) -> datetime:
+    """The instant an ISO or 医保 text says, in UTC; a missing part is the first possible, a missing offset Shanghai."""
+    return _placed(_instant, text, field, line)
+
+
+def hl7_instant_in(text: str, field: str, line: int = 0) -> datetime:
+    """The instant that an HL7 time says, in UTC (HL7 v2.5.1 §2.A.77)."""
+    return _placed(_hl7_instant, text, field, line)
+
+
+def day_in(text: str, field: str, line: int = 0) -> date:
+    """The day that a text says: as written when it is a day, the Shanghai day when it is an instant with an offset."""
+    return _placed(_day, text, field, line)
+
+
+def birthday_in(text: str, field: str, line: int = 0) -> date | None:
+    """The birthday as written, None if the text does not say the day. The offset of a birth time moves no birthday."""
+    return _placed(_birthday, text, field, line)
 
 
 # ---------------------------------------------------------------- codes
@@ -217,6 +276,8 @@ def diagnoses_for(found: list[Diagnosis], sender: Sender, notes: dict[str, int])
                 len(found) - len(kept),
             )
         found = kept or [Diagnosis(code=sender.diagnosis_default, main=True, system="sender default")]
+    if len(found) == 1 and found[0].main:
+        return (found[0],)
     main = next((d for d in found if d.main), found[0] if found else None)
     rest = [d for d in found if d is not main]
     if main is None:

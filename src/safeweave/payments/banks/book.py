@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from safeweave.clock import shanghai_day
-from safeweave.database import Database, Transaction, at_of, at_text, marks
+from safeweave.database import Database, Transaction, at_of, at_text
 from safeweave.ids import derived
 from safeweave.money import Fen
 from safeweave.payments.bank import Instruction, Notice, Outcome, StatementEntry
@@ -29,12 +29,16 @@ class BookBank:
     def send(self, instructions: Sequence[Instruction], now: datetime) -> list[Outcome]:
         """Booked, each of them, at `now`; one sent before is answered as it was then."""
         at, day = at_text(now), shanghai_day(now).isoformat()
-        with self.database.transaction() as tx:
+        sent = {instruction.key: instruction for instruction in reversed(instructions)}
+        with self.database.transaction(beside=True) as tx:
+            tx.wait_for({"book"})  # its numbers follow one another
+            ((last,),) = tx.rows("select coalesce(max(seq), 0) from book_settlement")
+            before = {key for (key,) in tx.rows("select key from book_settlement where key in ?", (list(sent),))}
+            fresh = [instruction for instruction in reversed(sent.values()) if instruction.key not in before]
             tx.run_many(
                 "insert into book_settlement (seq, key, content, amount_fen, booked_at, booked_on)"
-                " values ((select coalesce(max(seq), 0) + 1 from book_settlement), ?, ?, ?, ?, ?)"
-                " on conflict (key) do nothing",
-                [(i.key, content_of(i), i.amount, at, day) for i in instructions],
+                " values (?, ?, ?, ?, ?, ?)",
+                [(seq, i.key, content_of(i), i.amount, at, day) for seq, i in enumerate(fresh, start=last + 1)],
             )
             return self._outcomes(tx, instructions)
 
@@ -48,7 +52,7 @@ class BookBank:
         held = {
             key: (content, booked_at)
             for key, content, booked_at in tx.rows(
-                f"select key, content, booked_at from book_settlement where key in ({marks(keys)})", keys
+                "select key, content, booked_at from book_settlement where key in ?", (keys,)
             )
         }
         outcomes = []

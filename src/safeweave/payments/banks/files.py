@@ -11,7 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from safeweave.clock import Clock, shanghai_day
-from safeweave.database import Database, Row, Transaction, at_of, at_text, marks
+from safeweave.database import Database, Row, Transaction, at_of, at_text
 from safeweave.errors import Malformed, Unavailable
 from safeweave.ids import derived
 from safeweave.money import Fen
@@ -114,8 +114,8 @@ class FileBank:
     def _held(self, tx: Transaction, keys: Sequence[str]) -> dict[str, Row]:
         rows = tx.rows(
             "select key, content, status, reason, at, amount_fen, file from bank_file_payment"
-            f" where bank = ? and key in ({marks(keys)})",
-            [self.name, *keys],
+            " where bank = ? and key in ?",
+            (self.name, keys),
         )
         return {row[0]: row for row in rows}
 

@@ -1,0 +1,361 @@
+"""The embedded engine: SQLite in WAL mode with full fsync, one writer, many readers."""
+
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from safeweave.database.tables import SCHEMA_VERSION, NotOurStore, fresh_store
+from safeweave.database.transaction import Database, Row, Slot, Transaction
+from safeweave.errors import StoreUnavailable
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: processes then wait for SQLite's own lock
+    fcntl = None  # type: ignore[assignment]
+
+APPLICATION_ID = int.from_bytes(b"safe")  # in the file's header: whose it is; its version stands there too
+
+_json = msgspec.json.Encoder().encode
+_LIST = re.compile(r"(?:(?<!\w)\(([^()]+,[^()]+)\)\s+)?\b(not\s+)?in\s+\?", re.IGNORECASE)
+_ONE_ROW = re.compile(r"\bvalues\s*\(\s*\?(?:\s*,\s*\?)*\s*\)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1000)
+def _with_lists(sql: str) -> str:
+    """The statement with each list as the rows of a JSON array, so that one value holds it however long it is."""
+
+    def rows(found: re.Match[str]) -> str:
+        columns, negated = found[1], found[2] or ""
+        if columns is None:
+            return f"{negated}in (select value from json_each(?))"
+        parts = ", ".join(f"json_extract(value, '$[{i}]')" for i in range(columns.count(",") + 1))
+        return f"({columns}) {negated}in (select {parts} from json_each(?))"
+
+    return _LIST.sub(rows, sql)
+
+
+_ROWS_AT_ONCE = (50, 10, 1)  # a few sizes, so that SQLite's cache keeps the statements; JSON would cost five times it
+
+
+@lru_cache(maxsize=1000)
+def _of_rows(sql: str, count: int) -> str:
+    """The `insert ... values (?, ...)` for so many rows."""
+    one = _ONE_ROW.search(sql)
+    assert one is not None, sql
+    row = one[0][one[0].index("(") :]
+    return f"{sql[: one.end()]}{f', {row}' * (count - 1)}{sql[one.end() :]}"
+
+
+def _bound(values: Sequence[object]) -> Sequence[object]:
+    return [_listed(value) if isinstance(value, list | tuple) else value for value in values]
+
+
+def _listed(values: Sequence[object]) -> str:
+    text = _json(values).decode()
+    if "\\u0000" in text:  # JSON functions of SQLite end a text there; nothing that is stored has one
+        text = _json([value for value in values if b"\\u0000" not in _json(value)]).decode()
+    return text
+
+
+class SQLiteTransaction(Transaction):
+    """A transaction over one connection."""
+
+    def __init__(self, connection: sqlite3.Connection, database: "SQLite", alone: bool = True) -> None:
+        super().__init__(alone)
+        self._connection = connection
+        self._database = database
+        self._numbers: dict[str, int] = {}
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        self._database.statements += 1
+        return self._connection.execute(_with_lists(sql), _bound(values)).fetchall()
+
+    def row(self, sql: str, values: Sequence[object] = ()) -> Row | None:
+        self._database.statements += 1
+        found: Row | None = self._connection.execute(_with_lists(sql), _bound(values)).fetchone()
+        return found
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> int:
+        self._database.statements += 1
+        return self._connection.execute(_with_lists(sql), _bound(values)).rowcount
+
+    def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> int:
+        rows = list(rows)
+        if not rows:
+            return 0
+        self._database.statements += 1
+        return self._connection.executemany(sql, rows).rowcount
+
+    def rows_many(self, sql: str, rows: Iterable[Sequence[object]]) -> list[Row]:
+        rows, found, start = list(rows), list[Row](), 0
+        self._database.statements += bool(rows)
+        for count in _ROWS_AT_ONCE:
+            some = _of_rows(sql, count)
+            while len(rows) - start >= count:
+                values = [value for row in rows[start : start + count] for value in row]
+                found += self._connection.execute(some, values)
+                start += count
+        return found
+
+    def hold(self, keys: Collection[str]) -> set[str]:
+        return set(keys)
+
+    def wait_for(self, keys: Collection[str]) -> None:
+        pass
+
+    def numbers(self, table: str, count: int) -> int:
+        if table not in self._numbers:
+            ((self._numbers[table],),) = self.rows(f"select coalesce(max(id), 0) from {table}")
+        first = self._numbers[table] + 1
+        self._numbers[table] += count
+        return first
+
+    def numbering(self, table: str) -> str:
+        return f"(select coalesce(max(id), 0) + (? > 0) from {table})"  # the next, for any count
+
+    def reserve(self, table: str, count: int, first: int) -> None:
+        self._numbers.setdefault(table, first - 1)
+
+    def notify(self, word: str) -> None:
+        pass
+
+
+class SQLite(Database):
+    """A store in one file, each thread with a connection of its own."""
+
+    shared = False
+
+    def __init__(self, where: Path | str, connecting: type[sqlite3.Connection] = sqlite3.Connection) -> None:
+        self.path = str(where).removeprefix("sqlite://")
+        self._connecting = connecting
+        self.statements = 0
+        self._local = threading.local()
+        self._writing = threading.Lock()
+        self._connections: list[sqlite3.Connection] = []
+        self._queue: IO[bytes] | None = None
+        self._naming = threading.Lock()
+        self._taken: dict[str, _FileSlot] = {}
+        if self.path == ":memory:":
+            raise ValueError("use a file: every thread has a connection of its own, and memory is not shared")
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        version = self.version_at(self.path)
+        if not version:
+            self._make_tables()
+        elif version < SCHEMA_VERSION:
+            self._bring_up()
+        else:
+            with self.reading() as tx:
+                tx.row("select count(*) from sqlite_master")
+
+    @classmethod
+    def version_at(cls, where: Path | str) -> int:
+        path = Path(str(where).removeprefix("sqlite://"))
+        found = _header(path)
+        if found is None:
+            return 0
+        application, version, tables = found
+        if application != APPLICATION_ID:
+            if application or tables:
+                raise NotOurStore("foreign", path)
+            return 0
+        if not 0 < version <= SCHEMA_VERSION:
+            raise NotOurStore("newer" if version > SCHEMA_VERSION else "older", path, version)
+        return version
+
+    @classmethod
+    def migrate(cls, where: Path | str) -> int:
+        version = cls.version_at(where)
+        cls(where).close()
+        return version
+
+    def _make_tables(self) -> None:
+        with self.transaction() as tx:
+            if self._version(tx) == 0:
+                tx.run(f"pragma application_id = {APPLICATION_ID}")
+                tx.run(f"pragma user_version = {SCHEMA_VERSION}")
+                for statement in fresh_store():
+                    tx.run(statement)
+
+    def _bring_up(self) -> None:
+        from safeweave.database import migrating
+
+        with self._turn(), _told_if_unavailable():
+            version = self.version_at(self.path)  # another process may have done it before our turn came
+            if version < SCHEMA_VERSION:
+                with migrating.connected("sqlite", self._opened, "begin immediate") as connection:
+                    migrating.up(connection, version)
+                    connection.exec_driver_sql(f"pragma user_version = {SCHEMA_VERSION}")
+
+    @staticmethod
+    def _version(tx: Transaction) -> int:
+        ((version,),) = tx.rows("pragma user_version")
+        return int(version)
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=60, check_same_thread=False, factory=self._connecting
+        )
+        connection.execute("pragma page_size = 8192")  # of a new file: a bill with its lines fits on one page
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma wal_autocheckpoint = 4000")  # pages: those changed again and again are moved once
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma cache_size = -32000")
+        return connection
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            with _told_if_unavailable():
+                connection = self._opened()
+            self._local.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait to write, in the order of asking: threads for one another, processes for a lock beside the file.
+
+        SQLite's own lock would be polled for, with sleeps, and whoever asks most often would get it.
+        """
+        with self._writing:
+            if fcntl is None:
+                yield
+                return
+            if self._queue is None:
+                try:
+                    self._queue = open(f"{self.path}-turn", "ab")  # noqa: SIM115 - open as long as the store
+                except OSError as error:
+                    raise StoreUnavailable(f"the store cannot be used now: {error}") from error
+            fcntl.flock(self._queue, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._queue, fcntl.LOCK_UN)
+
+    @contextmanager
+    def transaction(self, beside: bool = False) -> Iterator[Transaction]:
+        connection = self._connection()
+        with self._turn(), _told_if_unavailable():
+            connection.execute("begin immediate")
+            try:
+                transaction = SQLiteTransaction(connection, self)
+                yield transaction
+                transaction.flush()
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+        for remember in transaction.committed:
+            remember()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        connection = self._connection()
+        with _told_if_unavailable():
+            connection.execute("begin")
+            try:
+                yield SQLiteTransaction(connection, self)
+            finally:
+                connection.execute("rollback")
+
+    def listen(self, wake: Callable[[str], None]) -> None:
+        """Nobody in another process notifies."""
+
+    def slot(self, name: str) -> Slot | None:
+        with self._naming:
+            if name in self._taken:
+                return None
+            slot = _FileSlot(self, name)
+            if not slot.still_held():
+                return None
+            self._taken[name] = slot
+            return slot
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._local = threading.local()
+        for slot in list(self._taken.values()):
+            slot.release()
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
+
+
+class _FileSlot(Slot):
+    """A name held by a locked file beside the store; the lock goes with its process."""
+
+    def __init__(self, store: SQLite, name: str) -> None:
+        self._store, self._name = store, name
+        self._file: IO[bytes] | None = None
+        self._held = fcntl is None
+        if fcntl is not None:
+            self._file = open(f"{store.path}-slot-{name}", "ab")  # noqa: SIM115 - open as long as it is held
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._held = True
+            except OSError:
+                self._file.close()
+
+    def still_held(self) -> bool:
+        return self._held
+
+    def release(self) -> None:
+        if self._held:
+            self._held = False
+            self._store._taken.pop(self._name, None)
+            if self._file is not None:
+                self._file.close()
+
+
+# What says nothing about the statement: the same one may work once there is room, or the other writer has finished.
+_PASSING = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}  # fmt: skip
+
+
+@contextmanager
+def _told_if_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code says where it happened
+        if code in _PASSING:
+            raise StoreUnavailable(f"the store cannot be used now: {error}") from error
+        raise
+
+
+def _header(path: Path) -> tuple[int, int, int] | None:
+    """Whose the file is, its version and how many tables it has, only looked at; None if nothing lies there yet.
+
+    Raises NotOurStore if it is no file of SQLite, StoreUnavailable if it cannot be read now.
+    """
+    if path.is_dir():
+        raise NotOurStore("folder", path)
+    if not path.exists() or not path.stat().st_size:
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as looking:
+            found: tuple[int, int, int] = looking.execute(
+                "select application_id, user_version, (select count(*) from sqlite_master)"
+                " from pragma_application_id, pragma_user_version"
+            ).fetchone()
+            return found
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"the store cannot be used now: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise NotOurStore("damaged" if error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT else "no_database", path) from (
+            error
+        )

@@ -1,0 +1,112 @@
+"""A store that is filled for the bench: every clone is a whole case of its own, and the store works as before."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import stores
+from safeweave.commands.bench import filling
+from safeweave.commands.bench.figure import Counts
+from safeweave.commands.bench.grown import growth
+from safeweave.commands.bench.stores import Bench
+from safeweave.errors import Conflict
+
+TEMPLATES = 6
+CASES = 18
+COUNTS = Counts(runs=1, claims=4)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(filling, "TEMPLATES", TEMPLATES)
+    monkeypatch.setattr(filling, "CHUNK", 2)
+    return Bench(tmp_path, COUNTS, server=stores.server() % "postgres", grown=CASES)
+
+
+def one(bench: Bench, address: str, sql: str) -> object:
+    with filling.connected(address) as connection:
+        row = connection.execute(sql).fetchone()  # type: ignore[call-overload]
+        return row and row[0]
+
+
+def test_every_clone_is_a_case_of_its_own_with_its_person_policy_and_money(asked):
+    with asked.store("postgresql", "grown") as store:
+        with closing(store.node()):
+            pass
+        filling.fill(asked, store, CASES)
+
+        def found(sql: str) -> object:
+            return one(asked, store.database, sql)
+
+        for distinct in (
+            "id) from claim_case", "person) from claim_case", "visit) from visit", "id) from determination",
+            "number) from policy", "number) from person_document", "bill) from paid_bill", "id) from payout",
+            "control_id) from inbound_message", "substr(id, 6, 6)) from claim_case",
+        ):  # fmt: skip
+            assert found(f"select count(distinct {distinct}") == CASES, distinct
+        assert (
+            found(
+                "select count(*) from claim_case c join determination d on d.case_id = c.id and d.person = c.person"
+                " join policy o on o.id = d.policy join person p on p.id = c.person"
+                " join payout y on y.determination = d.id and y.person = p.id"
+                " join letter l on l.case_id = c.id join visit v on v.case_id = c.id"
+                " join person_document n on n.person = p.id and d.claim like '%' || d.id || '%'"
+            )
+            == CASES
+        )
+        assert found("select count(*) from claim_case where stage <> 'closed'") == 0
+        assert found("select sum(fen) from journal_entry") == 0
+        assert found("select count(*) from event where subject not in (select sender || '/' || visit from visit)") == 0
+        leftover = "select count(*) from determination d where d::text ~ '[\\x01-\\x08\\x0e-\\x1f]'"
+        assert found(leftover) == 0
+        assert found("select count(*) from task") == 0
+
+
+def test_keys_and_indexes_stand_as_before(asked):
+    shapes = (
+        "select string_agg(conrelid::regclass || pg_get_constraintdef(oid), ';' order by 1::text,"
+        " conrelid::regclass::text, conname) from pg_constraint where connamespace = 'public'::regnamespace",
+        "select string_agg(indexdef, ';' order by indexname) from pg_indexes where schemaname = 'public'",
+        "select string_agg(relname || coalesce(reloptions::text, ''), ';' order by relname) from pg_class"
+        " where relkind = 'r' and relnamespace = 'public'::regnamespace",
+    )
+    with asked.store("postgresql", "grown") as store:
+        with closing(store.node()):
+            pass
+        before = [one(asked, store.database, shape) for shape in shapes]
+        filling.fill(asked, store, CASES)
+        assert [one(asked, store.database, shape) for shape in shapes] == before
+
+
+def test_claims_are_paid_in_the_filled_store_beside_an_empty_one(asked):
+    figures = growth(asked)
+    assert [figure.name for figure in figures] == ["grown_claims_per_second", "growth_ratio"]
+    grown, ratio = figures
+    assert ratio.value == grown.ratio
+    assert (ratio.target, ratio.aim) == (0.8, 0.95)
+    assert "18 closed cases" in asked.remarks[0]
+
+
+def test_more_cases_than_fit_are_refused_before_anything_is_filled(asked, monkeypatch):
+    monkeypatch.setattr(filling, "MOST_BYTES", 100_000)
+    with asked.store("postgresql", "grown") as store:
+        with closing(store.node()):
+            pass
+        with pytest.raises(Conflict, match="1,000 cases would take about"):
+            filling.fill(asked, store, 1_000)
+        assert one(asked, store.database, "select count(*) from claim_case") == 0
+
+
+def test_a_full_disk_is_foreseen(asked, monkeypatch):
+    monkeypatch.setattr(filling, "SPARE_BYTES", 10**18)
+    with asked.store("postgresql", "grown") as store:
+        with closing(store.node()):
+            pass
+        with pytest.raises(Conflict, match="and the disk has"):
+            filling.fill(asked, store, 12)
+
+
+def test_a_large_store_needs_a_server(tmp_path):
+    with pytest.raises(Conflict, match="--grown needs --database"):
+        growth(Bench(tmp_path, COUNTS, grown=5))

@@ -1,0 +1,181 @@
+"""The two engines a test's store can be on, and the one PostgreSQL server that a run of the tests shares.
+
+What opens a store asks for the fixture `store` (or `pytestmark = pytest.mark.usefixtures("store")`), so that it runs on
+both engines, and opens `Database(place(path))`. `SAFEWEAVE_TEST_STORE=sqlite` or `=postgresql` runs one of them only.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from safeweave.database import Database, Transaction
+from safeweave.database.dialect import table_translated
+from safeweave_simulator.postgresql import programs
+
+ENGINES = ("sqlite", "postgresql")
+asked_for = os.environ.get("SAFEWEAVE_TEST_STORE", "")
+if asked_for and asked_for not in ENGINES:
+    raise ValueError(f"SAFEWEAVE_TEST_STORE is {asked_for!r}, not one of {ENGINES}")
+
+_folder = Path(tempfile.gettempdir())  # shared by all workers of a run, see `share`
+_here: dict[Path, str] = {}  # where the stores of the present test are on PostgreSQL, if that is its engine
+_on_postgresql = False
+_clean: list[str] = []  # databases made by earlier tests of this process, emptied
+_made = 0
+
+
+def engines() -> Sequence[str]:
+    """The engines this run is for."""
+    return [asked_for] if asked_for else ENGINES
+
+
+def place(path: Path) -> Path | str:
+    """Where the store is that would be at this path: the path, or a database of its own for this test."""
+    if not _on_postgresql:
+        return path
+    return _here.setdefault(path, _clean.pop() if _clean else _new())
+
+
+def on_postgresql() -> bool:
+    """Whether the present test's stores are on PostgreSQL."""
+    return _on_postgresql
+
+
+def looks_up(tx: Transaction, table: str, sql: str, values: Sequence[object]) -> bool:
+    """Whether a query goes through an index of this table, and does not read it whole."""
+    if tx.skipping_locked:
+        plan = "\n".join(row[0] for row in tx.rows(f"explain {sql}", values))
+        return f" on {table}" in plan and f"Seq Scan on {table}" not in plan
+    return any(f"SEARCH {table}" in row[3] for row in tx.rows(f"explain query plan {sql}", values))
+
+
+def create(tx: Transaction, sql: str) -> None:
+    """Make a table of a test's own, as a tables.sql would."""
+    tx.run(table_translated(sql, compressed=False) if tx.skipping_locked else sql)
+
+
+def tables(tx: Transaction) -> list[str]:
+    """The names of all tables."""
+    if tx.skipping_locked:
+        return [name for (name,) in tx.rows("select tablename from pg_tables where schemaname = current_schema()")]
+    return [name for (name,) in tx.rows("select name from sqlite_master where type = 'table'")]
+
+
+def share(folder: Path) -> None:
+    """Use the server of this folder, which all processes of the run have in common."""
+    global _folder
+    _folder = folder
+
+
+@contextmanager
+def on(engine: str) -> Iterator[None]:
+    """Let stores be on this engine meanwhile; they are gone afterwards."""
+    global _on_postgresql
+    _on_postgresql = engine == "postgresql"
+    try:
+        if _on_postgresql:
+            try:
+                programs()
+            except Exception as missing:
+                pytest.fail(str(missing), pytrace=False)
+        yield
+    finally:
+        _on_postgresql = False
+        used = list(_here.values())
+        _here.clear()
+        os.environ.pop("SAFEWEAVE_DATABASE", None)
+        for address in used:
+            _clear(address)
+
+
+def server() -> str:
+    """The address of the run's server with %s for the database; the first who asks starts it."""
+    with (_folder / "postgresql").open("a+") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        note.seek(0)
+        address = note.read().strip()
+        if not address:
+            folder = Path(tempfile.mkdtemp(prefix="safeweave-tests-"))
+            folder.chmod(0o755)
+            run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+            command = [sys.executable, "-m", "safeweave_simulator.postgresql", str(folder)]
+            started = subprocess.Popen(
+                [*command, "--without-fsync", "--while", str(run)], stdout=subprocess.PIPE, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+            assert started.stdout is not None
+            address = started.stdout.readline().strip().replace("/postgres?", "/%s?")
+            assert address, "PostgreSQL did not start; see above"
+            _run(address % "postgres", "create database fresh template template0")
+            Database(address % "fresh").close()
+            note.write(address)
+    return address
+
+
+def _new() -> str:
+    global _made
+    address = server()
+    _made += 1
+    name = f"test_{os.getpid()}_{_made}"
+    with (_folder / "postgresql.copying").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        _run(address % "postgres", f"create database {name} template fresh")
+    return address % name
+
+
+_EMPTIED = """
+do $$
+declare
+    named text;
+begin
+    for named in select oid::regclass::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
+        and relname <> 'alembic_version' loop
+        execute 'delete from ' || named;
+    end loop;
+    perform setval(oid, 1, false) from pg_class where relkind = 'S' and relnamespace = 'public'::regnamespace;
+end
+$$
+"""
+_OTHERS = (
+    "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid()"
+)
+_TABLES = "select count(*) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+
+
+def _clear(address: str) -> None:
+    """Empty a database for the next test, or drop it if a test changed its tables."""
+    with psycopg.connect(address, autocommit=True, options="-c session_replication_role=replica") as connection:
+        connection.execute(_OTHERS)
+        tables = connection.execute(_TABLES).fetchone()
+        version = connection.execute("select to_regclass('alembic_version')").fetchone()
+        name = connection.info.dbname
+        whole = version is not None and version[0] is not None and tables == _standard(address)
+        if whole:
+            connection.execute(_EMPTIED)
+            _clean.append(address)
+    if not whole:
+        _run(server() % "postgres", f"drop database {name} with (force)")
+
+
+def _standard(address: str) -> tuple[int, ...] | None:
+    if not _standards:
+        with psycopg.connect(server() % "fresh") as connection:
+            _standards.append(connection.execute(_TABLES).fetchone())
+    return _standards[0]
+
+
+_standards: list[tuple[int, ...] | None] = []
+
+
+def _run(address: str, sql: str) -> None:
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(sql)
