@@ -52,6 +52,18 @@ def test_a_case_that_needs_nobody_has_nothing_to_decide(house):
         house.decides()
 
 
+def test_a_case_whose_product_file_is_gone_waits_until_it_is_back(house):
+    house.hears(*ABOVE_AUTHORITY)
+    products = house.node.adjudicator.products
+    (decided,) = house.decided()
+    gone = products.pop(decided.product)
+    with pytest.raises(Conflict, match="whose file is not here"):
+        house.decides()
+    products[decided.product] = gone
+    house.decides()
+    assert house.payouts() == [("paid", yuan("10710.00"))]
+
+
 def test_what_the_rules_cannot_compute_must_be_repaired_first(house):
     house.hears(admitted(icd="??"), discharged(icd="??"), billed())
     assert house.reasons() == [("unknown_code",)]
