@@ -25,7 +25,7 @@ from safeweave.settings import Settings
 from safeweave.words import LANGUAGES, knows, say
 
 TINY = Counts(
-    runs=2, claims=6, rounds=1, idle_claims=3, door_claims=8, load_seconds=0.2, size_claims=60, letters=2,
+    runs=2, claims=6, rounds=1, idle_claims=3, door_claims=8, load_seconds=0.2, size_claims=150, letters=2,
     seconds=1.0,
 )  # fmt: skip
 DATA = Path(__file__).parents[1] / "exchange" / "data" / "synthea_cut.json"
@@ -99,7 +99,7 @@ def small(tmp_path: Path, store: str) -> Bench:
 
 def test_every_figure_is_measured_with_its_unit_on_every_engine(run):
     assert {each.name: each.unit for each in run[1]} == MEASURED
-    assert all(each.value > 0 for each in run[1])
+    assert [each.name for each in run[1] if each.value <= 0] == []
     for name in FOR_EACH_ENGINE:
         assert [each.engine for each in run[1] if each.name == name] == ["sqlite", "postgresql"]
 
