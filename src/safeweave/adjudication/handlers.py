@@ -98,7 +98,9 @@ class Adjudicator:
         policies = {p.policy: p for p in cases.insured_policies(tx, [file.person], now)[file.person]}
         missing = sorted({policies[each.policy].product for each in waiting} - self.products.keys())
         if missing:
-            raise Conflict(f"case {case} is decided by product {', '.join(missing)}, whose file is not here; put it back")
+            raise Conflict(
+                f"case {case} is decided by product {', '.join(missing)}, whose file is not here; put it back"
+            )
         desk = _Desk(self, tx, [(p.policy, p.person) for p in policies.values()])
         told: list[Event] = []
         for earlier in waiting:
