@@ -9,7 +9,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
-from safeweave.errors import Malformed
+from safeweave.errors import Malformed, Unavailable
 from safeweave.ids import CaseId, MessageId, PersonId
 from safeweave.telling.channels import Mailbox, SmsGateway, Smtp, WeChat
 from safeweave.telling.message import Message, Wording
@@ -154,3 +154,24 @@ def test_a_line_cut_off_by_a_crash_is_written_again(tmp_path: Path):
     file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     Mailbox(file).deliver([a_message(2)])
     assert [line["id"] for line in Mailbox(file).read()] == ["msg_1", "msg_2"]
+
+
+def test_a_line_cut_off_in_the_middle_of_a_character_disturbs_no_later_message(tmp_path: Path):
+    file = tmp_path / "email.jsonl"
+    Mailbox(file).deliver([a_message(1)])
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[: whole.index("𠮷".encode()) + 2].replace(b"msg_1", b"msg_2"))
+    Mailbox(file).deliver([a_message(2)])
+    assert [line["id"] for line in Mailbox(file).read()] == ["msg_1", "msg_2"]
+
+
+def test_a_disk_that_takes_nothing_keeps_messages_waiting_and_none_is_written_twice(tmp_path: Path):
+    file = tmp_path / "email.jsonl"
+    file.mkdir()  # nothing can be appended to it
+    mailbox = Mailbox(file)
+    with pytest.raises(Unavailable):
+        mailbox.deliver([a_message(1)])
+    file.rmdir()
+    mailbox.deliver([a_message(1)])
+    mailbox.deliver([a_message(1), a_message(2)])
+    assert [line["id"] for line in mailbox.read()] == ["msg_1", "msg_2"]

@@ -75,18 +75,25 @@ class Mailbox:
         self._writing = Lock()
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
-        """Append what the file does not have yet."""
+        """Append what the file does not have yet. Raises Unavailable if the disk takes nothing now."""
         with self._writing:
-            if self._written is None:
-                self._written = {line["id"] for line in self.read()}
-                self._end_last_line()
-            new = [message for message in messages if message.id not in self._written]
-            if new:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                with self.file.open("ab") as out:
-                    out.write(b"".join([_line(message) for message in new]))
-                self._written.update(message.id for message in new)
+            try:
+                self._append(messages)
+            except OSError as error:
+                self._written = None  # perhaps some of it was written: the file says
+                raise Unavailable(f"the mailbox {self.file.name} takes nothing: {error.strerror}") from error
         return [Outcome(message.id) for message in messages]
+
+    def _append(self, messages: Sequence[Message]) -> None:
+        if self._written is None:
+            self._written = {line["id"] for line in self.read()}
+            self._end_last_line()
+        new = [message for message in messages if message.id not in self._written]
+        if new:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("ab") as out:
+                out.write(b"".join([_line(message) for message in new]))
+            self._written.update(message.id for message in new)
 
     def _end_last_line(self) -> None:
         """Part a line that a crash cut off from what follows."""
@@ -99,10 +106,10 @@ class Mailbox:
         if not self.file.exists():
             return []
         lines = []
-        for line in self.file.read_text(encoding="utf-8").splitlines():
+        for line in self.file.read_bytes().split(b"\n"):  # a cut may go through the middle of a character
             try:
                 lines.append(msgspec.json.decode(line, type=dict[str, str]))
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 continue
         return lines
 
