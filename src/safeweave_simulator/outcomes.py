@@ -60,7 +60,7 @@ def check_outcomes(store: Database, truths: Collection[Mapping[str, Any]]) -> No
     """
     rows = _reader(store)
     stages = {(s, v): (c, stage) for s, v, c, stage in rows("select sender, visit, id, stage from claim_case")}
-    waiting = set(rows("select sender, visit from visit where waiting is not null"))
+    waiting = {(s, v): why for s, v, why in rows("select sender, visit, waiting from visit where waiting is not null")}
     in_force: dict[str, dict[str, int]] = {}
     decided_on: dict[str, set[str]] = {}
     for case, policy, fen, claim in rows(
@@ -86,7 +86,8 @@ def check_outcomes(store: Database, truths: Collection[Mapping[str, Any]]) -> No
                 raise Broken("a visit nobody insures waits with a reason", truth)
             continue
         if visit not in stages:
-            raise Broken("every stay of an insured person has a case", truth)
+            told = [kind for subject, kind in rows("select subject, kind from event") if subject == "/".join(visit)]
+            raise Broken("every stay of an insured person has a case", (waiting.get(visit), told, truth))
         case, stage = stages[visit]
         if stage not in _allowed(truth["expected"]) or (stage == "determined" and not unpaid.get(case)):
             raise Broken("a stay ends as its truth allows", (stage, unpaid.get(case), truth))

@@ -102,8 +102,8 @@ class Part:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self._command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self._environment,
+                [sys.executable, "-m", "safeweave_simulator.leash", *self._command], stdin=subprocess.PIPE, stdout=log,
+                stderr=log, env=self._environment,
             )  # fmt: skip
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
@@ -223,7 +223,7 @@ class Site:
     # ------------------------------------------------------------ the store
 
     def _start_servers(self) -> None:
-        folder = (self.disk.folder if self.disk else _open_folder()) / "first"
+        folder = self.disk.folder / "first" if self.disk else _open_folder()
         first = Server(folder, self._store_ports[0], self._store_settings)
         self.servers.append(first)
         first.start()
@@ -232,7 +232,7 @@ class Site:
             self._add_replica(self._store_ports[1])
 
     def _add_replica(self, port: int) -> None:
-        self.servers.append(self.servers[0].replica(_open_folder() / "replica", port=port))
+        self.servers.append(self.servers[0].replica(_open_folder(), port=port))
 
     def kill_store(self) -> None:
         """kill -9 of the server and all its sessions; a moment later it is started again."""

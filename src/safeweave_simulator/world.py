@@ -411,9 +411,9 @@ class World:
             due.setdefault(queue, set()).add((id, payload))
         return due
 
-    def _call(self, process: Process) -> str | None:
+    def _call(self, process: Process, lane: str = "") -> str | None:
         lanes = [str(lane) for (lane,) in self.rows("select distinct lane from task where lane not in ('', 'alone')")]
-        lane = self.random.choice(sorted(lanes) or process.node.worker.lanes)
+        lane = lane or self.random.choice(sorted(lanes) or process.node.worker.lanes)
         done = process.node.worker.call_out(lane)
         if lane == "bank/main" and not self._may_call(process.clock()):
             self.did["circuit open"] += 1
@@ -456,8 +456,12 @@ class World:
         return process.name
 
     def _shut(self) -> str:
-        """The bank says nothing for a day."""
+        """The bank says nothing for a day, and is called all the same."""
         self.trouble.shut_until = self.now + timedelta(days=1)
+        process = self.random.choice(self.nodes)
+        for _ in range(0 if process.turn.is_paused else 12):
+            self.now += timedelta(seconds=self.random.choice((0, 1, 30, 400)))
+            self.does(process, "call", functools.partial(self._call, process, "bank/main"))
         return f"{self.trouble.shut_until}"
 
     def _poison(self) -> str | None:

@@ -51,8 +51,8 @@ def test_a_line_comes_back_with_all_that_is_known_of_it(house):
     )
     lines = (line, Line(8, "02", "甲", 5))
     claim = msgspec.structs.replace(decided.claim, bills=(msgspec.structs.replace(bill, lines=lines),))
-    assert claim_from(kept_claim(claim), claim.id) == claim
-    assert claim_from(named(claim).decode(), claim.id) == claim
+    assert claim_from(kept_claim(claim)) == claim
+    assert claim_from(named(claim).decode()) == claim
 
 
 def test_queries_still_find_what_they_look_for_by_name(house):

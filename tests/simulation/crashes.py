@@ -10,6 +10,7 @@ Each site lives through some crashes, is checked, and another one is set up. Pri
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from safeweave_simulator.broken import Broken
 from safeweave_simulator.site import WORKERS, Disk, Engine, Site
 
 EVERYWHERE = ("worker", "workers", "node", "bank")
@@ -77,12 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", help="only crashes of this kind")
     parser.add_argument("--seed", type=int, default=1, help="which moments and kinds are drawn")
     asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started and mounted is taken away
     engines: list[Engine] = [asked.engine] if asked.engine else ["postgresql", "sqlite"]
     can_fill = Disk.can_be_had()
     if not can_fill:
         print("disk full is left out: only the superuser can mount a small disk", flush=True)
     took: dict[tuple[str, str], list[float]] = defaultdict(list)
-    left, number = asked.times, 0
+    left, number, broken = asked.times, 0, 0
     while left > 0:
         engine = engines[number % len(engines)]
         disk, replicated = can_fill and number % 4 < 2, engine == "postgresql" and number % 4 >= 2
@@ -91,19 +94,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         coming = [draw.choice(kinds) for _ in range(min(CRASHES_A_SITE, left))]
         home = Path(tempfile.mkdtemp(prefix="safeweave-crashes-"))
         began = time.monotonic()
-        for kind, seconds in live_through(home, engine, coming, asked.seed * 1000 + number, disk, replicated):
-            took[engine, kind].append(seconds)
-        shutil.rmtree(home, ignore_errors=True)
+        try:
+            came = live_through(home, engine, coming, asked.seed * 1000 + number, disk, replicated)
+        except Broken as law:
+            broken += 1
+            print(f"{engine}, site {number} ({', '.join(coming)}): {law}; it lies in {home}", flush=True)
+        else:
+            for kind, seconds in came:
+                took[engine, kind].append(seconds)
+            shutil.rmtree(home, ignore_errors=True)
+            lived = time.monotonic() - began
+            print(f"{engine}: {len(coming)} crashes, nothing lost or doubled ({lived:.0f} s)", flush=True)
         left -= len(coming)
-        print(
-            f"{engine}: {len(coming)} crashes, nothing lost or doubled ({time.monotonic() - began:.0f} s)", flush=True
-        )
         number += 1
     print("| engine | what came | times | back after, median | at most |\n|---|---|---|---|---|")
     for (engine, kind), seconds_each in sorted(took.items()):
         median = sorted(seconds_each)[len(seconds_each) // 2]
         print(f"| {engine} | {kind} | {len(seconds_each)} | {median:.1f} s | {max(seconds_each):.1f} s |")
-    return 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

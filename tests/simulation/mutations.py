@@ -258,7 +258,7 @@ MUTATIONS = (
         "numbers are not unique",
         "database/sqlite.py",
         "        self._numbers[table] += count\n",
-        "        self._numbers[table] += count - (count > 2)\n",
+        "        self._numbers[table] += 0\n",
     ),
     Mutation(
         "two things of one person have one id",

@@ -1,7 +1,8 @@
 """The JSON in which a determination is kept: lines stand as rows of values, without the names of their fields.
 
-A claim and a result otherwise have the form of the facts themselves, so that queries may look into them; only their id,
-which is that of the row, and empty lists are left out. What version 0.1.0 wrote, with all names, is read as well.
+A claim and a result otherwise have the form of the facts themselves, so that queries may look into them. Left out of a
+result are its claim's id, which is that of the row, empty lists, and the usage after it where that is what it uses.
+What version 0.1.0 wrote, with all names, is read as well.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from msgspec.structs import astuple, replace
 from safeweave.adjudication.determination import Cut, Determination, LineResult, cut_of, line_result_of
 from safeweave.adjudication.history import Settled
 from safeweave.adjudication.reasons import CutReason
+from safeweave.coverage.usage import Usage
 from safeweave.facts import Bill, Claim, Line, PaidBill, Split
 
 Word = tuple[CutReason, str]  # the reason of a cut, and its clause
@@ -78,9 +80,12 @@ def _like(
 
 KeptLine = _like(Line, order=_OF_A_LINE, array_like=True, split=tuple[int, int, int, int] | None)
 KeptBill = _like(Bill, lines=tuple[KeptLine, ...])  # type: ignore[valid-type]
-KeptClaim = _like(Claim, without={"id": ""}, bills=tuple[KeptBill, ...])  # type: ignore[valid-type]
+KeptClaim = _like(Claim, bills=tuple[KeptBill, ...])  # type: ignore[valid-type]
 KeptResult = _like(
-    Determination, without={"claim": "", "refer": (), "duplicates": (), "overlays": ()}, lines=tuple[KeptRows, ...]
+    Determination,
+    without={"claim": "", "refer": (), "duplicates": (), "overlays": (), "usage": None},
+    usage=Usage | None,
+    lines=tuple[KeptRows, ...],
 )
 
 KeptPaidBill = _like(PaidBill, array_like=True)
@@ -94,17 +99,15 @@ _named_results = msgspec.json.Decoder(Determination)
 _settled = msgspec.json.Decoder(KeptSettled)
 _named_settled = msgspec.json.Decoder(Settled)
 _NAMED = '"lines":[{'  # how lines began in version 0.1.0; within a text the quotes would be escaped
-_OF_A_CLAIM = [name for name in Claim.__struct_fields__ if name not in ("id", "bills")]
-_OF_A_RESULT = [name for name in Determination.__struct_fields__ if name not in ("claim", "lines")]
+_OF_A_RESULT = [name for name in Determination.__struct_fields__ if name not in ("claim", "lines", "usage")]
 _values_of = attrgetter(*_OF_A_LINE)
 _SPLIT = _OF_A_LINE.index("split")
 
 
 def kept_claim(claim: Claim) -> str:
     """The text of a claim."""
-    values = {name: getattr(claim, name) for name in _OF_A_CLAIM}
-    bills = tuple(replace(bill, lines=[_row_of(line) for line in bill.lines]) for bill in claim.bills)
-    return _encode(KeptClaim(**values, bills=bills)).decode()
+    bills = [replace(bill, lines=[_row_of(line) for line in bill.lines]) for bill in claim.bills]
+    return _encode(replace(claim, bills=bills) if bills else claim).decode()
 
 
 def _row_of(line: Line) -> list[object]:
@@ -116,14 +119,13 @@ def _row_of(line: Line) -> list[object]:
     return values
 
 
-def claim_from(text: str, id: str) -> Claim:
-    """The claim of the kept text of a determination with this id. msgspec.MsgspecError if it is none."""
+def claim_from(text: str) -> Claim:
+    """The claim of a kept text. msgspec.MsgspecError if it is none."""
     if _NAMED in text:
         return _named_claims.decode(text)
     kept: Any = _claims.decode(text)
-    values = {name: getattr(kept, name) for name in _OF_A_CLAIM}
     bills = tuple(Bill(*_with(bill, "lines", _lines(bill.lines))) for bill in kept.bills)
-    return Claim(kept.id or id, bills=bills, **values)
+    return Claim(*_with(kept, "bills", bills))
 
 
 def _lines(kept: Iterable[Any]) -> tuple[Line, ...]:
@@ -146,7 +148,8 @@ def _with(kept: msgspec.Struct, field: str, value: object) -> list[Any]:
 def kept_result(result: Determination) -> str:
     """The text of a determination."""
     values = {name: getattr(result, name) for name in _OF_A_RESULT}
-    return _encode(KeptResult(**values, lines=tuple(_rows(result.lines)))).decode()
+    usage = None if result.usage == result.uses else result.usage
+    return _encode(KeptResult(**values, usage=usage, lines=tuple(_rows(result.lines)))).decode()
 
 
 def _rows(lines: Sequence[LineResult]) -> Iterator[KeptRows]:
@@ -172,7 +175,8 @@ def result_from(text: str, id: str) -> Determination:
     kept: Any = _results.decode(text)
     values = {name: getattr(kept, name) for name in _OF_A_RESULT}
     lines = tuple(row for rows in kept.lines for row in _line_results(rows))
-    return Determination(kept.claim or id, lines=lines, **values)
+    usage = kept.uses if kept.usage is None else kept.usage
+    return Determination(kept.claim or id, lines=lines, usage=usage, **values)
 
 
 def _line_results(rows: KeptRows) -> Iterator[LineResult]:

@@ -128,7 +128,7 @@ def decided_from(row: Row) -> Decided:
         v["product"],
         v["product_digest"],
         v["engine"],
-        claim_from(v["claim"], v["id"]),
+        claim_from(v["claim"]),
         _covers.decode(v["cover"]),
         _overlays.decode(v["overlays"]),
         _usages.decode(v["usage_before"]),
