@@ -41,6 +41,7 @@ Engine = Literal["sqlite", "postgresql"]
 WORKERS = 3  # beside the node, which works too
 RESTARTED_AFTER_SECONDS = 0.3
 RESUMES_WITHIN_SECONDS = 60.0
+ANSWERED_WITHIN_SECONDS = 300.0  # all that the city still has to say when it begins to fall silent
 SMALL_DISK = "96m"
 CONNECTIONS = 70
 PEOPLE, STAYS = 900, 800  # of the city; more than can be told while a site lives
@@ -284,10 +285,12 @@ class Site:
 
     def _speak(self) -> None:
         doors = Doors(("127.0.0.1", self._ports["mllp"]), f"http://127.0.0.1:{self._ports['http']}", self.city.tokens())
-        run(
-            self.city, doors, stays=STAYS, rate=self.rate, patience=90.0, state=self.home / "city.state",
-            on_event=self._heard, stop=self._stop,
+        told = run(
+            self.city, doors, stays=STAYS, rate=self.rate, patience=ANSWERED_WITHIN_SECONDS,
+            state=self.home / "city.state", on_event=self._heard, stop=self._stop,
         )  # fmt: skip
+        if told.waiting and not self._ended.is_set():
+            raise Broken("every message is answered in the end", f"{told.waiting} still wait; see {self.home}")
 
     def _heard(self, delivery: Delivery) -> None:
         message = delivery.message
@@ -342,7 +345,7 @@ class Site:
         """The city falls silent, and everything that is due is done."""
         self._stop.set()
         speaking = self._threads[1]
-        self.wait_until(lambda: not speaking.is_alive(), "every message is answered", 120)
+        self.wait_until(lambda: not speaking.is_alive(), "every message is answered", 2 * ANSWERED_WITHIN_SECONDS)
         httpx.delete(f"{self.bank_url}/faults", timeout=5)
         self.wait_until(self._is_at_rest, "nothing is due any more, and bank and journal agree", 120)
 

@@ -8,6 +8,7 @@ import pytest
 
 from given import CLEAN_STAY, VISIT, House, a_bill, admitted, billed, discharged, lines_of
 from safeweave.adjudication import store
+from safeweave.adjudication.store import Decided
 from safeweave.database import Transaction
 from safeweave.events import CaseReady, DeterminationMade
 from safeweave.ids import person_key
@@ -45,8 +46,13 @@ class Undone(Exception):
     pass
 
 
-def decided_beside(house: House, visits: Sequence[str], refused: Collection[str]) -> tuple[list[Any], Beside, int]:
-    """What `determine` tells of these cases while others hold `refused`, and the rows it adds; all of it is undone."""
+def decided_beside(
+    house: House, visits: Sequence[str], refused: Collection[str], made: list[Decided] | None = None
+) -> tuple[list[Any], Beside, int]:
+    """What `determine` tells of these cases while others hold `refused`, and the rows it adds; all of it is undone.
+
+    The determinations themselves are added to `made`.
+    """
     cases = [house.case(visit).id for visit in visits]
     kept: list[Any] = []
 
@@ -57,7 +63,10 @@ def decided_beside(house: House, visits: Sequence[str], refused: Collection[str]
             beside = Beside(tx, refused)
             told = house.node.adjudicator.determine([CaseReady(case) for case in cases], beside, house.time())
             tx.flush()
-            kept.extend((told, beside, len(store.of_cases(tx, cases))))
+            rows = store.of_cases(tx, cases)
+            kept.extend((told, beside, len(rows)))
+            if made is not None:
+                made.extend(rows)
             raise Undone
 
     with pytest.raises(Undone):
@@ -124,3 +133,13 @@ def test_an_earlier_stay_is_decided_though_a_later_one_of_the_same_person_is_put
 def test_a_determination_says_whose_it_is(two_stays):
     (decided,) = two_stays.decided()
     assert person_key(decided.id) == person_key(two_stays.case().person)
+
+
+def test_of_two_stays_decided_together_the_second_counts_what_the_first_has_used(two_stays):
+    rows: list[Decided] = []
+    decided_beside(two_stays, [VISIT, "ZY2"], (), rows)
+    first, second = sorted(rows, key=lambda decided: decided.sequence)
+    assert (first.sequence, second.sequence) == (1, 2)
+    assert first.usage_before.of("limit", "2026-01-01", "stay_year") == 0
+    assert second.usage_before.of("limit", "2026-01-01", "stay_year") == first.payable == 45_000
+    assert second.result.usage.of("limit", "2026-01-01", "stay_year") == first.payable + second.payable
