@@ -58,7 +58,7 @@ crashes: setup-dev
 mutations: setup-dev
 	@$(BIN)/python -m tests.simulation.mutations $(ARGS)
 
-bench: setup
+bench: setup-dev
 	@$(BIN)/python -m tests.bench.with_postgresql $(ARGS)
 
 docs: setup-dev

@@ -1,0 +1,1 @@
+"""Keys of the consortium: suites, key rings and sets, commitments, the VRF and sealed envelopes."""
