@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_LOCK := requirements/run.lock
 DEV_LOCK := requirements/dev.lock
 
-.PHONY: help setup setup-dev demo test check simulate crashes mutations bench docs lock clean
+.PHONY: help setup setup-dev demo test check simulate crashes mutations bench docs contract lock clean
 
 help:
 	@echo "make demo     set up and watch a city for a minute"
@@ -17,11 +17,13 @@ help:
 	@echo "make bench    measure speed on SQLite and PostgreSQL against baselines of the same run: make bench ARGS=--quick"
 	@echo "make setup    only make $(BIN)/safeweave"
 	@echo "make docs     write the generated reference pages anew"
+	@echo "make contract compile the contract of the ledger on a chain anew"
 	@echo "make lock     pin the newest allowed versions anew"
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
 	@requirements/postgresql.sh $(BIN)/python
+	@requirements/chain.sh
 
 $(VENV)/.run: $(RUN_LOCK) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -64,10 +66,13 @@ bench: setup-dev
 docs: setup-dev
 	@$(BIN)/python -m tests.architecture.write_docs
 
+contract: setup-dev
+	@$(BIN)/python -m tests.ledger.chain.compiler
+
 lock:
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build -o $(RUN_LOCK)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build --extra dev -o $(DEV_LOCK)
 
 clean:
-	rm -rf $(VENV) safeweave-data
+	rm -rf $(VENV) safeweave-data requirements/chain/node_modules
