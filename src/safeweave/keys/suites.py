@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
-from safeweave.keys.errors import KeyKind, KeyUnusable, SealBroken, UnknownSuite
+from safeweave.keys.errors import KeyKind, KeyUnusable, SealBroken, SuiteNotInstalled, UnknownSuite
 
 DIGEST_BYTES = 32  # of every suite
 
@@ -186,7 +186,15 @@ class International:
         return KeyUnusable(suite=self.name, kind=kind)
 
 
-SUITES: dict[str, Callable[[], Suite]] = {"std-1": International}
+def _national() -> Suite:
+    try:
+        from safeweave.keys.gm import National
+    except ImportError as fault:
+        raise SuiteNotInstalled(name="gm-1", extra="gm") from fault
+    return National()
+
+
+SUITES: dict[str, Callable[[], Suite]] = {"std-1": International, "gm-1": _national}
 
 
 @cache
