@@ -46,6 +46,17 @@ def test_names_are_sorted_as_utf_16_as_section_3_2_3_of_rfc_8785_shows():
 
 
 @given(documents)
+def test_every_value_is_written_as_the_library_for_rfc_8785_writes_it(document):
+    assert canonical(document) == rfc8785.dumps(document)
+
+
+def test_every_character_is_written_as_the_library_for_rfc_8785_writes_it():
+    for first in range(0, 0x110000, 0x1000):
+        text = "".join(chr(code) for code in range(first, first + 0x1000) if not 0xD800 <= code < 0xE000)
+        assert canonical([text]) == rfc8785.dumps([text])
+
+
+@given(documents)
 def test_the_order_in_which_names_were_put_does_not_matter(document):
     if isinstance(document, dict):
         assert canonical(dict(reversed(document.items()))) == canonical(document)

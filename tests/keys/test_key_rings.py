@@ -64,7 +64,9 @@ def test_a_ring_that_others_can_read_is_refused(tmp_path, mode):
         KeyRing.load(file)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"form":"safeweave/key-ring/2","ring":{}}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff", b'{"\xff":1}', b'{"form":"safeweave/key-ring/2","ring":{}}']
+)
 def test_a_file_that_is_no_ring_is_refused(tmp_path, content):
     file = tmp_path / "ring.json"
     file.write_bytes(content)

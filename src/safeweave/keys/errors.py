@@ -85,5 +85,51 @@ class RingLocked(_Said, NotAllowed):
     key = "ring_locked"
 
 
-class RingUnreadable(Malformed):
-    """The file is no key ring of this version."""
+class RingUnreadable(_Said, Malformed):
+    """The `file` is no key ring of this version."""
+
+    key = "ring_unreadable"
+
+    def __init__(self, file: object) -> None:
+        self.values = {"file": file}
+        Malformed.__init__(self, self.said("en"), file=str(file))
+
+
+class EnvelopeUnreadable(_Said, Malformed):
+    """No envelope, or one cut off, from the byte `at` on."""
+
+    key = "envelope_unreadable"
+
+    def __init__(self, at: int) -> None:
+        self.values = {"at": at}
+        Malformed.__init__(self, self.said("en"))
+
+
+class WrongRecipient(_Said, NotAllowed):
+    """The envelope is addressed to `recipient`, not to `member`, whose keys are to open it."""
+
+    key = "wrong_recipient"
+
+
+class Forged(_Said, NotAllowed):
+    """The envelope or receipt was not signed by its `sender` as it stands: by another, with other keys, or changed."""
+
+    key = "forged"
+
+
+class Expired(_Said, NotAllowed):
+    """The envelope was good until `expires_at`, and `now` is not before it."""
+
+    key = "expired"
+
+
+class Replayed(_Said, Conflict):
+    """The `sender` sent this `sequence` of this `exchange` before; who keeps what was taken raises it."""
+
+    key = "replayed"
+
+
+class KeysNotValid(_Said, Conflict):
+    """The keys of `member` are not those that count at this `height` of the ledger."""
+
+    key = "keys_not_valid"

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from safeweave.keys import vrf
 from safeweave.keys.canonical import canonical
 from safeweave.keys.errors import NoKeys, NoSuchKey, RingExposed, RingLocked, RingUnreadable, TooEarly
-from safeweave.keys.keyset import KeySet
+from safeweave.keys.keyset import KeySet, key_id
 from safeweave.keys.suites import OpeningKey, SigningKey
 from safeweave.keys.suites import suite as suite_named
 
@@ -126,7 +126,7 @@ class KeyRing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def sealed_to(self, sealing_id: str) -> Period:
         """The period whose sealing key has this name; raises NoSuchKey."""
         for period in reversed(self.periods):
-            if period.public().sealing_id == sealing_id:
+            if key_id(period.suite, period.opening_key().public) == sealing_id:
                 return period
         raise NoSuchKey(member=self.member, id=sealing_id)
 
@@ -163,8 +163,8 @@ class KeyRing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             content = opened.read()
         try:
             found = msgspec.json.decode(content, type=_Open | _Locked)
-        except msgspec.DecodeError as fault:
-            raise RingUnreadable(f"This is no key ring: {fault}.", file=str(file)) from fault
+        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+            raise RingUnreadable(file) from fault
         if isinstance(found, _Open):
             return found.ring
         if passphrase is None:
