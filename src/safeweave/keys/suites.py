@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from nacl.bindings import crypto_core_ed25519_is_valid_point
+from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
+from nacl.exceptions import BadSignatureError
 
 from safeweave.keys.errors import KeyKind, KeyUnusable, SealBroken, SuiteNotInstalled, UnknownSuite
 
@@ -135,9 +136,11 @@ class International:
         return _Ed25519SigningKey(Ed25519PrivateKey.from_private_bytes(private))
 
     def verify(self, public: bytes, signature: bytes, data: bytes) -> bool:
-        try:
-            Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
-        except (InvalidSignature, ValueError):
+        if len(public) != 32 or len(signature) != 64:
+            return False
+        try:  # libsodium: half the time of OpenSSL, and other threads run meanwhile
+            crypto_sign_open(signature + data, public)
+        except BadSignatureError:
             return False
         return True
 
