@@ -154,9 +154,14 @@ class TrustRoots(Said):
     def keys(self) -> tuple[NoteKey, list[NoteKey]]:
         """The keys of operator and witnesses; Malformed if one cannot be read or the quorum cannot be met."""
         witnesses = [read_key(text) for text in self.witnesses]
-        if not 0 <= self.quorum <= len({key.public for key in witnesses}) or (witnesses and not self.quorum):
-            raise Malformed(f"{self.quorum} of {len(witnesses)} witnesses is no quorum")
+        check_quorum(self.quorum, witnesses)
         return read_key(self.operator), witnesses
+
+
+def check_quorum(quorum: int, witnesses: Sequence[NoteKey]) -> None:
+    """Refuse as Malformed a quorum that can never be met, or that asks nothing of the witnesses there are."""
+    if not 0 <= quorum <= len({key.public for key in witnesses}) or (witnesses and not quorum):
+        raise Malformed(f"{quorum} of {len(witnesses)} witnesses is no quorum")
 
 
 def trusted_checkpoint(text: str, roots: TrustRoots) -> Checkpoint:

@@ -97,7 +97,9 @@ class Refused(Said):
 
 
 class Unknown(Said):
-    """Not known: no answer, not final yet, or never heard of. Ask again, or send it again."""
+    """Not known: no answer, not final yet, or never heard of; `words` say which. Ask again, or send it again."""
+
+    words: str = ""
 
 
 Outcome = Final | Refused | Unknown

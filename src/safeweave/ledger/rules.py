@@ -562,3 +562,10 @@ def _unusable(keys: KeySet) -> Refused | None:
 
 def _account(account: str, member: str) -> list[Record]:
     return [AccountRecord(account, member)] if account else []
+
+
+def member_as_of(member: MemberRecord, height: int) -> MemberRecord | None:
+    """A member as it counts at a height, without what came later; None if it had not joined yet."""
+    periods = tuple(period for period in member.periods if period.since <= height)
+    suspensions = tuple(suspension for suspension in member.suspensions if suspension.since <= height)
+    return msgspec.structs.replace(member, periods=periods, suspensions=suspensions) if periods else None
