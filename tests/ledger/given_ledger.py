@@ -1,12 +1,13 @@
 """A small consortium: members with their keys, and the operations they say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from safeweave.keys.keyset import KeySet
-from safeweave.keys.ring import KeyRing, Period
+from safeweave.keys.ring import Account, KeyRing, Period
 from safeweave.ledger.operation import (
     Anchor,
+    Approval,
     Found,
     Founder,
     GrantConsent,
@@ -53,11 +54,25 @@ class Person:
         return self.period.public()
 
     def signs(self, operation: Operation, approvals: Sequence["Person"] = ()) -> SignedOperation:
-        agreed = [approve(operation, other.id, other.period.suite, other.period.signing_key()) for other in approvals]
-        return sign(operation, self.period.suite, self.period.signing_key(), agreed)
+        return sign(
+            operation, self.period.suite, self.period.signing_key(), [other.approves(operation) for other in approvals]
+        )
+
+    def approves(self, operation: Operation) -> Approval:
+        approval = approve(operation, self.id, self.period.suite, self.period.signing_key())
+        if self.period.account is None:
+            return approval
+        from safeweave.ledger.chain.account import countersigned_approval
+
+        return countersigned_approval(approval, operation, self.period.account)
 
     def ticket(self, holder: "Person", *items: tuple[str, int], expires: int = NOON + DAY) -> Ticket:
-        return issue_ticket(self.id, holder.id, items, expires, self.period.suite, self.period.signing_key())
+        ticket = issue_ticket(self.id, holder.id, items, expires, self.period.suite, self.period.signing_key())
+        if self.period.account is None:
+            return ticket
+        from safeweave.ledger.chain.account import countersigned
+
+        return countersigned(ticket, self.period.account)
 
     def grants(
         self, grantee: "Person", consent: str = "", not_before: int = NOON - DAY, expires: int = NOON + DAY
@@ -96,6 +111,11 @@ class Consortium:
     other_hospital: Person = field(default_factory=lambda: Person("hospital"))
     insurer: Person = field(default_factory=lambda: Person("insurer"))
     other_insurer: Person = field(default_factory=lambda: Person("insurer"))
+
+    def give_accounts(self, make: Callable[[], Account]) -> None:
+        """Give everybody a ledger account, for a ledger on a chain."""
+        for person in [*self.commission, *self.joining]:
+            person.ring = KeyRing.generated(person.id, account=make())
 
     @property
     def joining(self) -> list[Person]:

@@ -83,20 +83,20 @@ class Receipt(Said):
     results: tuple[ItemOutcome, ...] = ()
 
 
-class Final(Said):
+class Final(Said, tag="final", tag_field="outcome"):
     """It stands and will stand."""
 
     receipt: Receipt
 
 
-class Refused(Said):
+class Refused(Said, tag="refused", tag_field="outcome"):
     """It does not stand, and nothing of it was written. Sent again after things have changed it may be accepted."""
 
     code: Refusal
     words: str = ""  # what exactly, for people who look for the fault; say("ledger.refusal.<code>") is the sentence
 
 
-class Unknown(Said):
+class Unknown(Said, tag="unknown", tag_field="outcome"):
     """Not known: no answer, not final yet, or never heard of; `words` say which. Ask again, or send it again."""
 
     words: str = ""

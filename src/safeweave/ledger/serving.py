@@ -1,0 +1,173 @@
+"""The door of the log for other members: hand in, ask, read, prove. Whoever reads can check all but the state reads.
+
+Answers are JSON of the values in `ledger.py`; entries travel as they are in the log, each with its path to the root.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from safeweave.errors import Malformed, SafeweaveError, StoreUnavailable, Unavailable
+from safeweave.ledger.checkpoint import encode_hash, read_checkpoint
+from safeweave.ledger.embedded import EmbeddedLedger
+from safeweave.ledger.ledger import Final, Head, Outcome, Proof, Refused, Unknown
+from safeweave.ledger.operation import Said, SignedOperation, operation_id
+from safeweave.ledger.store import LogDamaged
+
+MOST_BYTES = 8 * 1024 * 1024
+MOST_OPERATIONS = 1000
+MOST_ENTRIES = 500
+LONGEST_WAIT = 30.0
+
+
+class HeadTold(Said):
+    """A head, and the proof that it follows from the one the reader knows already."""
+
+    head: Head
+    consistency: tuple[str, ...]
+
+
+class OutcomeTold(Said):
+    """An outcome with the proof of what is final in it."""
+
+    outcome: Final | Refused | Unknown
+    proof: Proof | None = None
+
+
+class EntryTold(Said):
+    """An entry as it is in the log and its path to the root."""
+
+    entry: str
+    path: tuple[str, ...]
+
+
+class EntriesTold(Said):
+    """Entries in order, all proved by one checkpoint."""
+
+    checkpoint: str
+    entries: tuple[EntryTold, ...]
+
+
+_operations = msgspec.json.Decoder(list[SignedOperation])
+
+
+def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
+    """The routes of a log; put them under any prefix."""
+    router = APIRouter()
+
+    async def answer(work: Callable[[], Any]) -> Response:
+        try:
+            value = await run_in_threadpool(work)
+        except Malformed as fault:
+            return _no(400, fault)
+        except (Unavailable, StoreUnavailable) as fault:
+            return _no(503, fault)
+        except LogDamaged as fault:
+            return _no(500, fault)
+        return Response(msgspec.json.encode(value), media_type="application/json")
+
+    @router.post("/operations")
+    async def submit(request: Request) -> Response:
+        body = await request.body()
+
+        def work() -> list[str]:
+            if len(body) > MOST_BYTES:
+                raise Malformed(f"more than {MOST_BYTES} bytes; hand in fewer operations at once")
+            try:
+                signed = _operations.decode(body)
+            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise Malformed(f"these are no signed operations: {error}") from None
+            if len(signed) > MOST_OPERATIONS:
+                raise Malformed(f"more than {MOST_OPERATIONS} operations; hand in fewer at once")
+            ledger.submit(signed)
+            return [operation_id(one.operation) for one in signed]
+
+        return await answer(work)
+
+    @router.get("/operations/{id}")
+    async def outcome(id: str, seconds: float = 0.0) -> Response:
+        def work() -> OutcomeTold:
+            found: Outcome = ledger.outcome(_hex(id), min(max(seconds, 0.0), LONGEST_WAIT))
+            return OutcomeTold(found, ledger.prove(id) if isinstance(found, Final) else None)
+
+        return await answer(work)
+
+    @router.get("/operations/{id}/proof")
+    async def proof(id: str) -> Response:
+        return await answer(lambda: ledger.prove(_hex(id)))
+
+    @router.get("/head")
+    async def head(old: Annotated[int, Query(ge=0)] = 0) -> Response:
+        def work() -> HeadTold:
+            found = ledger.head()
+            path = ledger.consistency(old, found.height) if old <= found.height else []
+            return HeadTold(found, tuple(encode_hash(hash) for hash in path))
+
+        return await answer(work)
+
+    @router.get("/consistency")
+    async def consistency(old: Annotated[int, Query(ge=0)], size: Annotated[int, Query(ge=0)]) -> Response:
+        return await answer(lambda: [encode_hash(hash) for hash in ledger.consistency(old, size)])
+
+    @router.get("/entries")
+    async def entries(after: Annotated[int, Query(ge=-1)], limit: Annotated[int, Query(ge=1)] = 100) -> Response:
+        def work() -> EntriesTold:
+            note = ledger.checkpoint()
+            size = read_checkpoint(note).size
+            found = ledger.entries(after, min(limit, MOST_ENTRIES, max(size - after - 1, 0)))
+            told = [
+                EntryTold(raw.decode(), tuple(encode_hash(hash) for hash in ledger.inclusion(after + 1 + n, size)))
+                for n, raw in enumerate(found)
+            ]
+            return EntriesTold(note.text(), tuple(told))
+
+        return await answer(work)
+
+    @router.get("/members/{id}")
+    async def member(id: str, height: int | None = None, time: int = 0) -> Response:
+        return await answer(lambda: ledger.member(_hex(id), _at(height, time)))
+
+    @router.get("/consents/{id}")
+    async def consent(id: str, height: int | None = None, time: int = 0) -> Response:
+        return await answer(lambda: ledger.consent(_hex(id), _at(height, time)))
+
+    @router.get("/anchors/{root}")
+    async def anchor(root: str) -> Response:
+        return await answer(lambda: ledger.find_anchor(_hex(root)))
+
+    @router.get("/nullifiers/{issuer}/{nullifier}/{part}")
+    async def nullifier(issuer: str, nullifier: str, part: int) -> Response:
+        return await answer(lambda: ledger.nullifier(_hex(issuer), _hex(nullifier), _part(part)))
+
+    @router.get("/roots")
+    async def roots() -> Response:
+        return await answer(ledger.roots)
+
+    @router.get("/standing")
+    async def standing() -> Response:
+        return await answer(ledger.standing)
+
+    return router
+
+
+def _at(height: int | None, time: int) -> Head | None:
+    return None if height is None else Head(height, "", time)
+
+
+def _hex(id: str) -> str:
+    if len(id) != 64 or set(id) - set("0123456789abcdef"):
+        raise Malformed(f"{id!r} is no id of 64 hex digits")
+    return id
+
+
+def _part(part: int) -> int:
+    if not 1 <= part < 2**16:
+        raise Malformed(f"{part} is no part of a bill")
+    return part
+
+
+def _no(status: int, fault: SafeweaveError) -> Response:
+    return Response(msgspec.json.encode({"fault": str(fault)}), status, media_type="application/json")
