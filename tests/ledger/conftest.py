@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger.chain.engines import CHAINS
 from ledger.given_ledger import Consortium
 from ledger.ledgers import ENGINES, Running
+
+ENGINES |= CHAINS
 
 
 @pytest.fixture
