@@ -89,7 +89,7 @@ class Parts:
         body = framed(self.key)
         for last, locked in self.chunks:
             body += (len(locked) | last << 31).to_bytes(4, "big") + locked
-        used = suite("std-1")
+        used = suite(self.header["suite"])
         signature = self.signature
         if signer:
             digests = used.digest(canonical(self.header)), used.digest(body)
@@ -240,8 +240,16 @@ def test_even_its_sender_cannot_move_what_is_sealed_under_another_header(change)
     parts = Parts(ENVELOPE)
     parts.header[change[0]] = change[1]
     ring = OTHER_INSURER if change == ("recipient", "insurer-2") else INSURER
-    with pytest.raises((Forged, SealBroken, NoSuchKey)):
+    expected = Forged if change[0].startswith("signing") else (Forged, SealBroken, NoSuchKey)
+    with pytest.raises(expected):
         opened(parts.written(HOSPITAL), ring)
+
+
+def test_a_header_that_names_another_suite_than_its_sealing_key_is_refused():
+    parts = Parts(ENVELOPE)
+    parts.header["suite"] = "gm-1"
+    with pytest.raises(SealBroken):
+        opened(parts.written(HOSPITAL))
 
 
 def test_a_thief_cannot_send_what_it_cannot_read_in_its_own_name():
@@ -273,10 +281,11 @@ def test_chunks_moved_or_missing_are_refused_even_if_all_of_it_is_signed(how):
         opened(parts.written(HOSPITAL))
 
 
-def test_a_content_key_of_another_length_is_refused():
+@pytest.mark.parametrize("length", [0, 5, 16, 64])
+def test_a_content_key_of_another_length_is_refused(length):
     parts = Parts(ENVELOPE)
     info = framed(b"safeweave/envelope/1/key", suite("std-1").digest(canonical(parts.header)))
-    parts.key = suite("std-1").seal(INSURER.public()[0].sealing, info, bytes(16))
+    parts.key = suite("std-1").seal(INSURER.public()[0].sealing, info, bytes(length))
     with pytest.raises(SealBroken):
         opened(parts.written(HOSPITAL))
 

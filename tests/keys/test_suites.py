@@ -121,6 +121,34 @@ def test_a_point_of_small_order_is_no_key_of_the_international_suite(small_order
         suite("std-1").check_sealing(small_order)
 
 
+SM2_ORDER = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
+
+
+@pytest.mark.parametrize("number", [0, SM2_ORDER - 1, SM2_ORDER, 2**256 - 1])
+def test_a_number_outside_the_range_of_gb_t_32918_1_is_no_private_key_of_the_national_suite(number):
+    with pytest.raises(KeyUnusable):
+        suite("gm-1").signing_key(number.to_bytes(32, "big"))
+    assert suite("gm-1").signing_key((SM2_ORDER - 2).to_bytes(32, "big")).sign(b"x")
+
+
+def test_a_key_of_the_national_suite_has_one_spelling_and_lies_on_the_curve():
+    used = suite("gm-1")
+    key = used.new_signing_key()
+    signature = key.sign(b"x")
+    y = int.from_bytes(key.public[33:], "big")
+    for public in (
+        b"\x05" + key.public[1:],
+        key.public[1:],
+        key.public[:33] + (y ^ 1).to_bytes(32, "big"),
+        bytes(65),
+        b"\4" + bytes(64),
+        b"\4" + b"\xff" * 64,
+    ):
+        assert not used.verify(public, signature, b"x")
+        with pytest.raises(KeyUnusable):
+            used.check_signing(public)
+
+
 def test_an_unknown_suite_is_named_with_those_there_are():
     with pytest.raises(UnknownSuite, match="std-1") as refused:
         suite("std-0")

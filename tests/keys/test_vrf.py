@@ -114,6 +114,19 @@ def test_a_key_of_small_order_or_not_canonical_is_refused(public):
     assert vrf.verify(public, vrf.prove(bytes(32), b"alpha"), b"alpha") is None
 
 
+@pytest.mark.parametrize("written", NOT_CANONICAL, ids=bytes.hex)
+def test_a_digest_that_is_no_canonical_point_is_passed_over(written):
+    """No input is known whose digest is one, so this asks the test for it alone; RFC 8032, section 5.1.3."""
+    assert not vrf._is_canonical(written)
+    assert ecvrf_oracle.read(written) is None
+
+
+@pytest.mark.parametrize("written", [*SMALL_ORDER, KEY], ids=bytes.hex)
+def test_canonical_points_of_any_order_are_tried(written):
+    assert vrf._is_canonical(written)
+    assert ecvrf_oracle.read(written) is not None
+
+
 def test_a_key_with_a_part_of_small_order_is_refused():
     mixed = crypto_core_ed25519_add(KEY, ORDER_EIGHT)
     with pytest.raises(KeyUnusable):

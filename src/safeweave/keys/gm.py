@@ -172,7 +172,7 @@ def _sm2_encrypted(public: Any, secret: bytes) -> bytes:
 
 
 def _sm2_decrypted(private: Any, wrapped: bytes) -> bytes:
-    if len(wrapped) != _WRAPPED_BYTES or wrapped[0] != 4:
+    if len(wrapped) != _WRAPPED_BYTES:
         raise SealBroken()
     secret = _evp("decrypt", private._evp_pkey, _sequence(wrapped), room=256)
     if secret is None or len(secret) != _SECRET_BYTES:
