@@ -53,7 +53,16 @@ from safeweave.ledger.merkle import (
     node_number,
     nodes_of,
 )
-from safeweave.ledger.operation import OperationId, SignedOperation, operation_id, read_signed, write_signed
+from safeweave.ledger.operation import (
+    Found,
+    OperationId,
+    PutMember,
+    SignedOperation,
+    SuspendMember,
+    operation_id,
+    read_signed,
+    write_signed,
+)
 from safeweave.ledger.rules import Accepted, Moment, Record, apply, key_of, keys_read, member_as_of, use_read
 from safeweave.ledger.store import LogDamaged, LogStore, StoredState, write_records
 
@@ -178,6 +187,7 @@ class EmbeddedLedger:
             time = max(int(self._clock().timestamp()), read_checkpoint(self._newest).time)
             entries: list[tuple[int, bytes]] = []
             ids: list[tuple[bytes, int]] = []
+            members: list[tuple[int]] = []
             nodes: list[tuple[int, bytes]] = []
             changed: dict[object, Record] = {}
             for id, (raw, one) in fresh.items():
@@ -190,6 +200,8 @@ class EmbeddedLedger:
                 nodes += self._tree.append(leaf_hash(body))
                 entries.append((number, body))
                 ids.append((bytes.fromhex(id), number))
+                if isinstance(one.operation, Found | PutMember | SuspendMember):
+                    members.append((number,))
                 changed.update((key_of(record), record) for record in decided.records)
             if not entries:
                 return
@@ -200,6 +212,7 @@ class EmbeddedLedger:
                 tx.executemany("INSERT INTO entry VALUES (?, ?)", entries)
                 tx.executemany("INSERT INTO operation VALUES (?, ?)", ids)
                 tx.executemany("INSERT INTO node VALUES (?, ?)", nodes)
+                tx.executemany("INSERT INTO membership VALUES (?)", members)
                 write_records(tx, changed.values())
                 tx.execute("INSERT INTO checkpoint VALUES (?, ?)", (self._tree.size, note.text()))
                 self._keep_cosigned(tx)
@@ -323,6 +336,11 @@ class EmbeddedLedger:
         entry = read_entry(raw)
         path = tuple(encode_hash(hash) for hash in self.inclusion(number, size))
         return Proof(entry.signed, receipt_of(entry), LogEvidence(raw.decode(), number, path, note.text()))
+
+    def membership(self) -> list[OperationId]:
+        """The final operations that say who is a member, in order."""
+        numbers = [number for number in self.store.membership() if number < self._final_size()]
+        return [operation_id(self._entry(number).signed.operation) for number in numbers]
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The path from an entry to the root of the first `size` entries."""

@@ -183,6 +183,15 @@ class RemoteLedger:
         told = self._asked("GET", "/entries", EntriesTold, params={"after": after, "limit": min(limit, MOST_ENTRIES)})
         return [one.entry.encode() for one in told.entries]
 
+    def checkpoints(self) -> list[str]:
+        """The newest checkpoint, for the audit."""
+        return [self.head().evidence]
+
+    def membership(self) -> list[OperationId]:
+        """The operations that say who is a member, in order, by the operator's word."""
+        ids: list[OperationId] = self._asked("GET", "/membership", list[str])
+        return ids
+
     # ------------------------------------------------------------ asking, and what was seen before
 
     def _asked(self, method: str, path: str, type: Any, **details: Any) -> Any:

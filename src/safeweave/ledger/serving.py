@@ -142,6 +142,10 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def nullifier(issuer: str, nullifier: str, part: int) -> Response:
         return await answer(lambda: ledger.nullifier(_hex(issuer), _hex(nullifier), _part(part)))
 
+    @router.get("/membership")
+    async def membership() -> Response:
+        return await answer(ledger.membership)
+
     @router.get("/roots")
     async def roots() -> Response:
         return await answer(ledger.roots)

@@ -199,6 +199,10 @@ class LogStore:
         found = self._by_key("SELECT id, number FROM operation WHERE id IN", [bytes.fromhex(id) for id in ids])
         return {id.hex(): int(number) for id, number in found}
 
+    def membership(self) -> list[int]:
+        """The numbers of the entries that say who is a member."""
+        return [int(number) for (number,) in self._rows("SELECT number FROM membership ORDER BY number")]
+
     def nodes(self, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """The hashes of these complete subtrees; LogDamaged if one is missing."""
         found = dict(self._by_key("SELECT number, hash FROM node WHERE number IN", numbers))
