@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from safeweave.errors import SafeweaveError
+from safeweave.errors import Malformed, SafeweaveError
 from safeweave.keys import KeyRing, canonical, suite
 from safeweave.keys.envelope import CHUNK_BYTES, MAGIC, Cover, Header, Matter, open_envelope, read_header, seal_envelope
 from safeweave.keys.errors import (
@@ -329,6 +329,32 @@ def test_keys_that_do_not_count_at_the_height_neither_seal_nor_sign():
     ended = msgspec.structs.replace(HOSPITAL.public()[0], valid_until=12)
     with pytest.raises(Forged):
         open_envelope(io.BytesIO(ENVELOPE), io.BytesIO(), INSURER, ended, NOW)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("recipient", ""),
+        ("exchange", "x" * 257),
+        ("sequence", -1),
+        ("sequence", 2**53),
+        ("expires_at", datetime(2026, 3, 2)),  # noqa: DTZ001
+    ],
+)
+def test_what_no_recipient_could_read_is_not_sealed(field, value):
+    out = io.BytesIO()
+    with pytest.raises(Malformed):
+        seal_envelope(
+            io.BytesIO(), out, msgspec.structs.replace(MATTER, **{field: value}), HOSPITAL, INSURER.public()[0]
+        )
+    assert out.getvalue() == b""
+
+
+def test_the_longest_header_can_still_be_read():
+    control = "\1" * 256  # six bytes each in JSON
+    matter = msgspec.structs.replace(MATTER, recipient=control, consent=control, exchange=control, kind=control)
+    sender, recipient = KeyRing.generated(control), KeyRing.generated(control)
+    assert opened(sealed(matter=matter, sender=sender, recipient=recipient), recipient, sender)[1] == RECORD
 
 
 def test_the_cover_alone_proves_who_sent_what_to_whom_under_which_consent():

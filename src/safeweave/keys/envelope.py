@@ -16,6 +16,7 @@ from typing import Annotated, BinaryIO
 
 import msgspec
 
+from safeweave.errors import Malformed
 from safeweave.keys.canonical import canonical
 from safeweave.keys.errors import EnvelopeUnreadable, Expired, Forged, KeysNotValid, SealBroken, WrongRecipient
 from safeweave.keys.framing import framed
@@ -26,7 +27,7 @@ from safeweave.keys.suites import suite as suite_named
 
 MAGIC = b"safeweave-envelope/1\n"
 CHUNK_BYTES = 64 * 1024  # of content
-HEADER_BYTES_MOST = 8 * 1024
+HEADER_BYTES_MOST = 16 * 1024  # the longest texts, each character escaped, take half
 
 _DOMAIN = b"safeweave/envelope/1"
 _KEY_DOMAIN = b"safeweave/envelope/1/key"
@@ -93,7 +94,8 @@ class Cover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def seal_envelope(source: BinaryIO, out: BinaryIO, matter: Matter, ring: KeyRing, recipient: KeySet) -> Cover:
     """Write an envelope with everything `source` still holds, sealed to the recipient's keys and signed with the ring.
 
-    Raises NoKeys or KeysNotValid if the ring or the recipient's keys do not count at the matter's height, KeyUnusable.
+    Raises Malformed for a matter no one could read, NoKeys or KeysNotValid if the ring or the recipient's keys do not
+    count at its height, KeyUnusable.
     """
     if not recipient.valid_at(matter.height):
         raise KeysNotValid(member=matter.recipient, height=matter.height)
@@ -107,11 +109,16 @@ def seal_envelope(source: BinaryIO, out: BinaryIO, matter: Matter, ring: KeyRing
         signing_suite=sender.suite,
         signing_key=key_id(sender.suite, signing_key.public),
     )
+    text = canonical(header)
+    try:
+        msgspec.json.decode(text, type=Header)
+    except msgspec.ValidationError as fault:
+        raise Malformed(f"This cannot be said of an envelope: {fault}.") from fault
     used = suite_named(recipient.suite)
-    about = _digest(header)
+    about = used.digest(text)
     content_key = secrets.token_bytes(used.content_key_bytes)
 
-    out.write(MAGIC + framed(canonical(header)))
+    out.write(MAGIC + framed(text))
     body = used.hash()
     for part in _body(used, content_key, used.seal(recipient.sealing, _info(about), content_key), source):
         body.update(part)
