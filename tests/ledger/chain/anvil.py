@@ -38,7 +38,7 @@ class Anvil:
     """One anvil process: a chain of one node, which seals a block for each transaction unless told otherwise."""
 
     def __init__(self, folder: Path | None = None, begins: int = NOON) -> None:
-        """Started at once, its first block at `begins`; with a folder, `save` and `start` keep and take up its state."""
+        """Started at once, its first block at `begins`; `save` and `start` keep and take up its state in a folder."""
         self.port = free_port()
         self.state = folder / "state.json" if folder else None
         self._begins = begins

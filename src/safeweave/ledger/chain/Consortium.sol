@@ -59,7 +59,7 @@ contract Consortium {
         uint40 until;
         uint32 heldHeight; // of the reservation
         uint32 height; // of the last change
-        uint112 claim; // the first 14 bytes of the claim's commitment
+        uint112 claim; // the first 14 bytes of a digest of the claim's commitment
     }
 
     enum Kind { Found, PutMember, SuspendMember, GrantConsent, RevokeConsent, Anchor, Reserve, Settle, Release, Void }
@@ -478,7 +478,7 @@ contract Consortium {
         // the span stands behind the tickets, and is needed for the first of them
         uint256 ttl = text.lastNumber(',"ttl":', 1, LONGEST_HOLD);
         Reservation memory wanted =
-            Reservation(by, place, _now() + ttl, uint112(bytes14(claim)), new bytes(MOST_ITEMS), 0);
+            Reservation(by, place, _now() + ttl, uint112(bytes14(keccak256(abi.encode(claim)))), new bytes(MOST_ITEMS), 0);
         do {
             _reserveTicket(text, wanted);
         } while (text.goesOn());

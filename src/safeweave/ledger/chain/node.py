@@ -22,7 +22,8 @@ class Node:
 
     def __init__(self, provider: Any, one_at_a_time: bool = False) -> None:
         """`provider` is web3's; an in-process one takes one call at a time."""
-        self._web3 = needed("web3").Web3(provider)
+        # without web3's middleware: it asks for the chain's id before every call, and takes a QBFT header for an error
+        self._web3 = needed("web3").Web3(provider, middleware=[])
         self._lock = RLock() if one_at_a_time else None
         self._not_found = needed("web3.exceptions").TransactionNotFound
 
@@ -67,7 +68,8 @@ class Node:
         """What a contract answers at a block, or at the newest."""
         with self._answering():
             asked = {"to": self._address(contract), "data": data, "gasPrice": 0}
-            return bytes(self._web3.eth.call(asked, "latest" if height is None else height))
+            place = "latest" if height is None else height
+            return bytes(self._web3.eth.call(asked, place, ccip_read_enabled=False))
 
     def logs(self, contract: str, first: int, last: int, topics: Sequence[str | None]) -> list[dict[str, Any]]:
         """The logs of a contract in these blocks with these topics, in order."""
