@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from safeweave.errors import Malformed
-from safeweave.ledger.checkpoint import TrustRoots, cosigners, decode_hash, read_checkpoint, read_note
+from safeweave.ledger.checkpoint import Checkpoint, Note, TrustRoots, cosigners, decode_hash, read_checkpoint, read_note
 from safeweave.ledger.entry import Entry, read_entry
 from safeweave.ledger.ledger import Kind
 from safeweave.ledger.merkle import Growing, is_included, leaf_hash
@@ -28,6 +28,7 @@ Fault = Literal[
     "results_differ",
     "checkpoint_differs",
     "checkpoint_unsigned",
+    "checkpoint_unreadable",
     "entries_missing",
     "founding_differs",
     "state_differs",
@@ -160,14 +161,17 @@ def audit(
     roots that cannot be read, Unavailable, or LogDamaged for a log of which entries are missing in the middle.
     """
     replay = _Replay(roots, log.checkpoints())
+    store = log.store if isinstance(log, LogFile) else None
     after = -1
     while entries := log.entries(after, ENTRIES_AT_ONCE):
         for raw in entries:
             replay.take(raw)
         after += len(entries)
+        if store:
+            replay.compare_tree(store)
     replay.end()
-    if isinstance(log, LogFile):
-        replay.compare(log.store)
+    if store:
+        replay.compare(store)
     for one in disclosed:
         replay.judge(one, grace_seconds, late_seconds)
     return replay.report()
@@ -179,29 +183,30 @@ class _Replay:
     def __init__(self, roots: TrustRoots, checkpoints: Iterable[str]) -> None:
         self._roots = roots
         self._operator, self._witnesses = roots.keys()
-        self._checkpoints, self._next = iter(checkpoints), ""
+        self._checkpoints = iter(checkpoints)
+        self._next: tuple[Note, Checkpoint] | None = None
         self._state, self._tree, self._time = State(), Growing(), 0
         self._numbers: dict[str, int] = {}
+        self._nodes: list[tuple[int, bytes]] = []
         self._kinds: Counter[Kind] = Counter()
         self._faults: list[Finding] = []
         self._noted: list[Finding] = []
         self._cosigned = {key.name: 0 for key in self._witnesses}
         self._newest_cosigners = 0
         self._advance()
+        self._compare_checkpoints()
 
     def take(self, raw: bytes) -> None:
         """The next entry."""
         number = self._tree.size
-        self._tree.append(leaf_hash(raw))
+        self._nodes += self._tree.append(leaf_hash(raw))
         try:
             entry = read_entry(raw)
         except Malformed as fault:
             self._fault("entry_unreadable", number, str(fault))
         else:
             self._apply(number, entry)
-        while self._next and read_checkpoint(read_note(self._next)).size == self._tree.size:
-            self._check_checkpoint()
-            self._advance()
+        self._compare_checkpoints()
 
     def _apply(self, number: int, entry: Entry) -> None:
         operation = entry.signed.operation
@@ -248,15 +253,25 @@ class _Replay:
                 self._noted.append(Finding("released_after_settling", number, operation.by, "", item))
 
     def _advance(self) -> None:
-        self._next = next(self._checkpoints, "")
-        if self._next and self._tree.size == 0 and read_checkpoint(read_note(self._next)).size == 0:
-            self._check_checkpoint()
+        self._next = None
+        while self._next is None and (text := next(self._checkpoints, None)) is not None:
+            try:
+                note = read_note(text)
+                self._next = note, read_checkpoint(note)
+            except Malformed as fault:
+                self._fault("checkpoint_unreadable", self._tree.size, str(fault))
+
+    def _compare_checkpoints(self) -> None:
+        while self._next and self._next[1].size <= self._tree.size:
+            self._check_checkpoint(*self._next)
             self._advance()
 
-    def _check_checkpoint(self) -> None:
-        note = read_note(self._next)
-        checkpoint = read_checkpoint(note)
-        if checkpoint.root != self._tree.root() or checkpoint.origin != self._roots.origin:
+    def _check_checkpoint(self, note: Note, checkpoint: Checkpoint) -> None:
+        if (
+            checkpoint.size != self._tree.size
+            or checkpoint.root != self._tree.root()
+            or checkpoint.origin != self._roots.origin
+        ):
             self._fault("checkpoint_differs", checkpoint.size)
         if note.signed_at(self._operator) is None:
             self._fault("checkpoint_unsigned", checkpoint.size)
@@ -268,14 +283,32 @@ class _Replay:
     def end(self) -> None:
         """There are no more entries."""
         while self._next:
-            self._fault("entries_missing", read_checkpoint(read_note(self._next)).size, str(self._tree.size))
-            self._next = next(self._checkpoints, "")
+            self._fault("entries_missing", self._next[1].size, str(self._tree.size))
+            self._advance()
         if self._newest_cosigners < self._roots.quorum:
             seen = f"{self._newest_cosigners}/{self._roots.quorum}"
             self._noted.append(Finding("not_cosigned", self._tree.size, detail=seen))
 
+    def compare_tree(self, store: LogStore) -> None:
+        """The stored nodes of the tree against those that came out since the last time."""
+        try:
+            stored = store.nodes([number for number, _ in self._nodes])
+        except LogDamaged as fault:
+            self._fault("state_unreadable", 0, str(fault))
+        else:
+            for number, hash in self._nodes:
+                if stored[number] != hash:
+                    self._fault("state_differs", 0, f"node {number}")
+        self._nodes.clear()
+
     def compare(self, store: LogStore) -> None:
-        """What is stored as the state against what came out."""
+        """What is stored as the state, and the index of operations, against what came out."""
+        ids = list(self._numbers)
+        for start in range(0, len(ids), ENTRIES_AT_ONCE):
+            indexed = store.numbers_of(ids[start : start + ENTRIES_AT_ONCE])
+            for id in ids[start : start + ENTRIES_AT_ONCE]:
+                if indexed.get(id) != self._numbers[id]:
+                    self._fault("state_differs", self._numbers[id], f"operation {id}")
         found = {key: record for key, record in self._state.records.items() if record is not None}
         keys = list(found)
         for start in range(0, len(keys), ENTRIES_AT_ONCE):

@@ -40,6 +40,7 @@ from safeweave.ledger.ledger import (
     MemberRecord,
     Outcome,
     Proof,
+    Receipt,
     Refused,
     Unknown,
     UseRecord,
@@ -49,6 +50,7 @@ from safeweave.ledger.merkle import (
     consistency_spans,
     hashes_of,
     inclusion_spans,
+    is_included,
     leaf_hash,
     node_number,
     nodes_of,
@@ -274,7 +276,7 @@ class EmbeddedLedger:
                     if left <= 0:
                         return Unknown(self._waiting_for())
                     self._changed.wait(left)
-            return Final(receipt_of(self._entry(number)))
+            return Final(self._receipt(id, number))
         except (StoreUnavailable, LogDamaged) as fault:
             return Unknown(str(fault))
 
@@ -334,8 +336,11 @@ class EmbeddedLedger:
             return None
         raw = self._raw_entry(number)
         entry = read_entry(raw)
-        path = tuple(encode_hash(hash) for hash in self.inclusion(number, size))
-        return Proof(entry.signed, receipt_of(entry), LogEvidence(raw.decode(), number, path, note.text()))
+        path = self.inclusion(number, size)
+        if not is_included(leaf_hash(raw), number, size, path, read_checkpoint(note).root):
+            raise LogDamaged(f"the tree does not lead from entry {number} to the checkpoint of {size}")
+        evidence = LogEvidence(raw.decode(), number, tuple(encode_hash(hash) for hash in path), note.text())
+        return Proof(entry.signed, self._receipt(id, number), evidence)
 
     def membership(self) -> list[OperationId]:
         """The final operations that say who is a member, in order."""
@@ -370,6 +375,12 @@ class EmbeddedLedger:
         if self.store.nodes([leaf])[leaf] != leaf_hash(raw):
             raise LogDamaged(f"entry {number} is not the one that was written")
         return raw
+
+    def _receipt(self, id: OperationId, number: int) -> Receipt:
+        receipt = receipt_of(self._entry(number))
+        if receipt.operation != id:
+            raise LogDamaged(f"entry {number} is not that of operation {id}")
+        return receipt
 
     def _entry(self, number: int) -> Entry:
         return read_entry(self._raw_entry(number))

@@ -308,6 +308,7 @@ def subjects_of(operation: Operation) -> tuple[str, ...]:
 
 def keys_read(operation: Operation) -> Iterator[RecordKey]:
     """The records that `check` and `decide` will look at, so that an engine can load those of a batch at once."""
+    yield ("founding",)
     yield "member", operation.by
     match operation:
         case Reserve():

@@ -167,7 +167,7 @@ class LogStore:
     def newest_checkpoint(self) -> str | None:
         """The checkpoint of the last commit."""
         rows = self._rows("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
-        return str(rows[0][0]) if rows else None
+        return _text(rows[0][0]) if rows else None
 
     def checkpoints(self, newest_first: bool = False) -> Iterator[str]:
         """All checkpoints by size."""
@@ -176,7 +176,7 @@ class LogStore:
         while rows := self._rows(
             f"SELECT size, note FROM checkpoint WHERE {edge} ORDER BY size {order} LIMIT 500", (last,)
         ):
-            yield from (str(note) for _, note in rows)
+            yield from (_text(note) for _, note in rows)
             last = rows[-1][0]
 
     def entries(self, after: int, before: int, limit: int) -> list[bytes]:
@@ -187,26 +187,26 @@ class LogStore:
         )
         if [number for number, _ in rows] != list(range(after + 1, min(before, after + 1 + limit))):
             raise LogDamaged(f"entries are missing after {after}")
-        return [body for _, body in rows]
+        return [_bytes(body) for _, body in rows]
 
     def number_of(self, id: str) -> int | None:
         """The number of an operation's entry."""
         rows = self._rows("SELECT number FROM operation WHERE id = ?", (bytes.fromhex(id),))
-        return int(rows[0][0]) if rows else None
+        return _number(rows[0][0]) if rows else None
 
     def numbers_of(self, ids: Sequence[str]) -> dict[str, int]:
         """The numbers of those of these operations that are in the log."""
         found = self._by_key("SELECT id, number FROM operation WHERE id IN", [bytes.fromhex(id) for id in ids])
-        return {id.hex(): int(number) for id, number in found}
+        return {_bytes(id).hex(): _number(number) for id, number in found}
 
     def membership(self) -> list[int]:
         """The numbers of the entries that say who is a member."""
-        return [int(number) for (number,) in self._rows("SELECT number FROM membership ORDER BY number")]
+        return [_number(number) for (number,) in self._rows("SELECT number FROM membership ORDER BY number")]
 
     def nodes(self, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """The hashes of these complete subtrees; LogDamaged if one is missing."""
         found = dict(self._by_key("SELECT number, hash FROM node WHERE number IN", numbers))
-        missing = [number for number in numbers if len(found.get(number, b"")) != 32]
+        missing = [number for number in numbers if len(_bytes(found.get(number, b""))) != 32]
         if missing:
             raise LogDamaged(f"node {missing[0]} of the tree is missing")
         return found
@@ -214,15 +214,17 @@ class LogStore:
     def record(self, key: RecordKey) -> Record | None:
         """One record; LogDamaged if it does not have its checksum."""
         rows = self._rows("SELECT body FROM record WHERE key = ?", (raw_key(key),))
-        return _record(key, rows[0][0]) if rows else None
+        return _record(key, _bytes(rows[0][0])) if rows else None
 
     def records(self, keys: Iterable[RecordKey]) -> dict[RecordKey, Record | None]:
         """These records, None for those that are not there."""
         by_raw = {raw_key(key): key for key in keys}
         found: dict[RecordKey, Record | None] = dict.fromkeys(by_raw.values())
         for raw, body in self._by_key("SELECT key, body FROM record WHERE key IN", list(by_raw)):
-            key = by_raw[raw]
-            found[key] = _record(key, body)
+            key = by_raw.get(raw)
+            if key is None:
+                raise LogDamaged("a record is indexed under another key than its own")
+            found[key] = _record(key, _bytes(body))
         return found
 
     def count_records(self) -> int:
@@ -260,6 +262,24 @@ def write_records(tx: sqlite3.Connection, records: Iterable[Record]) -> None:
         "INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body",
         [(raw_key(key_of(record)), _body(record)) for record in records],
     )
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise LogDamaged(f"where bytes were written stands {value!r:.60}")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise LogDamaged(f"where a number was written stands {value!r:.60}")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise LogDamaged(f"where text was written stands {value!r:.60}")
+    return value
 
 
 def _writer_lock(file: Path) -> int:
