@@ -270,6 +270,11 @@ class ChainLedger:
         hash, ticks = self._node.block(height)
         return Head(height, hash, ticks // self._profile.ticks_per_second)
 
+    def count(self) -> int:
+        """How many operations stand, final or not."""
+        (found,) = contract.answer("total", self._ask("total"))
+        return int(found)
+
     def events(self, after: int, limit: int) -> list[Event]:
         """Final operations after this number."""
         return [stood.event() for stood in self._stood_after(after, min(limit, MOST_EVENTS))]
