@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from safeweave.errors import Malformed, SafeweaveError, StoreUnavailable, Unavailable
+from safeweave.ledger.body import limited_body
 from safeweave.ledger.checkpoint import encode_hash, read_checkpoint
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final, Head, Outcome, Proof, Refused, Unknown
@@ -20,7 +21,7 @@ from safeweave.ledger.store import LogDamaged
 MOST_BYTES = 8 * 1024 * 1024
 MOST_OPERATIONS = 1000
 MOST_ENTRIES = 500
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 5.0  # seconds that one question may wait for an operation to be final
 
 
 class HeadTold(Said):
@@ -71,11 +72,12 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
 
     @router.post("/operations")
     async def submit(request: Request) -> Response:
-        body = await request.body()
+        try:
+            body = await limited_body(request, MOST_BYTES)
+        except Malformed as fault:
+            return _no(400, fault)
 
         def work() -> list[str]:
-            if len(body) > MOST_BYTES:
-                raise Malformed(f"more than {MOST_BYTES} bytes; hand in fewer operations at once")
             try:
                 signed = _operations.decode(body)
             except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:

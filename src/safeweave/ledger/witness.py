@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from safeweave import clock as clocks
 from safeweave.clock import Clock
 from safeweave.errors import Malformed, StoreUnavailable, Unavailable
+from safeweave.ledger.body import limited_body
 from safeweave.ledger.checkpoint import (
     COSIGNATURE,
     Checkpoint,
@@ -118,9 +119,8 @@ def witness_router(witness: Witness) -> APIRouter:
 
     @router.post("/add-checkpoint")
     async def add_checkpoint(request: Request) -> Response:
-        body = await request.body()
         try:
-            old, path, note = _read_request(body)
+            old, path, note = _read_request(await limited_body(request, _MOST_BYTES))
             line = await run_in_threadpool(witness.add, note, old, path)
         except Behind as behind:
             return Response(f"{behind.size}\n", 409, media_type=_SIZE_TYPE)
@@ -162,8 +162,6 @@ class WitnessClient:
 
 
 def _read_request(body: bytes) -> tuple[int, list[bytes], str]:
-    if len(body) > _MOST_BYTES:
-        raise Malformed("the request is too large")
     try:
         head, gap, note = body.decode().partition("\n\n")
     except UnicodeDecodeError:
