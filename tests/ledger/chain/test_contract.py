@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ledger.chain import compiler
 from ledger.chain.anvil import Anvil, anvil
 from ledger.chain.engines import Chain, founded, in_process, on_anvil
-from ledger.given_ledger import DAY, Consortium, Person
+from ledger.given_ledger import DAY, NOON, Consortium, Person
 from safeweave.keys.ring import Account
 from safeweave.ledger.chain import contract
 from safeweave.ledger.chain.account import signed_by, signer_of
@@ -261,6 +261,21 @@ def test_too_much_for_one_operation_is_refused(stage: Stage):
     ticket = Ticket(members.hospital.id, members.insurer.id, nullifiers, (1,) * 257, stage.now + DAY, "std-1", "")
     signed = members.insurer.signs(Reserve(members.insurer.id, fresh_id(), (ticket,), fresh_id(), 60))
     assert stage.sends(members.insurer, sent(signed)) == ["malformed"]
+
+
+@pytest.mark.skipif(anvil() is None, reason=MISSING)
+def test_a_chain_that_counts_milliseconds_has_the_same_time():
+    """As FISCO BCOS does unless told otherwise."""
+    server = Anvil(begins=NOON * 1000)
+    try:
+        stage = Stage(on_anvil(server, profile("fisco-bcos")))
+        assert NOON <= stage.now < NOON + 60
+        hospital, insurer = stage.members.hospital, stage.members.insurer
+        assert stage.sends(hospital, sent(hospital.grants(insurer, "", NOON - DAY, NOON))) == ["malformed"]
+        [final] = stage.running.final(hospital, hospital.grants(insurer, "", NOON - DAY, NOON + DAY))
+        assert NOON <= final.receipt.time < NOON + 60
+    finally:
+        server.kill()
 
 
 # ---------------------------------------------------------------- accounts

@@ -161,7 +161,8 @@ def admission(story: Story, draw: Callable[..., object], by: Person, other: Pers
     since = max(0, height + draw(st.sampled_from([-5, 0, 2])))
     until = draw(st.sampled_from([None, None, since + 3, since + 40]))
     role = draw(st.sampled_from([other.role, other.role, other.role, *ROLES]))
-    account = draw(st.sampled_from([other.period.account, other.period.account, by.period.account]))
+    taken = story.members.insurer.period.account
+    account = draw(st.sampled_from([other.period.account, other.period.account, taken]))
     keys = msgspec.structs.replace(other.keys, valid_from=since, valid_until=until, account=account.address)
     operation = PutMember(author.id, fresh_id(), other.id, role, keys, fresh_id())
     return author, author.signs(operation, agreeing)

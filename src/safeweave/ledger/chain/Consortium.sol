@@ -114,10 +114,10 @@ contract Consortium {
     uint256 private constant MOST_FOUNDERS = 32;
     uint256 private constant LONGEST_HOLD = 30 days;
     uint256 private constant LAST_SECOND = 2 ** 40;
+    uint256 private constant FIRST_MILLISECONDS = 10 ** 11;
     uint256 private constant HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
 
     address public immutable founder; // the account that may found this ledger
-    uint256 public immutable ticksPerSecond; // of block.timestamp: 1, or 1000 where a chain counts milliseconds
 
     uint32 public approvalsNeeded; // 0: not founded
     uint32 public commissionSize;
@@ -133,9 +133,8 @@ contract Consortium {
     mapping(bytes32 part => Use) private uses;
     mapping(bytes32 bill => uint256 height) private voids;
 
-    constructor(address founder_, uint256 ticksPerSecond_) {
+    constructor(address founder_) {
         founder = founder_;
-        ticksPerSecond = ticksPerSecond_;
         members.push();
     }
 
@@ -615,8 +614,9 @@ contract Consortium {
         return keccak256(abi.encode(bill, part));
     }
 
+    /// Seconds since 1970. Some chains count milliseconds, FISCO BCOS unless told otherwise; no date is so far off.
     function _now() private view returns (uint256) {
-        return block.timestamp / ticksPerSecond;
+        return block.timestamp < FIRST_MILLISECONDS ? block.timestamp : block.timestamp / 1000;
     }
 
     // ---------------------------------------------------------------- reading

@@ -1,8 +1,8 @@
 """Setting up the ledger on a chain and its members: python -m safeweave.ledger.chain COMMAND.
 
 Operations on members need several of the commission, who sit at different desks: one prepares a file, the others
-approve it into files of their own, the first sends it with their approvals. Keys stay in key rings; files of public values
-travel. A ring with a passphrase takes it from SAFEWEAVE_RING_PASSPHRASE.
+approve it into files of their own, the first sends it with their approvals. Keys stay in key rings, files of public
+values travel. A ring with a passphrase takes it from SAFEWEAVE_RING_PASSPHRASE.
 """
 
 import argparse

@@ -71,7 +71,7 @@ def deploy(node: Node, profile: Profile, account: Account, founder: str = "", se
 
     Raises Unavailable if it does not stand within so many seconds.
     """
-    data = contract.creation(founder or account.address, profile.ticks_per_second)
+    data = contract.creation(founder or account.address)
     nonce = node.sent_by(account.address, pending=True)
     transaction, raw = signed_transaction(account, node.chain_id(), nonce, profile.gas_price, _CREATION_GAS, "", data)
     node.send(raw)
@@ -267,8 +267,8 @@ class ChainLedger:
         return self._head_at(self._final_height())
 
     def _head_at(self, height: int) -> Head:
-        hash, ticks = self._node.block(height)
-        return Head(height, hash, ticks // self._profile.ticks_per_second)
+        hash, time = self._node.block(height)
+        return Head(height, hash, time)
 
     def count(self) -> int:
         """How many operations stand, final or not."""

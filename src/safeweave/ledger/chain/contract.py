@@ -149,9 +149,9 @@ def topic(name: str) -> str:
     return "0x" + bytes(needed("eth_utils").keccak(text=f"{name}({','.join(map(_type, every))})")).hex()
 
 
-def creation(founder: str, ticks_per_second: int) -> str:
+def creation(founder: str) -> str:
     """The data of the transaction that creates the contract."""
-    given = needed("eth_abi").encode(_types("constructor", "inputs"), (founder, ticks_per_second))
+    given = needed("eth_abi").encode(_types("constructor", "inputs"), (founder,))
     return bytecode() + bytes(given).hex()
 
 

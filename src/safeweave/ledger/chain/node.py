@@ -12,6 +12,8 @@ from typing import Any
 from safeweave.errors import Unavailable
 from safeweave.ledger.chain.extra import needed
 
+FIRST_MILLISECONDS = 10**11  # a time from here on is in milliseconds
+
 
 class Declined(Unavailable):
     """The node answered that it does not take a transaction; its words say why."""
@@ -45,10 +47,11 @@ class Node:
             return int(self._web3.eth.block_number)
 
     def block(self, height: int) -> tuple[str, int]:
-        """The hash of a block in hex, and its time as the chain counts it."""
+        """The hash of a block in hex, and its time in seconds since 1970, whatever the chain counts in."""
         with self._answering():
             found = self._web3.eth.get_block(height)
-            return bytes(found["hash"]).hex(), int(found["timestamp"])
+            hash, time = bytes(found["hash"]).hex(), int(found["timestamp"])
+        return hash, time if time < FIRST_MILLISECONDS else time // 1000
 
     def sent_by(self, address: str, pending: bool = False) -> int:
         """How many transactions of an account stand; with `pending`, or wait to be taken without a gap."""

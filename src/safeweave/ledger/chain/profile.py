@@ -8,7 +8,7 @@ class Profile(Said):
     """How to speak to a kind of chain.
 
     `confirmations` blocks must stand on top of one before it is final: none where a committed block is (QBFT, PBFT).
-    `ticks_per_second` is how fast the time of a block counts, `logs_span` how many blocks one question for logs covers.
+    `logs_span` is how many blocks one question for logs covers.
     """
 
     name: str
@@ -16,7 +16,6 @@ class Profile(Said):
     block_seconds: int = 1
     gas_price: int = 0
     gas_of_block: int = 30_000_000
-    ticks_per_second: int = 1
     logs_span: int = 1000
 
 
@@ -24,7 +23,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("besu"),
-        Profile("fisco-bcos", ticks_per_second=1000),
+        Profile("fisco-bcos"),
         Profile("anvil"),
         Profile("eth-tester"),
     )
