@@ -9,15 +9,20 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from ledger.given_ledger import Consortium
+from ledger.given_ledger import Consortium, Person
 from ledger.ledgers import Time, log_signer
 from safeweave.errors import Conflict, SafeweaveError, StoreUnavailable
+from safeweave.keys.errors import SuiteNotInstalled
+from safeweave.keys.ring import KeyRing
+from safeweave.keys.suites import Suite
+from safeweave.ledger import rules
 from safeweave.ledger.audit import LogFile, audit
 from safeweave.ledger.checkpoint import NoteSigner
 from safeweave.ledger.embedded import EmbeddedLedger
-from safeweave.ledger.ledger import Final, Unknown
+from safeweave.ledger.ledger import Final, Refused, Unknown
 from safeweave.ledger.operation import SignedOperation, fresh_id, operation_id, write_signed
 from safeweave.ledger.store import LogDamaged
 
@@ -291,3 +296,53 @@ def test_a_copy_of_the_log_opens_elsewhere(tmp_path: Path, members: Consortium) 
     assert ledger.head().height == 5
     ledger.close()
     assert os.path.exists(tmp_path / "copy" / "log.sqlite")
+
+
+def test_a_forged_copy_handed_in_with_an_operation_does_not_push_it_out(tmp_path: Path, members: Consortium) -> None:
+    founded(tmp_path, members)
+    ledger = opened(tmp_path)
+    good = anchors(members, 1)[0]
+    forged = msgspec.structs.replace(good, signature="00" * 64)
+    refused = ledger.outcome(ledger.submit([forged])[0], 0)
+    assert isinstance(refused, Refused)
+    assert refused.code == "bad_signature"
+    ids = ledger.submit([forged, good, forged])
+    assert isinstance(ledger.outcome(ids[0], 0), Final)
+    assert len(ledger.events(-1, 100)) == 6
+    ledger.close()
+
+
+def test_strangers_leave_nothing_in_memory_but_their_newest_refusals(
+    tmp_path: Path, members: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safeweave.ledger.embedded.REMEMBERED_REFUSALS", 10)
+    founded(tmp_path, members)
+    ledger = opened(tmp_path)
+    for _ in range(30):
+        ledger.submit([Person("insurer").anchors(fresh_id(), 1)])
+    assert len(ledger._refused) == 10
+    assert len(ledger._state.records) < 20
+    ledger.close()
+
+
+def test_what_cannot_be_checked_here_is_unknown_and_the_others_are_written(
+    tmp_path: Path, members: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The national suite is an optional extra: without it nobody can say whether its signatures are good."""
+    members.hospital.ring = KeyRing.generated(members.hospital.id, "gm-1")
+    founded(tmp_path, members)
+    ledger = opened(tmp_path)
+    national, international = members.hospital.anchors(fresh_id(), 1), members.insurer.anchors(fresh_id(), 1)
+    with monkeypatch.context() as without:
+        real = rules.suite_named
+
+        def missing(name: str) -> Suite:
+            if name == "gm-1":
+                raise SuiteNotInstalled(name="gm-1", extra="gm")
+            return real(name)
+
+        without.setattr(rules, "suite_named", missing)
+        outcomes = [ledger.outcome(id, 0) for id in ledger.submit([national, international])]
+    assert [type(outcome) for outcome in outcomes] == [Unknown, Final]
+    assert isinstance(ledger.outcome(ledger.submit([national])[0], 0), Final)
+    ledger.close()

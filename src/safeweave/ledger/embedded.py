@@ -9,13 +9,14 @@ that holds it; with none it is final when it is on the operator's disk, which is
 import logging
 import sqlite3
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Condition, Lock
 
 from safeweave import clock as clocks
 from safeweave.clock import Clock, seconds_running
 from safeweave.errors import Malformed, StoreUnavailable, Unavailable
+from safeweave.keys.errors import SuiteNotInstalled
 from safeweave.ledger.checkpoint import (
     Checkpoint,
     Note,
@@ -77,12 +78,11 @@ _LASTING = ("founding", "member", "account")  # records that stay in memory betw
 
 
 class _Handed:
-    """Operations that wait to be written together, and why nothing was written if so."""
+    """Operations that wait to be written together."""
 
     def __init__(self, signed: Sequence[tuple[OperationId, bytes, SignedOperation]]) -> None:
         self.signed = signed
         self.is_done = False
-        self.fault = ""
 
 
 class EmbeddedLedger:
@@ -136,7 +136,7 @@ class EmbeddedLedger:
             if self._cosigned:
                 try:
                     with self.store.transaction() as tx:
-                        self._keep_cosigned(tx)
+                        self._keep_cosigned(tx, self._cosigned)
                 except (StoreUnavailable, LogDamaged) as fault:
                     log.warning("cosignatures were not kept and will be asked for again: %s", fault)
             self.store.close()
@@ -167,37 +167,48 @@ class EmbeddedLedger:
         while self._queue and count + len(self._queue[0].signed) <= MOST_AT_ONCE:
             batch.append(self._queue.popleft())
             count += len(batch[-1].signed)
-        fault = ""
+        signed = [one for handed in batch for one in handed.signed]
+        faults = dict.fromkeys((id for id, _, _ in signed), "something broke while it was written; send it again")
         try:
-            self._commit([one for handed in batch for one in handed.signed])
+            faults = self._commit(signed)
         except (StoreUnavailable, LogDamaged) as error:
             log.error("nothing was written: %s", error)
-            fault = str(error)
+            faults = dict.fromkeys(faults, str(error))
         finally:
             for handed in batch:
                 handed.is_done = True
-            self._note_faults([id for handed in batch for id, _, _ in handed.signed], fault)
+            self._note_faults([id for id, _, _ in signed], faults)
 
-    def _commit(self, signed: Sequence[tuple[OperationId, bytes, SignedOperation]]) -> None:
+    def _commit(self, signed: Sequence[tuple[OperationId, bytes, SignedOperation]]) -> dict[OperationId, str]:
+        """Write these as one transaction; those about which nothing can be said, and why."""
+        unknown: dict[OperationId, str] = {}
         known = self.store.numbers_of([id for id, _, _ in signed])
-        fresh = {id: (raw, one) for id, raw, one in signed if id not in known}
+        fresh = [handed for handed in signed if handed[0] not in known]
         if not fresh:
-            return
+            return unknown
         before = self._tree.copy()
         try:
-            self._state.load({key for _, one in fresh.values() for key in keys_read(one.operation)})
+            self._state.load({key for _, _, one in fresh for key in keys_read(one.operation)})
             time = max(int(self._clock().timestamp()), read_checkpoint(self._newest).time)
             entries: list[tuple[int, bytes]] = []
             ids: list[tuple[bytes, int]] = []
             members: list[tuple[int]] = []
             nodes: list[tuple[int, bytes]] = []
             changed: dict[object, Record] = {}
-            for id, (raw, one) in fresh.items():
+            accepted: set[OperationId] = set()
+            for id, raw, one in fresh:
+                if id in accepted:
+                    continue
                 number = self._tree.size
-                decided = apply(self._state, one, Moment(number + 1, time))
+                try:
+                    decided = apply(self._state, one, Moment(number + 1, time))
+                except SuiteNotInstalled as fault:  # whether it was signed cannot be told here
+                    unknown[id] = str(fault)
+                    continue
                 if not isinstance(decided, Accepted):
                     self._refuse(id, decided)
                     continue
+                accepted.add(id)
                 body = write_entry(number, time, [outcome.result for outcome in decided.results], raw)
                 nodes += self._tree.append(leaf_hash(body))
                 entries.append((number, body))
@@ -206,10 +217,12 @@ class EmbeddedLedger:
                     members.append((number,))
                 changed.update((key_of(record), record) for record in decided.records)
             if not entries:
-                return
+                return unknown
             note = sign_checkpoint(
                 Checkpoint(self._signer.key.name, self._tree.size, self._tree.root(), time), self._signer
             )
+            with self._changed:
+                cosigned = dict(self._cosigned)
             with self.store.transaction() as tx:
                 tx.executemany("INSERT INTO entry VALUES (?, ?)", entries)
                 tx.executemany("INSERT INTO operation VALUES (?, ?)", ids)
@@ -217,24 +230,31 @@ class EmbeddedLedger:
                 tx.executemany("INSERT INTO membership VALUES (?)", members)
                 write_records(tx, changed.values())
                 tx.execute("INSERT INTO checkpoint VALUES (?, ?)", (self._tree.size, note.text()))
-                self._keep_cosigned(tx)
+                self._keep_cosigned(tx, cosigned)
         except BaseException:
             self._tree, self._state = before, StoredState(self.store)
             raise
-        self._state.records = {key: value for key, value in self._state.records.items() if key[0] in _LASTING}
+        finally:
+            self._state.records = {
+                key: record for key, record in self._state.records.items() if record is not None and key[0] in _LASTING
+            }
         with self._changed:
             self._newest = note
-            self._cosigned.clear()
+            for size in cosigned:
+                self._cosigned.pop(size, None)
+            for id in accepted:
+                self._refused.pop(id, None)
             if self._cosigning is None:
                 self._final = note
             self._changed.notify_all()
         if self._cosigning:
             self._cosigning.wake()
+        return unknown
 
-    def _keep_cosigned(self, tx: sqlite3.Connection) -> None:
+    @staticmethod
+    def _keep_cosigned(tx: sqlite3.Connection, cosigned: Mapping[int, Note]) -> None:
         tx.executemany(
-            "UPDATE checkpoint SET note = ? WHERE size = ?",
-            [(note.text(), size) for size, note in self._cosigned.items()],
+            "UPDATE checkpoint SET note = ? WHERE size = ?", [(note.text(), size) for size, note in cosigned.items()]
         )
 
     def _refuse(self, id: OperationId, refused: Refused) -> None:
@@ -244,13 +264,12 @@ class EmbeddedLedger:
             while len(self._refused) > REMEMBERED_REFUSALS:
                 self._refused.popitem(last=False)
 
-    def _note_faults(self, ids: Sequence[OperationId], fault: str) -> None:
+    def _note_faults(self, ids: Sequence[OperationId], faults: Mapping[OperationId, str]) -> None:
         with self._changed:
             for id in ids:
-                if fault and len(self._faults) < REMEMBERED_REFUSALS:
-                    self._faults[id] = fault
-                else:
-                    self._faults.pop(id, None)
+                self._faults.pop(id, None)
+                if id in faults and len(self._faults) < REMEMBERED_REFUSALS:
+                    self._faults[id] = faults[id]
 
     def _publish(self, note: Note) -> None:
         size = read_checkpoint(note).size
