@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.chain import compiler
-from ledger.chain.anvil import Anvil, anvil
+from ledger.chain.anvil import MISSING, Anvil, anvil
 from ledger.chain.engines import Chain, founded, in_process, on_anvil
 from ledger.given_ledger import DAY, NOON, Consortium, Person
 from safeweave.keys.ring import Account
