@@ -42,7 +42,7 @@ class Flight(NamedTuple):
 
 
 def gas_of(signed: SignedOperation) -> int:
-    """What an operation may use at most; measured use is at least a fifth below (`tests/ledger/chain/test_gas.py`)."""
+    """What an operation may use at most; measured use is at least a tenth below (`tests/ledger/chain/test_gas.py`)."""
     seals = len(signed.signature) + sum(300 + len(approval.signature) for approval in signed.approvals)
     return _work(signed.operation) + 45 * len(operation_bytes(signed.operation)) + 30 * seals
 
