@@ -48,8 +48,7 @@ def raw_key(key: RecordKey) -> bytes:
     """A record's key as it is stored."""
     kind = key[0]
     if kind == "use":  # by its digest: the index is what grows with every bill, so it is kept narrow
-        whole = bytes.fromhex(key[1] + key[2]) + int(key[3]).to_bytes(4, "big")
-        return b"u" + hashlib.sha256(whole).digest()[:23]
+        return b"u" + hashlib.sha256("".join(key).encode()).digest()[:23]
     if kind == "account":
         return b"a" + key[1].encode()
     return _LETTERS[kind] + (bytes.fromhex(key[1]) if len(key) > 1 else b"")
