@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,6 +62,23 @@ def test_a_consortium_is_founded_and_a_member_joins_and_is_suspended(says: Calla
     assert [line.split()[2] for line in says(f"status {at}").splitlines()[1:]] == [
         "found", "put_member", "suspend_member",
     ]  # fmt: skip
+
+
+def test_without_the_extra_a_sentence_names_it(says: Callable[..., str], monkeypatch: pytest.MonkeyPatch):
+    for missing in ("web3", "eth_account"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)
+            said = says(
+                "ring new.ring" if missing == "eth_account" else "status --node http://127.0.0.1:9 --contract 0x00",
+                fails=True,
+            )
+        assert missing in said
+        assert "safeweave[chain]" in said
+
+
+def test_nothing_of_the_extra_is_loaded_before_it_is_needed():
+    asked = "import sys, safeweave.ledger.chain.adapter; print({'web3', 'eth_abi', 'eth_account'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True).stdout.strip() == "set()"
 
 
 def test_what_goes_wrong_is_said_in_a_sentence(says: Callable[..., str], monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from ledger.chain.anvil import MISSING, Anvil, Door, anvil
 from ledger.chain.engines import Chain, founded, on_anvil
 from ledger.given_ledger import DAY, Consortium, Person
 from safeweave.errors import Unavailable
+from safeweave.ledger.chain import sending
 from safeweave.ledger.chain.adapter import ChainLedger
 from safeweave.ledger.chain.node import Node
 from safeweave.ledger.chain.profile import profile
@@ -170,6 +171,32 @@ def test_a_program_that_starts_anew_while_its_transaction_waits(scene: Scene):
     assert isinstance(again.outcome(id, 0), Unknown)
     scene.mine(2)
     assert result(again.outcome(id, PATIENCE)) == "RESERVED"
+    assert scene.results() == ["RESERVED"]
+
+
+def test_two_programs_that_use_one_account_hinder_but_do_not_lose_each_other(scene: Scene):
+    insurer = scene.members.insurer
+    one, two = scene.ledger(insurer), scene.ledger(insurer)
+    said = [insurer.anchors(fresh_id(), 1) for _ in range(5)]
+    scene.server.ask("evm_setAutomine", False)
+    ids = [(ledger, ledger.submit([signed])[0]) for ledger, signed in zip((one, two, one, two, one), said, strict=True)]
+    scene.mine()
+    for (ledger, id), signed in zip(ids, said, strict=True):
+        if isinstance(ledger.outcome(id, 0), Unknown):
+            ledger.submit([signed])
+    scene.mine()
+    assert all(isinstance(ledger.outcome(id, PATIENCE), Final) for ledger, id in ids)
+
+
+def test_a_transaction_that_runs_out_of_gas_has_refused_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    ledger, reserve = scene.ledger(scene.members.insurer), scene.reserves(scene.members.insurer)
+    for gas in range(40_000, 190_000, 30_000):
+        with monkeypatch.context() as patch:
+            patch.setattr(sending, "gas_of", lambda signed, gas=gas: gas)
+            [id] = ledger.submit([reserve])
+        assert isinstance(ledger.outcome(id, 0.2), Unknown)
+    ledger.submit([reserve])
+    assert result(ledger.outcome(id, PATIENCE)) == "RESERVED"
     assert scene.results() == ["RESERVED"]
 
 

@@ -75,24 +75,20 @@ class Sending:
 
     def send(self, signed: Sequence[tuple[OperationId, SignedOperation]]) -> None:
         """Send these in one transaction, after all that are on their way."""
-        self.mend()
         for _ in range(_TRIES):
-            standing = self._asked()
-            behind = [flight.nonce + 1 for flight in self.flights if flight.nonce >= standing]
-            # what an earlier run of this program has sent may still wait at the node
-            nonce = max(behind) if behind else max(standing, self._node.sent_by(self.account.address, pending=True))
+            self.mend()
+            # what another run of this program has sent may wait at the node too
+            nonce = max([self._pending(), *(flight.nonce + 1 for flight in self.flights)])
             flight = self._flight(nonce, tuple(signed))
             self.flights.append(flight)  # before it is sent: whether it has arrived is not known if the answer is lost
             if self._handed_in(flight):
                 return
             self.flights.remove(flight)
-            self.mend()
 
     def mend(self) -> None:
-        """Send again what does not stand, under new numbers where the chain has gone another way."""
-        standing = self._asked()
-        waiting = sorted(flight for flight in self.flights if flight.nonce >= standing)
-        for nonce, flight in enumerate(waiting, start=standing):
+        """Send again what the node has lost, under new numbers where the chain has gone another way."""
+        first = self._pending()
+        for nonce, flight in enumerate(sorted(flight for flight in self.flights if flight.nonce >= first), start=first):
             sent = flight
             if flight.nonce != nonce:
                 sent = self._flight(nonce, flight.signed)
@@ -117,6 +113,10 @@ class Sending:
         """It stands for good, or never will."""
         if flight in self.flights:
             self.flights.remove(flight)
+
+    def _pending(self) -> int:
+        """The first number that neither stands nor waits at the node."""
+        return max(self._asked(), self._node.sent_by(self.account.address, pending=True))
 
     def _asked(self) -> int:
         self._standing = self._node.sent_by(self.account.address)
