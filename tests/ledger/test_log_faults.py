@@ -229,7 +229,7 @@ def test_no_flipped_byte_goes_unseen(tmp_path: Path, members: Consortium) -> Non
 def test_a_truncated_file_is_not_opened(tmp_path: Path, members: Consortium) -> None:
     founded(tmp_path, members)
     good = (tmp_path / "log.sqlite").read_bytes()
-    for length in (len(good) // 2 // 4096 * 4096, 5000, 100):
+    for length in (len(good) // 2 // 4096 * 4096, 5000, 4096, 100, 0):
         (tmp_path / "cut.sqlite").write_bytes(good[:length])
         with pytest.raises((LogDamaged, StoreUnavailable)):
             opened(tmp_path, "cut.sqlite")

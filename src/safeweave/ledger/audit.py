@@ -14,7 +14,7 @@ from safeweave.ledger.checkpoint import Checkpoint, Note, TrustRoots, cosigners,
 from safeweave.ledger.entry import Entry, read_entry
 from safeweave.ledger.ledger import Kind
 from safeweave.ledger.merkle import Growing, is_included, leaf_hash
-from safeweave.ledger.operation import Item, Release, Reserve, Said, items_of, operation_id
+from safeweave.ledger.operation import Id, Item, Release, Reserve, Said, items_of, operation_id
 from safeweave.ledger.rules import Accepted, State, apply, kind_of
 from safeweave.ledger.store import LogDamaged, LogStore
 from safeweave.words import Language, say
@@ -104,11 +104,11 @@ class Disclosed(Said):
     are those of the head at which the sender read the consent; it tells of something that happened at `happened_at`.
     """
 
-    digest: str
+    digest: Id
     index: int
     path: tuple[str, ...]
-    root: str
-    consent: str
+    root: Id
+    consent: Id
     checked_height: int
     checked_time: int
     happened_at: int

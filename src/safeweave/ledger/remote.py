@@ -1,8 +1,8 @@
 """The log of another operator over HTTP, believed only as far as it can be checked.
 
 Every final outcome and every event is proved to be in a log whose checkpoint the operator and enough witnesses signed,
-and that log must have grown from the one seen before. What reads of the state say (a member, a consent, a nullifier) is
-the operator's word; the audit checks that word against the log. Silence is an unknown outcome.
+and that log must have grown from the one seen before. A refusal, and what reads of the state say (a member, a consent,
+a nullifier), is the operator's word; the audit checks it against the log. Silence is an unknown outcome.
 """
 
 import logging
@@ -54,7 +54,7 @@ class RemoteLedger:
     """A client of the log at `url`. What it saw last is kept in `seen`, so that an older or other log is noticed."""
 
     def __init__(self, url: str, roots: TrustRoots, seen: Path | None = None, seconds: float = 10.0) -> None:
-        """Raises Malformed if the trust roots or what was seen before cannot be read."""
+        """Raises Malformed if the trust roots cannot be read, or `seen`: delete that file to begin without a memory."""
         roots.keys()
         self._roots, self._seconds = roots, seconds
         self._client = httpx.Client(base_url=url, timeout=seconds)

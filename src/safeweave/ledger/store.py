@@ -112,6 +112,8 @@ class LogStore:
     def _open(self, file: Path, origin: str | None, writing: bool) -> None:
         if not file.exists() and (origin is None or not writing):
             raise NotFound(f"there is no log at {file}")
+        if file.exists() and file.stat().st_size == 0:
+            raise LogDamaged(f"{file} is empty; if no log was ever kept in it, delete it and begin anew")
         self._reader = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         self._reader.execute("PRAGMA query_only = ON")
         self._writer = sqlite3.connect(file, isolation_level=None, check_same_thread=False) if writing else self._reader
