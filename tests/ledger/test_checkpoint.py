@@ -13,8 +13,10 @@ from safeweave.ledger.checkpoint import (
     read_checkpoint,
     read_key,
     read_note,
+    read_roots,
     sign_checkpoint,
     trusted_checkpoint,
+    write_roots,
 )
 
 # The example of the package golang.org/x/mod/sumdb/note.
@@ -110,3 +112,19 @@ def test_what_is_no_checkpoint_is_refused(size: str) -> None:
     note = sign_checkpoint(HERE, LOG)
     with pytest.raises(Malformed):
         read_checkpoint(Note(note.body.replace("\n7\n", f"\n{size}\n"), note.lines))
+
+
+def test_trust_roots_read_as_they_were_written() -> None:
+    assert read_roots(write_roots(ROOTS)) == ROOTS
+
+
+@pytest.mark.parametrize("changes", [{"operator": "x"}, {"quorum": 5}, {"witnesses": ("x",)}])
+def test_trust_roots_that_cannot_be_met_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        read_roots(write_roots(msgspec.structs.replace(ROOTS, **changes)))
+
+
+def test_what_are_no_trust_roots_is_refused() -> None:
+    for raw in (b"", b"{}", b"[]", b"\xff"):
+        with pytest.raises(Malformed):
+            read_roots(raw)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -156,6 +157,21 @@ class TrustRoots(Said):
         witnesses = [read_key(text) for text in self.witnesses]
         check_quorum(self.quorum, witnesses)
         return read_key(self.operator), witnesses
+
+
+def read_roots(raw: bytes) -> TrustRoots:
+    """Trust roots from their JSON file; Malformed if they cannot be read or can never be met."""
+    try:
+        roots = msgspec.json.decode(raw, type=TrustRoots)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"these are no trust roots: {error}") from None
+    roots.keys()
+    return roots
+
+
+def write_roots(roots: TrustRoots) -> bytes:
+    """Trust roots as a JSON file, to be handed over by another way than the ledger."""
+    return msgspec.json.format(msgspec.json.encode(roots), indent=1)
 
 
 def check_quorum(quorum: int, witnesses: Sequence[NoteKey]) -> None:

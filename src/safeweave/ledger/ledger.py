@@ -236,15 +236,13 @@ class LogEvidence(Said, tag="log", tag_field="form"):
 
 
 class ChainEvidence(Said, tag="chain", tag_field="form"):
-    """What a chain's node says of the transaction that carried an operation."""
+    """Where a chain holds the transaction that carried an operation; whoever doubts asks a node of its own."""
 
     chain_id: int
     contract: str
     transaction: str
     block: int
     block_hash: str
-    headers: tuple[str, ...] = ()
-    receipt_path: tuple[str, ...] = ()
 
 
 class Proof(Said):
