@@ -175,9 +175,10 @@ def write_roots(roots: TrustRoots) -> bytes:
 
 
 def check_quorum(quorum: int, witnesses: Sequence[NoteKey]) -> None:
-    """Refuse as Malformed a quorum that can never be met, or that asks nothing of the witnesses there are."""
-    if not 0 <= quorum <= len({key.public for key in witnesses}) or (witnesses and not quorum):
-        raise Malformed(f"{quorum} of {len(witnesses)} witnesses is no quorum")
+    """Refuse as Malformed a quorum that can never be met, or by which two different logs could both be final."""
+    count = len({key.public for key in witnesses})
+    if not 0 <= quorum <= count or (witnesses and 2 * quorum <= count):
+        raise Malformed(f"{quorum} of {count} witnesses is no quorum; it takes more than half of them")
 
 
 def trusted_checkpoint(text: str, roots: TrustRoots) -> Checkpoint:
