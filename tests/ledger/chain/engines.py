@@ -6,6 +6,7 @@ Founding takes an EVM in Python seconds, so it is done once: each test begins fr
 
 import atexit
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,12 +28,15 @@ from safeweave.ledger.chain.adapter import ChainLedger, deploy
 from safeweave.ledger.chain.node import Node
 from safeweave.ledger.chain.profile import Profile, profile
 
+# py-evm raises it for the whole process, in which bottomless JSON then overflows the stack instead of being refused.
+sys.setrecursionlimit(1000)
+
 LONGEST_WAIT = 5  # seconds a network of others may be waited for, where a test wants time to pass
 
 
 @dataclass
 class Chain:
-    """A chain to test on. `begun` takes it back to where `mark` was called, with nothing of earlier tests."""
+    """A chain to test on. `back_to` takes it to where `mark` was called, with nothing of later tests."""
 
     node: Node
     profile: Profile

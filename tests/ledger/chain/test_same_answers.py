@@ -68,6 +68,9 @@ class Story:
             assert isinstance(outcome, Final), (outcome, signed)
             assert outcome.receipt.results == expected.results
             self.answers |= {result.result for result in expected.results}
+            for item in {result.item for result in expected.results}:
+                seen = ledger.nullifier(item.issuer, item.nullifier, item.part)
+                assert seen == use_read(self.state, item.issuer, item.nullifier, item.part)
         else:
             assert isinstance(outcome, Refused), (outcome, expected, signed)
             assert outcome.code == expected.code
