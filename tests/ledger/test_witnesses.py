@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from safeweave.ledger.checkpoint import (
     sign_checkpoint,
     trusted_checkpoint,
 )
-from safeweave.ledger.cosigning import Behind
+from safeweave.ledger.cosigning import Behind, Standing
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final, Outcome, Unknown
 from safeweave.ledger.merkle import EMPTY, Growing, consistency_spans, hashes_of, leaf_hash
@@ -319,3 +319,34 @@ def test_a_quorum_of_more_witnesses_than_there_are_is_refused(tmp_path: Path) ->
         with pytest.raises(Malformed):
             EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time(), [witness], quorum)
     witness.close()
+
+
+def test_a_witness_that_was_away_catches_up_without_a_new_operation(tmp_path: Path, members: Consortium) -> None:
+    class Away:
+        is_away = True
+
+        def __init__(self, witness: Witness) -> None:
+            self.witness, self.key = witness, witness.key
+
+        def add(self, note: str, old: int, path: Sequence[bytes]) -> str:
+            if self.is_away:
+                raise Unavailable("gone for lunch")
+            return self.witness.add(note, old, path)
+
+    witnesses = [Witness(tmp_path / f"w{n}", witness_signer(n), [log_signer().key]) for n in range(4)]
+    last = Away(witnesses[3])
+    ledger = EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time(), [*witnesses[:3], last], 3)
+    ids = ledger.submit([members.founding()])
+    assert isinstance(ledger.outcome(ids[0], 10), Final)
+    assert ledger.standing()[3].size == 0
+    last.is_away = False
+    for _ in range(200):
+        if ledger.standing()[3] == Standing(last.key.name, 1):
+            break
+        time.sleep(0.05)
+    seen = witnesses[3].seen(ORIGIN)
+    assert seen
+    assert seen.size == 1
+    ledger.close()
+    for witness in witnesses:
+        witness.close()

@@ -1,7 +1,7 @@
 """Asking witnesses to cosign the newest checkpoint, round after round, until enough have.
 
 A round is about one checkpoint and ends when a quorum has cosigned it, or nobody is left to answer. Whoever is slow is
-not waited for; whoever is silent is asked again in the next round. So one witness may be away without anybody noticing.
+not waited for; whoever is silent is asked again, in the next round or a second later. So one witness may be away.
 """
 
 import logging
@@ -97,10 +97,13 @@ class Cosigning:
         done, pause = "", 0.02
         self._wake.set()
         while not self._closed.is_set():
-            self._wake.wait()
+            self._wake.wait(LONGEST_PAUSE)
             self._wake.clear()
             note = self._newest()
-            if note.body == done or self._closed.is_set():
+            if self._closed.is_set():
+                break
+            if note.body == done:
+                self._ask_idle(note, only_behind=True)
                 continue
             try:
                 cosigned = self._round(note)
@@ -116,14 +119,8 @@ class Cosigning:
                 self._wake.set()
 
     def _round(self, note: Note) -> Note | None:
-        checkpoint, until = read_checkpoint(note), seconds_running() + ROUND_SECONDS
-        asked: set[Future[str | None]] = set()
-        for witness in self._witnesses:
-            before = self._asking.get(witness.key.name)
-            if before is None or before.done():
-                future = self._pool.submit(self._ask, witness, note, checkpoint)
-                self._asking[witness.key.name] = future
-                asked.add(future)
+        until = seconds_running() + ROUND_SECONDS
+        asked = self._ask_idle(note)
         lines: list[str] = []
         while asked and len(lines) < self._quorum and not self._closed.is_set():
             left = until - seconds_running()
@@ -134,6 +131,18 @@ class Cosigning:
         if len(lines) < self._quorum:
             return None
         return msgspec.structs.replace(note, lines=(*note.lines, *lines))
+
+    def _ask_idle(self, note: Note, only_behind: bool = False) -> set[Future[str | None]]:
+        """Ask those that are not answering an earlier question, or of these those that have not seen so much yet."""
+        checkpoint = read_checkpoint(note)
+        asked: set[Future[str | None]] = set()
+        for witness in self._witnesses:
+            name = witness.key.name
+            before, is_behind = self._asking.get(name), self._standing[name].size < checkpoint.size
+            if (before is None or before.done()) and (is_behind or self._standing[name].fault or not only_behind):
+                self._asking[name] = self._pool.submit(self._ask, witness, note, checkpoint)
+                asked.add(self._asking[name])
+        return asked
 
     def _ask(self, witness: AskedWitness, note: Note, checkpoint: Checkpoint) -> str | None:
         name = witness.key.name

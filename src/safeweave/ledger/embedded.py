@@ -254,7 +254,7 @@ class EmbeddedLedger:
     @staticmethod
     def _keep_cosigned(tx: sqlite3.Connection, cosigned: Mapping[int, Note]) -> None:
         tx.executemany(
-            "UPDATE checkpoint SET note = ? WHERE size = ?", [(note.text(), size) for size, note in cosigned.items()]
+            "INSERT OR REPLACE INTO cosigned VALUES (?, ?)", [(size, note.text()) for size, note in cosigned.items()]
         )
 
     def _refuse(self, id: OperationId, refused: Refused) -> None:
@@ -437,7 +437,7 @@ class EmbeddedLedger:
     def _last_final(self) -> Note | None:
         if not self._quorum:
             return self._newest
-        for text in self.store.checkpoints(newest_first=True):
+        for text in self.store.cosigned():
             note = read_note(text)
             if len(cosigners(note, self._witness_keys)) >= self._quorum:
                 return note

@@ -7,8 +7,6 @@ stand there, and sending it again changes nothing that stands. All times are the
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-import msgspec
-
 from safeweave.keys.keyset import KeySet
 from safeweave.ledger.operation import Item, OperationId, Role, Said, SignedOperation, SuspensionReason
 
@@ -291,11 +289,3 @@ class Ledger(Protocol):
     def prove(self, id: OperationId) -> Proof | None:
         """Evidence for third parties that this operation stands; None if it is not final."""
         ...
-
-
-def encode(value: object) -> bytes:
-    """A value of this page as JSON."""
-    return _encoder.encode(value)
-
-
-_encoder = msgspec.json.Encoder()

@@ -170,15 +170,25 @@ class LogStore:
         rows = self._rows("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
         return _text(rows[0][0]) if rows else None
 
-    def checkpoints(self, newest_first: bool = False) -> Iterator[str]:
-        """All checkpoints by size."""
-        order, edge = ("DESC", "size < ?") if newest_first else ("ASC", "size > ?")
-        last = 2**62 if newest_first else -1
+    def checkpoints(self) -> Iterator[str]:
+        """All checkpoints by size, with the cosignatures that made one final."""
+        last = -1
         while rows := self._rows(
-            f"SELECT size, note FROM checkpoint WHERE {edge} ORDER BY size {order} LIMIT 500", (last,)
+            "SELECT size, coalesce(cosigned.note, checkpoint.note) FROM checkpoint LEFT JOIN cosigned USING (size)"
+            " WHERE size > ? ORDER BY size LIMIT 500",
+            (last,),
         ):
             yield from (_text(note) for _, note in rows)
-            last = rows[-1][0]
+            last = _number(rows[-1][0])
+
+    def cosigned(self) -> Iterator[str]:
+        """The checkpoints that enough witnesses had cosigned, the newest first."""
+        last = 2**62
+        while rows := self._rows(
+            "SELECT size, note FROM cosigned WHERE size < ? ORDER BY size DESC LIMIT 100", (last,)
+        ):
+            yield from (_text(note) for _, note in rows)
+            last = _number(rows[-1][0])
 
     def entries(self, after: int, before: int, limit: int) -> list[bytes]:
         """The bytes of entries with numbers between these two, both left out; LogDamaged if one is missing."""
