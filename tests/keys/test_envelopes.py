@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from safeweave.errors import Malformed, SafeweaveError
 from safeweave.keys import KeyRing, canonical, suite
-from safeweave.keys.envelope import CHUNK_BYTES, MAGIC, Cover, Header, Matter, open_envelope, read_header, seal_envelope
+from safeweave.keys.envelope import (
+    CHUNK_BYTES,
+    MAGIC,
+    Cover,
+    Header,
+    Matter,
+    open_envelope,
+    read_cover,
+    read_header,
+    seal_envelope,
+)
 from safeweave.keys.errors import (
     EnvelopeUnreadable,
     Expired,
@@ -466,3 +476,10 @@ def test_every_refusal_says_what_happened_in_both_languages(refusal):
     for value in refusal.values.values():
         assert str(value) in chinese
         assert str(value) in refusal.said("en")
+
+
+def test_the_cover_is_read_without_a_key_and_is_the_one_that_opening_gives():
+    assert read_cover(io.BytesIO(ENVELOPE)) == opened(ENVELOPE)[0]
+    for cut in (0, 10, len(ENVELOPE) - 1):
+        with pytest.raises(EnvelopeUnreadable):
+            read_cover(io.BytesIO(ENVELOPE[:cut]))

@@ -137,6 +137,15 @@ def read_header(source: BinaryIO) -> Header:
     return _Reader(source).header()
 
 
+def read_cover(source: BinaryIO) -> Cover:
+    """The cover of the whole envelope, which is read to its end and not opened; nothing of it is verified.
+
+    Raises EnvelopeUnreadable, UnknownSuite, SuiteNotInstalled.
+    """
+    reader = _Reader(source)
+    return _covered(reader, reader.header())[0]
+
+
 def open_envelope(source: BinaryIO, out: BinaryIO, ring: KeyRing, sender: KeySet, now: datetime) -> Cover:
     """Verify the envelope, then write its content to `out`; nothing is written before all of it is verified.
 
@@ -155,19 +164,11 @@ def open_envelope(source: BinaryIO, out: BinaryIO, ring: KeyRing, sender: KeySet
     if now >= header.expires_at:
         raise Expired(expires_at=header.expires_at.isoformat(), now=now.isoformat())
 
-    used = suite_named(header.suite)
-    body = used.hash()
-    sealed_key = reader.part(_SMALL_PART_BYTES_MOST)
-    body.update(framed(sealed_key))
-    content_at = reader.at
-    for length, locked, _ in reader.chunks():
-        body.update(length)
-        body.update(locked)
-    cover = Cover(header, body.digest(), reader.part(_SMALL_PART_BYTES_MOST))
-    reader.end()
+    cover, sealed_key, content_at = _covered(reader, header)
     if not cover.signed_by(sender):
         raise Forged(sender=header.sender)
 
+    used = suite_named(header.suite)
     period = ring.sealed_to(header.sealing_key)
     if period.suite != header.suite:
         raise SealBroken()
@@ -178,6 +179,20 @@ def open_envelope(source: BinaryIO, out: BinaryIO, ring: KeyRing, sender: KeySet
     for index, (_, locked, last) in enumerate(_Reader(source, content_at).chunks()):
         out.write(used.unlock(content_key, _nonce(index, last), locked, b""))
     return cover
+
+
+def _covered(reader: "_Reader", header: Header) -> tuple[Cover, bytes, int]:
+    """The cover, the sealed content key, and how far from the envelope's beginning its content begins."""
+    body = suite_named(header.suite).hash()
+    sealed_key = reader.part(_SMALL_PART_BYTES_MOST)
+    body.update(framed(sealed_key))
+    content_at = reader.at
+    for length, locked, _ in reader.chunks():
+        body.update(length)
+        body.update(locked)
+    cover = Cover(header, body.digest(), reader.part(_SMALL_PART_BYTES_MOST))
+    reader.end()
+    return cover, sealed_key, content_at
 
 
 def _digest(header: Header) -> bytes:
