@@ -1,4 +1,4 @@
-"""The consortium: what people allowed whom, how it stands on the ledger, and who read what."""
+"""The consortium: what people allowed whom, how it stands on the ledger, and who read what; and sealed deliveries."""
 
 from safeweave.database.migrations.kit import run
 
@@ -75,6 +75,101 @@ create index record_read_of on record_read (person, id);
 """
 
 
+_DELIVERIES = """
+create table member_contact (
+    member text primary key,
+    name text not null,
+    url text not null
+);
+create table outgoing (
+    id text primary key,
+    recipient text not null,
+    exchange text not null,
+    sequence integer not null,
+    consent text not null,
+    kind text not null,
+    state text not null,
+    size integer not null,
+    content text not null,
+    queued_at text not null,
+    due_at text not null,
+    tries integer not null default 0,
+    why text,
+    envelope text,
+    cover blob,
+    head_time integer,
+    settled_at text,
+    receipt blob
+);
+create unique index outgoing_place on outgoing (recipient, exchange, sequence);
+create index outgoing_unfinished on outgoing (recipient, exchange, sequence)
+    where state in ('queued', 'sealed', 'refused');
+create index outgoing_due on outgoing (recipient, due_at) where state in ('queued', 'sealed');
+create table incoming (
+    id text primary key,
+    sender text not null,
+    exchange text not null,
+    sequence integer not null,
+    consent text not null,
+    kind text not null,
+    state text not null,
+    envelope text not null,
+    cover blob not null,
+    arrived_at text not null,
+    taken_at text,
+    receipt blob
+);
+create unique index incoming_place on incoming (sender, exchange, sequence);
+create index incoming_envelope on incoming (envelope);
+create index incoming_held on incoming (sender, exchange, sequence) where state = 'held';
+create table incoming_refused (
+    envelope text not null,
+    code text not null,
+    sender text not null,
+    exchange text not null,
+    sequence integer not null,
+    why text not null,
+    cover blob not null,
+    times integer not null,
+    refused_at text not null,
+    primary key (envelope, code)
+);
+create index incoming_refused_by on incoming_refused (sender);
+create table piece (
+    of text not null,
+    number integer not null,
+    bytes blob not null,
+    primary key (of, number)
+);
+create table anchor_leaf (
+    id integer primary key,
+    digest text not null,
+    what text not null,
+    of text not null,
+    made_at text not null,
+    batch integer
+);
+create index anchor_leaf_waiting on anchor_leaf (id) where batch is null;
+create index anchor_leaf_of_batch on anchor_leaf (batch, id);
+create index anchor_leaf_of on anchor_leaf (of, what);
+create table anchor_batch (
+    id integer primary key,
+    stream text not null,
+    sequence integer not null,
+    root text not null,
+    count integer not null,
+    operation blob not null,
+    state text not null,
+    tries integer not null default 0,
+    due_at text not null,
+    why text,
+    height integer,
+    time integer
+);
+create index anchor_batch_open on anchor_batch (id) where state = 'open';
+"""
+
+
 def upgrade() -> None:
     """Make the tables, which are all new."""
-    run(_CONSENTS)
+    run(_CONSENTS, _DELIVERIES)

@@ -1,0 +1,100 @@
+-- What goes to other members and what came from them, sealed; and the hashes of both on their way to the ledger.
+
+create table if not exists member_contact (
+    member text primary key,
+    name text not null,
+    url text not null               -- counts only while the ledger holds its hash
+);
+
+create table if not exists outgoing (
+    id text primary key,
+    recipient text not null,
+    exchange text not null,
+    sequence integer not null,      -- counts from 1 for each recipient and exchange
+    consent text not null,
+    kind text not null,
+    state text not null,            -- queued (not sealed yet), sealed, received, refused (a person looks), stopped (its consent ended)
+    size integer not null,          -- of the content
+    content text not null,          -- SHA-256 of the content
+    queued_at text not null,
+    due_at text not null,
+    tries integer not null default 0,
+    why text,                       -- what the last try came to, as JSON
+    envelope text,                  -- digest of the sealed envelope
+    cover blob,                     -- the envelope without its content, as JSON
+    head_time integer,              -- the ledger's time when the consent was checked for sealing
+    settled_at text,                -- when it was received or stopped
+    receipt blob                    -- signed by the recipient, as JSON; with its path once it is anchored
+);
+create unique index if not exists outgoing_place on outgoing (recipient, exchange, sequence);
+create index if not exists outgoing_unfinished on outgoing (recipient, exchange, sequence)
+    where state in ('queued', 'sealed', 'refused');
+create index if not exists outgoing_due on outgoing (recipient, due_at) where state in ('queued', 'sealed');
+
+create table if not exists incoming (
+    id text primary key,
+    sender text not null,
+    exchange text not null,
+    sequence integer not null,
+    consent text not null,
+    kind text not null,
+    state text not null,            -- held (an earlier number is missing), taken
+    envelope text not null,
+    cover blob not null,
+    arrived_at text not null,
+    taken_at text,
+    receipt blob
+);
+create unique index if not exists incoming_place on incoming (sender, exchange, sequence);
+create index if not exists incoming_envelope on incoming (envelope);
+create index if not exists incoming_held on incoming (sender, exchange, sequence) where state = 'held';
+
+create table if not exists incoming_refused (
+    envelope text not null,         -- digest; its sender signed it
+    code text not null,
+    sender text not null,
+    exchange text not null,
+    sequence integer not null,
+    why text not null,
+    cover blob not null,            -- proof of who sent it
+    times integer not null,
+    refused_at text not null,       -- the last time
+    primary key (envelope, code)
+);
+create index if not exists incoming_refused_by on incoming_refused (sender);
+
+-- The content of what is not sealed yet, the bytes of what is sealed or held; in pieces, so that no one reads all at once.
+create table if not exists piece (
+    of text not null,
+    number integer not null,
+    bytes blob not null,
+    primary key (of, number)
+);
+
+create table if not exists anchor_leaf (
+    id integer primary key,
+    digest text not null,
+    what text not null,             -- envelope (sealed here), receipt (given to us), given (by us)
+    of text not null,               -- the outgoing or incoming it belongs to
+    made_at text not null,
+    batch integer                   -- null: not on its way yet
+);
+create index if not exists anchor_leaf_waiting on anchor_leaf (id) where batch is null;
+create index if not exists anchor_leaf_of_batch on anchor_leaf (batch, id);
+create index if not exists anchor_leaf_of on anchor_leaf (of, what);
+
+create table if not exists anchor_batch (
+    id integer primary key,
+    stream text not null,
+    sequence integer not null,
+    root text not null,
+    count integer not null,
+    operation blob not null,        -- signed, as JSON; the same however often it is handed in
+    state text not null,            -- open, final
+    tries integer not null default 0,
+    due_at text not null,
+    why text,
+    height integer,
+    time integer
+);
+create index if not exists anchor_batch_open on anchor_batch (id) where state = 'open';
