@@ -41,6 +41,11 @@ def derived(prefix: str, *parts: object, of: str = "") -> str:
     return f"{prefix}_{_base32(int.from_bytes(digest[:10], 'big'))}"
 
 
+def bill_key(bill: str) -> str:
+    """What is held while it is decided whether a bill is paid: there is one lock for all who may claim it."""
+    return f"bill:{bill}"
+
+
 def person_key(id: str) -> str:
     """The characters that say whose thing an id names: the lock it is changed under, and its place among shards.
 

@@ -8,6 +8,7 @@ import msgspec
 
 from safeweave import events
 from safeweave.database import Transaction, at_of, at_text
+from safeweave.errors import Crossed
 from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
 from safeweave.ids import person_key
 
@@ -144,6 +145,7 @@ class Task(msgspec.Struct, frozen=True):
     handler: str
     tries: int
     key: str
+    due_at: str
 
 
 INSIDE = ""  # the lane of what is done inside a transaction that others may run beside
@@ -175,11 +177,11 @@ def _queue_of(event: Event) -> str:
     return event.sender if isinstance(event, HospitalEvent | VisitTold) else ""
 
 
-_TASK = "select id, kind, payload, handler, tries, key from task"
+_TASK = "select id, kind, payload, handler, tries, key, due_at from task"
 
 
-def _task(id: int, kind: str, payload: str, handler: str, tries: int, key: str) -> Task:
-    return Task(id, event_from(kind, payload), handler, tries, key)
+def _task(id: int, kind: str, payload: str, handler: str, tries: int, key: str, due_at: str) -> Task:
+    return Task(id, event_from(kind, payload), handler, tries, key, due_at)
 
 
 def take(tx: Transaction, lane: str, now: datetime, limit: int, turn: int = 0) -> list[Task]:
@@ -228,20 +230,32 @@ def take_these(tx: Transaction, lane: str, tasks: Sequence[Task]) -> list[Task]:
     if tx.alone or not found:
         return found
     held = tx.hold({task.key for task in found})
-    return [task for task in found if task.key in held]
+    return _still_there(tx, [task for task in found if task.key in held])
+
+
+def _still_there(tx: Transaction, tasks: Sequence[Task]) -> list[Task]:
+    """Those of these tasks, whose keys are held now, that nobody did between our reading and holding them."""
+    if tx.skipping_locked or not tasks:
+        return list(tasks)  # their rows were locked when they were read
+    left = {id for (id,) in tx.rows("select id from task where id in ?", ([task.id for task in tasks],))}
+    return [task for task in tasks if task.id in left]
 
 
 def _undisturbed(tx: Transaction, lane: str, tasks: Sequence[Task], at: str) -> list[Task]:
-    """Those of these tasks whose key could be held, and for whose key nothing older is waiting elsewhere."""
+    """Those of these tasks whose key could be held, and for whose key nothing was due before that we do not have."""
     held = tx.hold({task.key for task in tasks})
-    mine = {task.id for task in tasks}
-    oldest: dict[str, int] = dict(
+    mine: dict[str, str] = {}  # when the first that we have was due, by key
+    for task in tasks:
+        mine[task.key] = min(task.due_at, mine.get(task.key, task.due_at))
+    first: dict[str, str] = dict(
         tx.rows(
-            "select key, min(id) from task where lane = ? and parked is null and due_at <= ? and key in ? group by key",
+            "select key, min(due_at) from task where lane = ? and parked is null and due_at <= ? and key in ?"
+            " group by key",
             (lane, at, sorted(held)),
         )
     )
-    return [task for task in tasks if task.key in held and oldest.get(task.key, task.id) in mine]
+    found = [task for task in tasks if task.key in held and mine[task.key] <= first.get(task.key, task.due_at)]
+    return _still_there(tx, found)
 
 
 def due(tx: Transaction, lane: str, now: datetime, limit: int, slot: int = 0, slots: int = 1) -> list[Task]:
@@ -254,9 +268,9 @@ def due(tx: Transaction, lane: str, now: datetime, limit: int, slot: int = 0, sl
 
 
 def done(tx: Transaction, tasks: Sequence[Task]) -> None:
-    """Strike these tasks off."""
-    if tasks:
-        tx.run("delete from task where id in ?", ([task.id for task in tasks],))
+    """Strike these tasks off. Raises Crossed if another worker has done one of them."""
+    if tasks and tx.run("delete from task where id in ?", ([task.id for task in tasks],)) < len(tasks):
+        raise Crossed("another worker has done some of these tasks")
 
 
 def again(tx: Transaction, tasks: Sequence[Task], due_at: datetime) -> None:

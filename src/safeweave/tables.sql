@@ -22,7 +22,7 @@ create table if not exists task (
     parked text                     -- the error in words, if it cannot be handled; a person looks
 );
 create index if not exists task_due on task (lane, queue, due_at, id) where parked is null;
-create index if not exists task_by_key on task (key, id) where lane = '' and parked is null;
+create index if not exists task_by_key on task (key, due_at) where lane = '' and parked is null;
 create index if not exists task_parked on task (id) where parked is not null;
 
 create table if not exists outsider (

@@ -354,6 +354,7 @@ class Worker:
         try:
             with self.database.reading() as tx:
                 requests = handler.load([task.event for task in tasks], tx)
+            self.database.settle()  # nobody outside is told what a power cut could still undo
             told = handler.call([request for request in requests if request is not None], now)
         except (Unavailable, StoreUnavailable):
             raise

@@ -18,7 +18,7 @@ from safeweave_simulator.watching import IN_OUR_BOOKS, Watch
 
 _WRITES = ("insert", "update", "delete", "commit", "create")
 _BEGIN, _COMMIT, _ROLLBACK = "begin immediate", "commit", "rollback"
-_TO_THE_PLATTER = "pragma synchronous = full"
+_TO_THE_PLATTER = "pragma synchronous = normal"
 Where = Literal["anywhere", "outside"]
 Begin = Callable[[bool], AbstractContextManager[Transaction]]
 

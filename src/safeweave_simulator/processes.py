@@ -71,6 +71,7 @@ class Process:
         database = Database(self._settings.store, self.mishaps.connections())
         vars(database)["_local"] = SimpleNamespace()  # one connection for all threads: one of them acts at a time
         vars(database)["transaction"] = self.mishaps.around(database.transaction)
+        vars(database)["_to_the_platter"] = lambda: None  # nobody pulls the plug
         adjudicator = copy.copy(_adjudicator())
         adjudicator._kept = set()
         adjudicator.products = self._shelf

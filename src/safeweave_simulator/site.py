@@ -346,8 +346,14 @@ class Site:
         self._stop.set()
         speaking = self._threads[1]
         self.wait_until(lambda: not speaking.is_alive(), "every message is answered", 2 * ANSWERED_WITHIN_SECONDS)
-        httpx.delete(f"{self.bank_url}/faults", timeout=5)
+        self.wait_until(self._has_calm_bank, "the bank that was killed answers again")
         self.wait_until(self._is_at_rest, "nothing is due any more, and bank and journal agree", 120)
+
+    def _has_calm_bank(self) -> bool:
+        try:
+            return httpx.delete(f"{self.bank_url}/faults", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
 
     def _is_at_rest(self) -> bool:
         try:

@@ -1,6 +1,7 @@
 """The worker: everything once, a batch at a time, and one event that cannot be handled keeps nobody else waiting."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -334,6 +335,50 @@ def test_what_somebody_else_is_working_on_is_left_to_them_and_the_rest_is_done(d
     beside.busy.clear()
     worker.work()
     assert (noted(database), left(database)) == (["case_free", "case_mine"], 0)
+
+
+def test_work_of_one_key_told_by_clocks_that_differ_is_done_even_one_at_a_time(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)}, batch=1)
+    told(database, *opened("case_a"), now=NOON - timedelta(hours=1))
+    told(database, *opened("case_a"), now=NOON - timedelta(hours=7))  # told later by a clock that is behind
+    worker.drain()
+    assert (noted(database), left(database)) == (["case_a", "case_a"], 0)
+
+
+def test_what_another_worker_did_between_reading_and_holding_is_not_done_again(database, tmp_path):
+    handlers = Handlers()
+    other = a_worker(Database(place(tmp_path / "worker.db")), {CaseOpened: (handlers.note,)})
+    told(database, *opened("case_a", "case_b"))
+    meanwhile = [other.drain]
+
+    @dataclass
+    class Slow:
+        """A store whose transactions hold nothing before the other worker has done all there is."""
+
+        database: Database
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.database, name)
+
+        @contextmanager
+        def transaction(self, beside: bool = False) -> Iterator[Transaction]:
+            with self.database.transaction(beside) as tx:
+                hold = tx.hold
+
+                def after(keys: Any) -> set[str]:
+                    while meanwhile:
+                        thread = threading.Thread(target=meanwhile.pop())
+                        thread.start()
+                        thread.join()
+                    return hold(keys)
+
+                tx.hold = after  # type: ignore[method-assign]
+                yield tx
+
+    a_worker(Slow(database), {CaseOpened: (handlers.note,)}).drain()  # type: ignore[arg-type]
+    other.database.close()
+    assert (sorted(noted(database)), left(database)) == (["case_a", "case_b"], 0)
 
 
 def test_what_a_door_cannot_hold_is_put_off_and_followed_soon(database):

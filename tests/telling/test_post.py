@@ -258,6 +258,7 @@ def test_of_a_message_only_what_is_of_this_person_is_kept(database, post):
         for number in range(2):
             case = a_case(tx, a_person(tx, f"王{number}", sequence=2 * number), f"case_{number}")
             post.tell([CaseOpened(case)], tx, NOW)
+        tx.flush()
         kept = tx.rows("select channel, subject, body from message where case_id = 'case_1'")
         assert {channel: (subject, body) for channel, subject, body in kept} == {
             "sms": ("", ""), "email": ("", '["王1"]'), "wechat": ("", ""),

@@ -25,7 +25,7 @@ from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
 from safeweave.events import CaseConfirmed, CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
 from safeweave.facts import Claim, Overlay
-from safeweave.ids import CaseId, DeterminationId, PersonId, derived, person_key
+from safeweave.ids import CaseId, DeterminationId, PersonId, bill_key, derived, person_key
 from safeweave.money import ZERO, Fen
 from safeweave.worker import PUT_OFF, Later
 
@@ -58,8 +58,8 @@ class Adjudicator:
         decided, put_off = _held(tx, found.values(), policies, claims)
         told: list[Event | Later] = [Later(CaseReady(case), now + PUT_OFF) for case in put_off]
         keys = [(p.policy, p.person) for case in decided for p in policies.get(case.person, ())]
-        desk = _Desk(self, tx, list(dict.fromkeys(keys)))
-        desk.paid_in = store.paid_in(tx, [bill.key for case in decided for bill in claims[case.id].bills])
+        bills = [bill.key for case in decided for bill in claims[case.id].bills]
+        desk = _Desk(self, tx, list(dict.fromkeys(keys)), bills)
         for case in decided:
             claim = claims[case.id]
             days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
@@ -131,6 +131,7 @@ class Adjudicator:
 
     def payable_by_visit(self, tx: Transaction, sender: str) -> list[tuple[str, int]]:
         """What stands paid for each (visit, fen) of a sender."""
+        tx.flush()
         return tx.rows(
             "select c.visit, sum(d.payable) from claim_case c join determination d on d.case_id = c.id"
             " where c.sender = ? and d.in_force = 1 group by c.visit",
@@ -152,7 +153,7 @@ def _held(
 ) -> tuple[list[Case], list[CaseId]]:
     """The cases whose persons and bills this transaction holds, and those it cannot decide now; both in their order."""
     persons = {case.id: _person_keys(case, policies) for case in found}
-    bills = {case: {f"bill:{bill.key}" for bill in claim.bills} for case, claim in claims.items()}
+    bills = {case: {bill_key(bill.key) for bill in claim.bills} for case, claim in claims.items()}
     held = tx.hold(set().union(*persons.values(), *bills.values()))
     decided: list[Case] = []
     put_off: list[CaseId] = []
@@ -183,9 +184,13 @@ def _claim_of(tx: Transaction, case: Case, claimed_on: date) -> Claim:
 class _Desk:
     """The standing of every policy a batch touches, kept current from one decision to the next."""
 
-    def __init__(self, adjudicator: Adjudicator, tx: Transaction, keys: Sequence[PolicyOf]) -> None:
+    def __init__(
+        self, adjudicator: Adjudicator, tx: Transaction, keys: Sequence[PolicyOf], bills: Sequence[str] = ()
+    ) -> None:
         self.adjudicator, self.tx = adjudicator, tx
-        self.standings: dict[PolicyOf, Standing] = store.standings(tx, keys)
+        self.standings: dict[PolicyOf, Standing]
+        self.paid_in: dict[str, CaseId]  # where bill keys stand paid, whoever is insured
+        self.standings, self.paid_in = store.standings(tx, keys, bills)
         self.keys_of: dict[PersonId, list[PolicyOf]] = {}
         for key in self.standings:
             self.keys_of.setdefault(key[1], []).append(key)
@@ -197,7 +202,6 @@ class _Desk:
         self.answered: list[DeterminationId] = []
         self.decided_again: set[CaseId] = set()
         self.used: dict[str, Product] = {}
-        self.paid_in: dict[str, CaseId] = {}  # where bill keys stand paid, whoever is insured
 
     def decide_case(
         self, case: CaseId, claim: Claim, covering: Sequence[InsuredPolicy], doubts: Sequence[str], now: datetime,
@@ -331,6 +335,7 @@ class _Desk:
             decision, by, note, holds, payable, replaced, now,
         )  # fmt: skip
         self.tx.memo[decided.id] = decided
+        self.tx.fresh.add(decided.id)
         waiting = decision in ("refer", "refuse-proposed")
         self.made.append((decided, waiting))
         adjustment: Fen | None = None

@@ -154,9 +154,8 @@ def released(decided: Decided) -> Determination:
 
 def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -> None:
     """Store determinations: (decided, what it leaves behind if it is in force, whether a person is to decide)."""
-    tx.run_many(
-        f"insert into determination ({', '.join(_COLUMNS)}, settled, in_force, waiting)"
-        f" values ({', '.join('?' * len(_COLUMNS))}, ?, ?, ?)",
+    tx.queue(
+        _ADD,
         [
             (*row_of(decided), kept_settled(left) if left else None, int(left is not None), int(waiting))
             for decided, left, waiting in made
@@ -164,24 +163,22 @@ def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -
     )
 
 
+_ADD = (
+    f"insert into determination ({', '.join(_COLUMNS)}, settled, in_force, waiting)"
+    f" values ({', '.join('?' * len(_COLUMNS))}, ?, ?, ?)"
+)
+_NOTE_PAID_BILL = "insert into paid_bill (bill, determination, case_id) values (?, ?, ?) on conflict do nothing"
+
+
 def note_paid_bills(tx: Transaction, paid: Iterable[tuple[str, DeterminationId, CaseId]]) -> None:
     """Remember that these bill keys were paid, by which determination and for which case."""
-    tx.queue("insert into paid_bill (bill, determination, case_id) values (?, ?, ?) on conflict do nothing", paid)
-
-
-def paid_in(tx: Transaction, bills: Sequence[str]) -> dict[str, CaseId]:
-    """The case in which each of these bill keys stands paid, whoever is insured; those unpaid are left out."""
-    return dict(
-        tx.rows(
-            "select b.bill, b.case_id from paid_bill b join determination d on d.id = b.determination"
-            " where d.in_force = 1 and b.bill in ?",
-            (bills,),
-        )
-    )
+    tx.queue(_NOTE_PAID_BILL, paid)
 
 
 def retire(tx: Transaction, superseded: Sequence[DeterminationId], answered: Sequence[DeterminationId]) -> None:
     """Take determinations out of force, and others off a person's desk, because newer ones took their place."""
+    if superseded or answered:
+        tx.flush(_ADD)
     tx.run_many("update determination set in_force = 0, settled = null where id = ?", [(d,) for d in superseded])
     tx.run_many("update determination set waiting = 0 where id = ?", [(d,) for d in answered])
 
@@ -195,14 +192,27 @@ class Standing(Fact):
     next_sequence: int
 
 
-def standings(tx: Transaction, keys: Sequence[PolicyOf]) -> dict[PolicyOf, Standing]:
-    """How each of these stands, in one statement."""
+def standings(
+    tx: Transaction, keys: Sequence[PolicyOf], bills: Sequence[str] = ()
+) -> tuple[dict[PolicyOf, Standing], dict[str, CaseId]]:
+    """How each of these stands, and the case in which each of these bill keys stands paid, whoever is insured.
+
+    One statement; bills that are not paid are left out.
+    """
+    tx.flush(_ADD, _NOTE_PAID_BILL)
     found = {key: Standing({}, {}, {}, 1) for key in keys}
-    for policy, person, determination, case, sequence, settled, in_force, waiting in tx.rows(
-        "select policy, person, id, case_id, sequence, settled, in_force, waiting from determination"
-        " where (policy, person) in ? order by policy, person, sequence",
-        (keys,),
+    paid_in: dict[str, CaseId] = {}
+    for policy, person, sequence, determination, case, settled, in_force, waiting, bill in tx.rows(
+        "select policy, person, sequence, id, case_id, settled, in_force, waiting, null from determination"
+        " where (policy, person) in ? union all"
+        " select null, null, null, null, b.case_id, null, null, null, b.bill"
+        " from paid_bill b join determination d on d.id = b.determination where d.in_force = 1 and b.bill in ?"
+        " order by 1, 2, 3",
+        (keys, bills),
     ):
+        if bill is not None:
+            paid_in[bill] = case
+            continue
         standing = found[policy, person]
         if in_force:
             standing.in_force[determination] = settled_from(settled)
@@ -210,7 +220,7 @@ def standings(tx: Transaction, keys: Sequence[PolicyOf]) -> dict[PolicyOf, Stand
         if waiting:
             standing.waiting[determination] = case
         found[policy, person] = msgspec.structs.replace(standing, next_sequence=sequence + 1)
-    return found
+    return found, paid_in
 
 
 _SELECT = f"select {', '.join(_COLUMNS)} from determination"
@@ -220,6 +230,7 @@ def of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Decided]:
     """Every determination of these cases, in the order they were made."""
     if not cases:
         return []
+    tx.flush(_ADD)
     rows = tx.rows(f"{_SELECT} where case_id in ? order by made_at, policy, sequence", (cases,))
     return [decided_from(row) for row in rows]
 
@@ -229,6 +240,7 @@ def by_id(tx: Transaction, ids: Sequence[DeterminationId]) -> dict[Determination
     found = {i: tx.memo[i] for i in ids if i in tx.memo}
     missing = [i for i in ids if i not in found]
     if missing:
+        tx.flush(_ADD)
         rows = tx.rows(f"{_SELECT} where id in ?", (missing,))
         found |= {row[0]: decided_from(row) for row in rows}
     return found
@@ -285,6 +297,7 @@ def _stored(tx: Transaction, where: str, values: Sequence[object]) -> list[Store
 
 def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
     """The determinations of a case that a person is to decide."""
+    tx.flush(_ADD)
     return [
         decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and waiting = 1 order by made_at", (case,))
     ]
@@ -292,6 +305,7 @@ def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
 
 def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
     """The determinations of a case that stand paid."""
+    tx.flush(_ADD)
     return [
         decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and in_force = 1 order by made_at", (case,))
     ]

@@ -36,7 +36,7 @@ from safeweave.events import (
     SettlementReported,
     VisitTold,
 )
-from safeweave.ids import CaseId, PersonId, PolicyId, derived, person_key
+from safeweave.ids import CaseId, PersonId, PolicyId, bill_key, derived, person_key
 from safeweave.outbox import Logged
 from safeweave.worker import PUT_OFF, Later
 
@@ -98,6 +98,8 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
             if before is None or before != stay:
                 after, found = _updated(case, before, key, person, stay, log)
                 cases.append(after)
+                if case is None:
+                    tx.fresh.add(after.id)
                 steps += [(after.id, happening, stage, "") for happening, stage in found]
                 out += _tell(case, before, after, [happening for happening, _ in found])
                 if after.stage in _WAITS_FOR_PAPERS and any(happening in _BEGINS_TO_WAIT for happening, _ in found):
@@ -252,7 +254,8 @@ def _persons(
         waiting = None if who.person else "person_doubtful" if who.doubtful else "person_unknown"
         answers[key] = (who.person, waiting)
     present = people.known_people(tx, {person for person, _ in answers.values() if person})
-    held = tx.hold({person_key(id) for person, known_as in present.items() for id in (person, known_as.id)})
+    bills = {bill_key(seen.bill.key) for key in answers for seen in stays[key].live_bills}  # soon to be decided on
+    held = tx.hold(bills | {person_key(id) for person, known_as in present.items() for id in (person, known_as.id)})
     put_off = [
         key
         for key, (person, _) in answers.items()

@@ -90,16 +90,17 @@ def stay_of(case: CaseHead, log: Iterable[outbox.Logged]) -> Stay:
 
 def visits(tx: Transaction, keys: Sequence[VisitKey]) -> dict[VisitKey, VisitRow]:
     """What is known of these visits, with their cases as they stand in this transaction."""
+    tx.flush(_SAVE_VISIT)
     found: dict[VisitKey, VisitRow] = {}
     for row in tx.rows(
-        f"select v.sender, v.visit, v.person, v.waiting, v.first_told_at, {_CASE} from visit v"
+        f"select v.sender, v.visit, v.person, v.waiting, v.first_told_at, v.case_id, {_CASE} from visit v"
         " left join claim_case c on c.id = v.case_id where (v.sender, v.visit) in ?",
         (keys,),
     ):
-        sender, visit, person, waiting, first, *case = row
-        known: CaseHead | None = tx.memo.get(case[0])  # as it was last saved: it is written when the transaction ends
-        if known is None and case[0]:
-            known = tx.memo[case[0]] = _head(tuple(case))
+        sender, visit, person, waiting, first, id, *case = row
+        known: CaseHead | None = tx.memo.get(id)  # as it was last saved: it is written when the transaction ends
+        if known is None and id:
+            known = tx.memo[id] = _head(tuple(case))
         found[sender, visit] = VisitRow(sender, visit, person, known, waiting, at_of(first))
     return found
 
@@ -152,12 +153,18 @@ def stages_of(tx: Transaction, sender: str) -> list[tuple[str, str]]:
 
 def save_visits(tx: Transaction, rows: Sequence[VisitRow], now: datetime) -> None:
     """Write what became of these visits."""
-    tx.run_many(
-        "insert into visit (sender, visit, person, case_id, waiting, first_told_at) values (?, ?, ?, ?, ?, ?)"
-        " on conflict (sender, visit) do update set"
-        " person = excluded.person, case_id = excluded.case_id, waiting = excluded.waiting",
+    tx.queue(
+        _SAVE_VISIT,
         [(v.sender, v.visit, v.person, v.case and v.case.id, v.waiting, at_text(v.first_told_at or now)) for v in rows],
+        key=lambda row: row[:2],
     )
+
+
+_SAVE_VISIT = (
+    "insert into visit (sender, visit, person, case_id, waiting, first_told_at) values (?, ?, ?, ?, ?, ?)"
+    " on conflict (sender, visit) do update set"
+    " person = excluded.person, case_id = excluded.case_id, waiting = excluded.waiting"
+)
 
 
 def save_cases(tx: Transaction, cases: Sequence[CaseHead]) -> None:
@@ -213,17 +220,20 @@ def history(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str, str
 
 def save_aliases(tx: Transaction, rows: Iterable[tuple[str, str, str, str]]) -> None:
     """Learn which visit a bill or settlement belongs to: (sender, kind, value, visit)."""
-    tx.run_many(
-        "insert into visit_alias (sender, kind, value, visit) values (?, ?, ?, ?)"
-        " on conflict (sender, kind, value) do nothing",
-        rows,
-    )
+    tx.queue(_SAVE_ALIAS, sorted(set(rows)))
+
+
+_SAVE_ALIAS = (
+    "insert into visit_alias (sender, kind, value, visit) values (?, ?, ?, ?)"
+    " on conflict (sender, kind, value) do nothing"
+)
 
 
 def aliases(tx: Transaction, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
     """The visits that these (sender, kind, value) lead to."""
     if not keys:
         return {}
+    tx.flush(_SAVE_ALIAS)
     return {
         (sender, kind, value): visit
         for sender, kind, value, visit in tx.rows(
@@ -234,6 +244,7 @@ def aliases(tx: Transaction, keys: Sequence[tuple[str, str, str]]) -> dict[tuple
 
 def waiting_visits(tx: Transaction) -> list[VisitRow]:
     """Visits without a case, with the reason."""
+    tx.flush(_SAVE_VISIT)
     return [
         VisitRow(sender, visit, person, None, waiting, at_of(first))
         for sender, visit, person, waiting, first in tx.rows(

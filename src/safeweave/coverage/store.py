@@ -21,7 +21,7 @@ from safeweave.coverage.policy import (
 from safeweave.coverage.usage import NO_USAGE, TABLES, Usage
 from safeweave.coverage.usage import usage_of as summed
 from safeweave.database import Transaction, at_text
-from safeweave.errors import Conflict, NotFound
+from safeweave.errors import NotFound
 from safeweave.facts import Fact
 from safeweave.ids import DeterminationId, PersonId, PolicyId
 from safeweave.people import Person
@@ -408,6 +408,7 @@ def merge_persons(tx: Transaction, survivor: PersonId, retired: PersonId, now: d
     kept = people.merge_persons(tx, survivor, retired, now)
     if known[retired].id == kept:
         return kept  # merged before
+    tx.flush(_ADD_USAGE)
     retired, at = known[retired].id, at_text(now)
     other = "(select policy from insured_change where person = ?)"
     tx.run(
@@ -465,21 +466,24 @@ def usage_rows(policy: PolicyId, person: PersonId, determination: DeterminationI
     ]
 
 
-def add_usage(tx: Transaction, rows: Iterable[UsageRow]) -> int:
-    """Add what determinations used; how many rows. Raises Conflict if a determination's usage is there already."""
-    rows = list(rows)
-    added = tx.run_many(
-        "insert into usage_addition (policy, person, determination, scope, kind, id, amount) "
-        "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-        [(r.policy, r.person, r.determination, r.scope, r.kind, r.id, r.amount) for r in rows],
-    )
-    if added != len(rows):
-        raise Conflict("a determination's usage was added before; nothing may be counted twice")
-    return added
+def add_usage(tx: Transaction, rows: Iterable[UsageRow]) -> None:
+    """Add what determinations used, when the transaction commits.
+
+    Raises Crossed then, and nothing is written, if a determination's usage is there already: nothing is counted twice.
+    """
+    used = [(r.policy, r.person, r.determination, r.scope, r.kind, r.id, r.amount) for r in rows]
+    tx.queue(_ADD_USAGE, used, every=True)
+
+
+_ADD_USAGE = (
+    "insert into usage_addition (policy, person, determination, scope, kind, id, amount) "
+    "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
+)
 
 
 def usage_of(tx: Transaction, keys: Sequence[InsuredKey]) -> dict[InsuredKey, Usage]:
     """What each (policy, insured person) has used so far, reversals included; one statement. Every key is answered."""
+    tx.flush(_ADD_USAGE)
     found: dict[InsuredKey, list[tuple[str, str, str, int]]] = {}
     if keys:
         wanted = sorted(set(keys))
@@ -517,6 +521,7 @@ def reverse_usage(tx: Transaction, determinations: Collection[DeterminationId], 
     undone = sorted(set(determinations))
     if not undone:
         return 0
+    tx.flush(_ADD_USAGE)
     return tx.run(
         """
         insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses)

@@ -1,19 +1,26 @@
-"""The embedded engine: SQLite in WAL mode with full fsync, one writer, many readers."""
+"""The embedded engine: SQLite in WAL mode, one writer at a time, many readers.
 
+Every transaction is on the disk before it returns, and so is all it has read. It is synced there behind the commit and
+not within it, so that the next one writes meanwhile.
+"""
+
+import os
 import re
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from safeweave.database import locks
+from safeweave.database.locks import Locks
 from safeweave.database.tables import SCHEMA_VERSION, NotOurStore, fresh_store
 from safeweave.database.transaction import Database, Row, Slot, Transaction
-from safeweave.errors import StoreUnavailable
+from safeweave.errors import Crossed, StoreUnavailable
 
 try:
     import fcntl
@@ -21,6 +28,8 @@ except ImportError:  # not a POSIX system: processes then wait for SQLite's own 
     fcntl = None  # type: ignore[assignment]
 
 APPLICATION_ID = int.from_bytes(b"safe")  # in the file's header: whose it is; its version stands there too
+
+_WRITES = ("insert", "update", "delete")
 
 _json = msgspec.json.Encoder().encode
 _LIST = re.compile(r"(?:(?<!\w)\(([^()]+,[^()]+)\)\s+)?\b(not\s+)?in\s+\?", re.IGNORECASE)
@@ -65,25 +74,47 @@ def _listed(values: Sequence[object]) -> str:
 
 
 class SQLiteTransaction(Transaction):
-    """A transaction over one connection."""
+    """A transaction over one connection.
 
-    def __init__(self, connection: sqlite3.Connection, database: "SQLite", alone: bool = True) -> None:
-        super().__init__(alone)
+    Beside others it reads what has been committed last, and has its turn to write only from its first write on.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, database: "SQLite", held: Locks | None, begin: Callable[[], None] | None
+    ) -> None:
+        super().__init__(alone=held is None or begin is None)
         self._connection = connection
         self._database = database
-        self._numbers: dict[str, int] = {}
+        self._held = held
+        self._begin = begin
+        self._reserved: dict[str, tuple[int, int]] = {}
+
+    def _write(self) -> None:
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            begin()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it has begun to write."""
+        return self._begin is None
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
-        self._database.statements += 1
-        return self._connection.execute(_with_lists(sql), _bound(values)).fetchall()
+        return self._asked(sql, values).fetchall()
 
     def row(self, sql: str, values: Sequence[object] = ()) -> Row | None:
-        self._database.statements += 1
-        found: Row | None = self._connection.execute(_with_lists(sql), _bound(values)).fetchone()
+        found: Row | None = self._asked(sql, values).fetchone()
         return found
+
+    def _asked(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
+        self._database.statements += 1
+        if self._begin is not None and sql.startswith(_WRITES):
+            self._write()
+        return self._connection.execute(_with_lists(sql), _bound(values))
 
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
         self._database.statements += 1
+        self._write()
         return self._connection.execute(_with_lists(sql), _bound(values)).rowcount
 
     def run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> int:
@@ -91,11 +122,14 @@ class SQLiteTransaction(Transaction):
         if not rows:
             return 0
         self._database.statements += 1
+        self._write()
         return self._connection.executemany(sql, rows).rowcount
 
     def rows_many(self, sql: str, rows: Iterable[Sequence[object]]) -> list[Row]:
         rows, found, start = list(rows), list[Row](), 0
-        self._database.statements += bool(rows)
+        if rows:
+            self._database.statements += 1
+            self._write()
         for count in _ROWS_AT_ONCE:
             some = _of_rows(sql, count)
             while len(rows) - start >= count:
@@ -105,23 +139,33 @@ class SQLiteTransaction(Transaction):
         return found
 
     def hold(self, keys: Collection[str]) -> set[str]:
-        return set(keys)
+        return set(keys) if self.alone or self._held is None else self._held.hold(keys)
 
     def wait_for(self, keys: Collection[str]) -> None:
-        pass
+        if not self.alone and self._held is not None:
+            self._held.wait_for(keys)
 
     def numbers(self, table: str, count: int) -> int:
-        if table not in self._numbers:
-            ((self._numbers[table],),) = self.rows(f"select coalesce(max(id), 0) from {table}")
-        first = self._numbers[table] + 1
-        self._numbers[table] += count
+        first, end = self._reserved.get(table, (0, 0))
+        if end - first < count:
+            first = self._drawn(table, count)
+            end = first + count
+        self._reserved[table] = (first + count, end)
         return first
 
+    def _drawn(self, table: str, count: int) -> int:
+        if self._held is not None:
+            return self._held.draw(table, count, lambda: self._database.highest(self, table))
+        ((highest,),) = self.rows(f"select coalesce(max(id), 0) from {table}")
+        return max(int(highest) + 1, self._reserved.get(table, (0, 0))[1])
+
     def numbering(self, table: str) -> str:
-        return f"(select coalesce(max(id), 0) + (? > 0) from {table})"  # the next, for any count
+        return "?"  # nothing is saved by asking with something else
 
     def reserve(self, table: str, count: int, first: int) -> None:
-        self._numbers.setdefault(table, first - 1)
+        if count > 0:
+            drawn = self._drawn(table, count)
+            self._reserved[table] = (drawn, drawn + count)
 
     def notify(self, word: str) -> None:
         pass
@@ -139,7 +183,10 @@ class SQLite(Database):
         self._local = threading.local()
         self._writing = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
+        self._all_locks: list[Locks] = []
+        self._counted: set[str] = set()
         self._queue: IO[bytes] | None = None
+        self._log: int | None = None
         self._naming = threading.Lock()
         self._taken: dict[str, _FileSlot] = {}
         if self.path == ":memory:":
@@ -192,6 +239,7 @@ class SQLite(Database):
                 with migrating.connected("sqlite", self._opened, "begin immediate") as connection:
                     migrating.up(connection, version)
                     connection.exec_driver_sql(f"pragma user_version = {SCHEMA_VERSION}")
+                self._to_the_platter()
 
     @staticmethod
     def _version(tx: Transaction) -> int:
@@ -205,9 +253,10 @@ class SQLite(Database):
         connection.execute("pragma page_size = 8192")  # of a new file: a bill with its lines fits on one page
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma wal_autocheckpoint = 4000")  # pages: those changed again and again are moved once
-        connection.execute("pragma synchronous = full")
+        connection.execute("pragma synchronous = normal")  # at checkpoints; for the rest see `_to_the_platter`
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma cache_size = -32000")
+        connection.execute("pragma mmap_size = 1000000000")
         return connection
 
     def _connection(self) -> sqlite3.Connection:
@@ -241,21 +290,61 @@ class SQLite(Database):
                 fcntl.flock(self._queue, fcntl.LOCK_UN)
 
     @contextmanager
+    def _among(self, alone: bool) -> Iterator[Locks | None]:
+        """The locks of a transaction, which may hold keys until it ends; None where there are none to be had."""
+        if not locks.AVAILABLE:
+            yield None
+            return
+        held: Locks | None = getattr(self._local, "locks", None)
+        if held is None:
+            held = self._local.locks = Locks(f"{self.path}-keys")
+            self._all_locks.append(held)
+        try:
+            held.enter(alone)
+            yield held
+        finally:
+            held.leave()
+
+    @contextmanager
     def transaction(self, beside: bool = False) -> Iterator[Transaction]:
         connection = self._connection()
-        with self._turn(), _told_if_unavailable():
+
+        def begin() -> None:
+            turn.enter_context(self._turn())
             connection.execute("begin immediate")
+
+        with self._among(alone=not beside) as held, ExitStack() as turn, _told_if_unavailable(beside):
+            beside = beside and held is not None
+            if not beside:
+                begin()
             try:
-                transaction = SQLiteTransaction(connection, self)
+                transaction = SQLiteTransaction(connection, self, held, begin if beside else None)
                 yield transaction
                 transaction.flush()
-                connection.execute("commit")
+                if transaction.writes:
+                    connection.execute("commit")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("rollback")
                 raise
+        self._to_the_platter()
         for remember in transaction.committed:
             remember()
+
+    def _to_the_platter(self) -> None:
+        """Sync what has been committed so far, by us and by those whose rows we have read."""
+        try:
+            if self._log is None:
+                with self._naming:
+                    self._log = self._log or _opened_log(f"{self.path}-wal")
+            _sync(self._log)
+        except FileNotFoundError:
+            pass  # whoever closed the store last has brought all of it into the file, and synced that
+        except OSError as error:
+            raise StoreUnavailable(f"the store cannot be used now: {error}") from error
+
+    def settle(self) -> None:
+        self._to_the_platter()
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -263,9 +352,17 @@ class SQLite(Database):
         with _told_if_unavailable():
             connection.execute("begin")
             try:
-                yield SQLiteTransaction(connection, self)
+                yield SQLiteTransaction(connection, self, None, None)
             finally:
                 connection.execute("rollback")
+
+    def highest(self, tx: Transaction, table: str) -> int:
+        """The highest number in this table, asked for once: those drawn since then are known."""
+        if table in self._counted:
+            return 0
+        ((found,),) = tx.rows(f"select coalesce(max(id), 0) from {table}")
+        tx.committed.append(lambda: self._counted.add(table))
+        return int(found)
 
     def listen(self, wake: Callable[[str], None]) -> None:
         """Nobody in another process notifies."""
@@ -284,12 +381,33 @@ class SQLite(Database):
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+        for held in self._all_locks:
+            held.close()
+        self._all_locks.clear()
         self._local = threading.local()
         for slot in list(self._taken.values()):
             slot.release()
         if self._queue is not None:
             self._queue.close()
             self._queue = None
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
+
+
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+def _opened_log(path: str) -> int:
+    """The write-ahead log, which has its name for good."""
+    log = os.open(path, os.O_RDWR)
+    if os.name == "posix":
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    return log
 
 
 class _FileSlot(Slot):
@@ -326,13 +444,18 @@ _PASSING = {
 }  # fmt: skip
 
 
+_TWICE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+
+
 @contextmanager
-def _told_if_unavailable() -> Iterator[None]:
+def _told_if_unavailable(beside: bool = False) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code says where it happened
-        if code in _PASSING:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if beside and code in _TWICE:
+            raise Crossed(f"another transaction crossed this one: {error}") from error
+        if code & 0xFF in _PASSING:  # the rest of an extended code says where it happened
             raise StoreUnavailable(f"the store cannot be used now: {error}") from error
         raise
 

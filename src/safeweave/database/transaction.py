@@ -23,6 +23,7 @@ class Transaction:
     def __init__(self, alone: bool) -> None:
         self.alone = alone  # no other transaction writes meanwhile
         self.memo: dict[Any, Any] = {}  # what stores have read or written in this transaction, by id
+        self.fresh: set[str] = set()  # ids of what it was the first to write: nothing about them was written before
         self.committed: list[Callable[[], None]] = []  # what may be remembered outside of it once it has committed
         self._queued: dict[str, dict[object, Sequence[object]]] = {}
         self._must_change: set[str] = set()
@@ -56,8 +57,8 @@ class Transaction:
     ) -> None:
         """Write these rows with the same statement just before the transaction commits, in one go.
 
-        For rows nothing in this transaction reads back. Of rows with the same `key` only the last is written. If
-        `every` row must change something, and one does not, Crossed is raised then.
+        Whoever reads such rows in this transaction has them written first (`flush`). Of rows with the same `key`
+        only the last is written. If `every` row must change something, and one does not, Crossed is raised then.
         """
         if every:
             self._must_change.add(sql)
@@ -65,9 +66,11 @@ class Transaction:
         for row in rows:
             waiting[key(row)] = row
 
-    def flush(self) -> None:
-        """Write what was queued, statement by statement in the order they were first queued."""
-        queued, self._queued = self._queued, {}
+    def flush(self, *statements: str) -> None:
+        """Write what was queued, statement by statement in the order they were first queued; or only of these."""
+        if not self._queued:
+            return
+        queued = {sql: self._queued.pop(sql) for sql in list(self._queued) if not statements or sql in statements}
         for sql, rows in queued.items():
             changed = self.run_many(sql, rows.values())
             if changed < len(rows) and sql in self._must_change:
@@ -91,12 +94,12 @@ class Transaction:
     def numbering(self, table: str) -> str:
         """SQL with one `?`, a count, for the first of so many fresh numbers: for asking it with something else.
 
-        What it answers is given to `reserve`.
+        What it answers is for `reserve` alone, which some engines ask instead.
         """
         raise NotImplementedError
 
     def reserve(self, table: str, count: int, first: int) -> None:
-        """Let `numbers` give these numbers, which `numbering` answered; then it need not ask."""
+        """Let `numbers` give these numbers, for which `numbering` answered `first`; then it need not ask."""
         raise NotImplementedError
 
     def notify(self, word: str) -> None:
@@ -162,6 +165,9 @@ class Database:
         """A consistent view for reading only. Raises StoreUnavailable if the store cannot be reached now."""
         raise NotImplementedError
         yield
+
+    def settle(self) -> None:
+        """Come back when all that was read so far is sure to be there after a power cut."""
 
     def listen(self, wake: Callable[[str], None]) -> None:
         """Have `wake` called, in a thread, with each word that a transaction notified of; "*" if some were missed."""

@@ -188,15 +188,17 @@ def take(tx: Transaction, arrived: Sequence[Arrived], now: datetime) -> tuple[li
             )
         )
 
-    tx.run_many(
-        "insert into inbound_message (id, sender, control_id, digest, format, kind, status, sent_at, sequence,"
-        " received_at, events, error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
-    )
-    tx.run_many("update inbound_message set status = 'repaired' where id = ?", mended)
+    tx.queue(_KEEP, rows)
+    tx.queue("update inbound_message set status = 'repaired' where id = ?", mended)
     outbox.append(tx, told, now, read_back=True)
     _note_gaps(tx, sequences, now)
     return receipts, [*merged, *visits]
+
+
+_KEEP = (
+    "insert into inbound_message (id, sender, control_id, digest, format, kind, status, sent_at, sequence,"
+    " received_at, events, error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def _timely(message: Arrived, now: datetime) -> Arrived:
@@ -220,6 +222,7 @@ def _seen(
     that wait for repair, by (sender, digest). Asks in the same breath for the numbers these and their events need."""
     taken: dict[tuple[str, str], tuple[int, str, bytes | None]] = {}
     in_repair: dict[tuple[str, str], Receipt] = {}
+    tx.flush(_KEEP)
     for number, event, sender, control_id, digest, answer, status, format_, kind in tx.rows(
         f"select {tx.numbering('inbound_message')}, {tx.numbering('event')}, null, null, null, null, null, null, null"
         " union all"
@@ -328,6 +331,7 @@ def repair(
     """Take a kept message again, as it was or with mended content; it leaves the repair list if it can be taken."""
     original(tx, number)
     (receipt,), told = take(tx, [open_message(raw, sender, limits)], now)
+    tx.flush(_KEEP)
     if receipt.status in ("taken", "duplicate"):
         tx.run(
             "update inbound_message set status = 'repaired' where id = ? and status in ('refused', 'conflict')",

@@ -82,6 +82,7 @@ def order_payouts(
         [journal.booking_for("claim_ordered", p.amount, p.id) for p in ordered]
         + [journal.booking_for("recovery_opened", r.amount, r.id) for r in opened],
         now,
+        new=True,
     )
     return [
         *(PayoutOrdered(p.id, p.case, p.amount, p.bank) for p in ordered),

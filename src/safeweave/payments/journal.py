@@ -76,8 +76,8 @@ def booking_for(what: What, amount: Fen, ref: str, *, reverses: What | None = No
     return Booking(f"{what}:{ref}", ref, entries_for(what, amount), taken_back)
 
 
-def book(tx: Transaction, bookings: Sequence[Booking], now: datetime) -> None:
-    """Write these bookings; those written before stay as they are.
+def book(tx: Transaction, bookings: Sequence[Booking], now: datetime, new: bool = False) -> None:
+    """Write these bookings; those written before stay as they are. With `new`, none can have been written before.
 
     Raises InvariantBroken if the entries of one do not sum to zero, or a key was booked before with another amount.
     """
@@ -89,17 +89,23 @@ def book(tx: Transaction, bookings: Sequence[Booking], now: datetime) -> None:
             raise InvariantBroken(f"booking {booking.key} does not balance: {[e.fen for e in booking.entries]} fen")
         turnover[booking.key] = sum(entry.fen for entry in booking.entries if entry.fen > 0)
     at = at_text(now)
-    written = tx.run_many(
-        "insert into journal_entry (booking, no, account, fen, ref, reverses, booked_at) values (?, ?, ?, ?, ?, ?, ?)"
-        " on conflict (booking, no) do nothing",
-        (
-            (booking.key, no, entry.account, entry.fen, booking.ref, booking.reverses, at)
-            for booking in bookings
-            for no, entry in enumerate(booking.entries, 1)
-        ),
-    )
-    if written != sum(len(booking.entries) for booking in bookings):
+    rows = [
+        (booking.key, no, entry.account, entry.fen, booking.ref, booking.reverses, at)
+        for booking in bookings
+        for no, entry in enumerate(booking.entries, 1)
+    ]
+    if new:
+        tx.queue(BOOK, rows, every=True)
+        return
+    tx.flush(BOOK)
+    if tx.run_many(BOOK, rows) != len(rows):
         _check(tx, turnover)
+
+
+BOOK = (
+    "insert into journal_entry (booking, no, account, fen, ref, reverses, booked_at) values (?, ?, ?, ?, ?, ?, ?)"
+    " on conflict (booking, no) do nothing"
+)
 
 
 def _check(tx: Transaction, turnover: dict[str, int]) -> None:
@@ -118,6 +124,7 @@ def _check(tx: Transaction, turnover: dict[str, int]) -> None:
 
 def trial_balance(tx: Transaction) -> dict[Account, Fen]:
     """The balance of every account of the chart: debit positive, credit negative."""
+    tx.flush(BOOK)
     balances: dict[Account, Fen] = dict.fromkeys(CHART, Fen(0))
     balances.update(tx.rows("select account, sum(fen) from journal_entry group by account"))
     return balances

@@ -6,6 +6,7 @@ from datetime import datetime
 from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.ids import CaseId, PayoutId
 from safeweave.money import Fen
+from safeweave.payments import journal
 from safeweave.payments.bank import Notice
 from safeweave.payments.journal import Account
 from safeweave.payments.payout import FAILED, OPEN, Payout, Recovery, State
@@ -34,7 +35,7 @@ def add_payouts(tx: Transaction, payouts: Sequence[Payout]) -> set[str]:
     for payout in payouts:
         _read(tx).pop(payout.case, None)
     return _added(
-        tx, "payout", _PAYOUT,
+        tx, "payout", _ADD_PAYOUT,
         [
             (
                 p.id, p.case, p.determination, p.policy, p.person, p.role, p.amount, p.bank, p.state,
@@ -49,7 +50,7 @@ def add_payouts(tx: Transaction, payouts: Sequence[Payout]) -> set[str]:
 def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> set[str]:
     """The ids of those that were not here before and are now; one that is here already stays as it is."""
     return _added(
-        tx, "recovery", _RECOVERY,
+        tx, "recovery", _ADD_RECOVERY,
         [
             (r.id, r.case, r.determination, r.policy, r.person, r.amount, at_text(r.opened_at), r.received)
             for r in recoveries
@@ -57,22 +58,40 @@ def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> set[str]:
     )  # fmt: skip
 
 
-def _added(tx: Transaction, table: str, columns: str, rows: Sequence[Sequence[object]]) -> set[str]:
+def _added(tx: Transaction, table: str, sql: str, rows: Sequence[Row]) -> set[str]:
+    doubtful = [id for id, _, determination, *_ in rows if determination not in tx.fresh]
+    here: set[str] = tx.memo.setdefault(f"{table} added", set())
+    if doubtful:
+        here |= {id for (id,) in tx.rows(f"select id from {table} where id in ?", (doubtful,))}
+    new = {row[0]: row for row in rows if row[0] not in here}
+    here.update(new)
+    tx.queue(sql, new.values(), every=True)
+    return set(new)
+
+
+def _insert(table: str, columns: str) -> str:
     values = ", ".join("?" * len(columns.split(",")))
-    sql = f"insert into {table} ({columns}) values ({values}) on conflict (id) do nothing returning id"
-    return {id for (id,) in tx.rows_many(sql, rows)}
+    return f"insert into {table} ({columns}) values ({values}) on conflict (id) do nothing"
+
+
+_ADD_PAYOUT, _ADD_RECOVERY = _insert("payout", _PAYOUT), _insert("recovery", _RECOVERY)
+
+
+def _rows(tx: Transaction, sql: str, values: Sequence[object] = ()) -> list[Row]:
+    tx.flush(_ADD_PAYOUT, _ADD_RECOVERY, journal.BOOK)
+    return tx.rows(sql, values)
 
 
 def payouts(tx: Transaction, ids: Sequence[str]) -> dict[PayoutId, Payout]:
     """The payouts with these ids; what is not here is left out."""
     wanted = sorted(set(ids))
-    found = tx.rows(f"select {_PAYOUT} from payout where id in ?", (wanted,))
+    found = _rows(tx, f"select {_PAYOUT} from payout where id in ?", (wanted,))
     return {row[0]: _payout(row) for row in found}
 
 
 def states(tx: Transaction, ids: Sequence[str]) -> dict[str, State]:
     """The state of each of these payouts, however many; what is not here is left out."""
-    return dict(tx.rows("select id, state from payout where id in ?", (ids,)))
+    return dict(_rows(tx, "select id, state from payout where id in ?", (ids,)))
 
 
 def payouts_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Payout]:
@@ -81,8 +100,10 @@ def payouts_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Payout]:
     missing = [case for case in dict.fromkeys(cases) if case not in read]
     if missing:
         read.update({case: {} for case in missing})
-        for row in tx.rows(
-            f"select {_PAYOUT} from payout where case_id in ? order by ordered_at, determination, attempt", (missing,)
+        for row in _rows(
+            tx,
+            f"select {_PAYOUT} from payout where case_id in ? order by ordered_at, determination, attempt",
+            (missing,),
         ):
             read[row[1]][row[0]] = _payout(row)
     return [payout for case in dict.fromkeys(cases) for payout in read[case].values()]
@@ -102,20 +123,21 @@ def _changed(tx: Transaction, payouts: Iterable[Payout]) -> None:
 
 def recoveries_of(tx: Transaction, cases: Sequence[CaseId]) -> list[Recovery]:
     """All recoveries of these cases, oldest first."""
-    rows = tx.rows(f"select {_RECOVERY} from recovery where case_id in ? order by opened_at, id", (cases,))
+    rows = _rows(tx, f"select {_RECOVERY} from recovery where case_id in ? order by opened_at, id", (cases,))
     return [_recovery(row) for row in rows]
 
 
 def recoveries(tx: Transaction, ids: Sequence[str]) -> dict[str, Recovery]:
     """The recoveries with these ids; what is not here is left out."""
     wanted = sorted(set(ids))
-    found = tx.rows(f"select {_RECOVERY} from recovery where id in ?", (wanted,))
+    found = _rows(tx, f"select {_RECOVERY} from recovery where id in ?", (wanted,))
     return {row[0]: _recovery(row) for row in found}
 
 
 def unsettled(tx: Transaction, limit: int) -> list[Payout]:
     """Payouts that still need something, oldest first: waiting, on their way, or failed and not paid again."""
-    rows = tx.rows(
+    rows = _rows(
+        tx,
         f"select {_PAYOUT} from payout where state <> 'paid' and state in ? and replaced_by is null"
         " order by ordered_at, id limit ?",
         ((*OPEN, *FAILED), limit),
@@ -125,19 +147,21 @@ def unsettled(tx: Transaction, limit: int) -> list[Payout]:
 
 def waiting(tx: Transaction) -> list[Payout]:
     """Payouts without an account to send to, oldest first."""
-    rows = tx.rows(f"select {_PAYOUT} from payout where state <> 'paid' and state = 'waiting' order by ordered_at, id")
+    rows = _rows(
+        tx, f"select {_PAYOUT} from payout where state <> 'paid' and state = 'waiting' order by ordered_at, id"
+    )
     return [_payout(row) for row in rows]
 
 
 def totals(tx: Transaction) -> dict[State, tuple[int, Fen]]:
     """How many payouts stand in each state and their sum in fen; failed ones that were paid again are left out."""
-    rows = tx.rows("select state, count(*), sum(amount_fen) from payout where replaced_by is null group by state")
+    rows = _rows(tx, "select state, count(*), sum(amount_fen) from payout where replaced_by is null group by state")
     return {state: (count, Fen(amount)) for state, count, amount in rows}
 
 
 def open_recoveries(tx: Transaction) -> list[Recovery]:
     """Recoveries of which something is still to come back, oldest first."""
-    rows = tx.rows(f"select {_RECOVERY} from recovery where received_fen < amount_fen order by opened_at, id")
+    rows = _rows(tx, f"select {_RECOVERY} from recovery where received_fen < amount_fen order by opened_at, id")
     return [_recovery(row) for row in rows]
 
 
@@ -145,6 +169,7 @@ def pin(tx: Transaction, payouts: Sequence[Payout]) -> None:
     """Keep what will be sent, or why nothing can be. What was pinned before never changes."""
     for payout in payouts:
         _read(tx).pop(payout.case, None)
+    tx.flush(_ADD_PAYOUT)
     tx.run_many(
         "update payout set state = ?, reason = ?, name = ?, account = ?, bank_code = ?, purpose = ?"
         " where id = ? and account = ''",
@@ -155,6 +180,7 @@ def pin(tx: Transaction, payouts: Sequence[Payout]) -> None:
 def move(tx: Transaction, payouts: Sequence[Payout]) -> None:
     """Keep the state these payouts have reached."""
     _changed(tx, payouts)
+    tx.flush(_ADD_PAYOUT)
     tx.run_many(
         "update payout set state = ?, reason = ?, asked = ?, settled_at = ?, replaced_by = ? where id = ?",
         (
@@ -166,6 +192,7 @@ def move(tx: Transaction, payouts: Sequence[Payout]) -> None:
 
 def receive(tx: Transaction, received: Mapping[str, Fen]) -> None:
     """Add what came back to these recoveries."""
+    tx.flush(_ADD_RECOVERY)
     tx.run_many(
         "update recovery set received_fen = received_fen + ? where id = ?",
         ((amount, recovery) for recovery, amount in received.items()),
@@ -174,15 +201,15 @@ def receive(tx: Transaction, received: Mapping[str, Fen]) -> None:
 
 def booked(tx: Transaction, bookings: Sequence[str]) -> set[str]:
     """Which of these bookings stand in the journal."""
-    return {row[0] for row in tx.rows("select distinct booking from journal_entry where booking in ?", (bookings,))}
+    return {row[0] for row in _rows(tx, "select distinct booking from journal_entry where booking in ?", (bookings,))}
 
 
 def bank_entries(tx: Transaction) -> list[tuple[str, str, Fen]]:
     """Every journal entry on the bank account: (ref, booking, fen), in the order they were booked."""
     return [
         (ref, booking, Fen(fen))
-        for ref, booking, fen in tx.rows(
-            "select ref, booking, fen from journal_entry where account = 'bank' order by booked_at, booking"
+        for ref, booking, fen in _rows(
+            tx, "select ref, booking, fen from journal_entry where account = 'bank' order by booked_at, booking"
         )
     ]
 
@@ -191,7 +218,8 @@ def entries_of(tx: Transaction, case: CaseId) -> list[tuple[Account, Fen]]:
     """What the journal holds of a case: (account, fen) of each entry, debit positive, in the order they were booked."""
     return [
         (account, Fen(fen))
-        for account, fen in tx.rows(
+        for account, fen in _rows(
+            tx,
             "select account, fen from journal_entry where ref in"
             " (select id from payout where case_id = ? union all select id from recovery where case_id = ?)"
             " order by booked_at, booking, no",
@@ -202,7 +230,7 @@ def entries_of(tx: Transaction, case: CaseId) -> list[tuple[Account, Fen]]:
 
 def notice_cursors(tx: Transaction) -> dict[str, int]:
     """How far each bank's notices were read."""
-    return dict(tx.rows("select bank, seq from bank_notice_cursor"))
+    return dict(_rows(tx, "select bank, seq from bank_notice_cursor"))
 
 
 def new_notices(tx: Transaction, notices: Sequence[tuple[str, Notice]], now: datetime) -> list[tuple[str, Notice]]:

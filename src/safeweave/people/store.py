@@ -38,6 +38,7 @@ def find_people(tx: Transaction, seen: Sequence[PersonSeen]) -> list[Found]:
 
     The persons who may be meant are then known to the transaction (`known_people`).
     """
+    tx.flush(_ADD_ALIAS)
     wanted = [_wanted(each) for each in seen]
     led_to: _LedTo = {}
     for how, key, country, person in tx.rows(
@@ -125,11 +126,16 @@ def remember_policies(tx: Transaction, known: Sequence[tuple[str, PersonId]], no
 
 def _add_aliases(tx: Transaction, aliases: Iterable[tuple[str, str, str, PersonId]], now: datetime) -> None:
     at = at_text(now)
-    tx.run_many(
-        "insert into person_alias (kind, issuer, number, person, added_at) values (?, ?, ?, ?, ?) "
-        "on conflict (kind, issuer, number, person) do nothing",
+    tx.queue(
+        _ADD_ALIAS,
         [(*alias, at) for alias in sorted(set(aliases))],  # in one order, so that two at once never wait for each other
     )
+
+
+_ADD_ALIAS = (
+    "insert into person_alias (kind, issuer, number, person, added_at) values (?, ?, ?, ?, ?)"
+    " on conflict (kind, issuer, number, person) do nothing"
+)
 
 
 # ---------------------------------------------------------------- reading
@@ -503,6 +509,7 @@ def merge_persons(tx: Transaction, survivor: PersonId, retired: PersonId, now: d
     Merging twice changes nothing. Raises NotFound for an unknown id, Conflict if birth, sex or valid citizen numbers
     disagree: then they are two persons until somebody has looked.
     """
+    tx.flush(_ADD_ALIAS)
     kept, gone = _one(tx, survivor), _one(tx, retired)
     if kept.id == gone.id:
         return kept.id

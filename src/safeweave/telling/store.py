@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from safeweave.database import Transaction, at_of, at_text
+from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.ids import CaseId, DeterminationId, LetterId, MessageId
 from safeweave.telling.letter import LetterFacts
 from safeweave.telling.message import DESK, Message, Wording
@@ -39,11 +39,7 @@ def add_letters(tx: Transaction, letters: Sequence[LetterRow]) -> None:
             facts.id, facts.case, facts.determination, row.language, facts.kind, _encode(content).decode(),
             at_text(row.made_at),
         ))  # fmt: skip
-    tx.run_many(
-        "insert into letter (id, case_id, determination, language, kind, content, made_at) values (?, ?, ?, ?, ?, ?, ?)"
-        " on conflict (id) do nothing",
-        rows,
-    )
+    tx.queue(_ADD_LETTER, rows)
 
 
 def letter(tx: Transaction, letter: LetterId) -> LetterRow | None:
@@ -62,7 +58,8 @@ def letters_of_determination(tx: Transaction, determination: DeterminationId) ->
 
 
 def _letters(tx: Transaction, where: str, value: str) -> list[LetterRow]:
-    rows = tx.rows(
+    rows = _rows(
+        tx,
         f"select id, case_id, determination, kind, content, language, made_at from letter where {where}"
         " order by made_at, id",
         (value,),
@@ -101,9 +98,14 @@ _filled = msgspec.json.Decoder(tuple[str, ...])
 
 def add_messages(tx: Transaction, messages: Sequence[Message]) -> list[Message]:
     """Those of the messages that were not told before, now written. Their wordings are added with `add_wordings`."""
-    by_id = {message.id: message for message in messages}
+    told: set[str] = tx.memo.setdefault("messages told", set())
+    doubtful = [m.id for m in messages if not (m.case in tx.fresh or m.change.partition(":")[2] in tx.fresh)]
+    if doubtful:
+        told |= {id for (id,) in tx.rows("select id from message where id in ?", (doubtful,))}
+    new = {message.id: message for message in messages if message.id not in told}
+    told.update(new)
     rows = []
-    for m in by_id.values():
+    for m in new.values():
         if m.filled is None:
             words: tuple[str | None, ...] = (None, m.subject, m.text)
         else:
@@ -112,22 +114,32 @@ def add_messages(tx: Transaction, messages: Sequence[Message]) -> list[Message]:
             m.id, m.change, m.channel, m.person, m.case, m.occasion, m.language, m.to, *words, m.amount,
             at_text(m.told_at),
         ))  # fmt: skip
-    new = {
-        id
-        for (id,) in tx.rows_many(
-            "insert into message (id, change, channel, person, case_id, occasion, language, address, wording, subject,"
-            " body, amount, told_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " on conflict (id) do nothing returning id",
-            rows,
-        )
-    }
-    return [message for message in by_id.values() if message.id in new]
+    tx.queue(_ADD_MESSAGE, rows, every=True)
+    return list(new.values())
+
+
+_ADD_MESSAGE = (
+    "insert into message (id, change, channel, person, case_id, occasion, language, address, wording, subject,"
+    " body, amount, told_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing"
+)
+_ADD_LETTER = (
+    "insert into letter (id, case_id, determination, language, kind, content, made_at) values (?, ?, ?, ?, ?, ?, ?)"
+    " on conflict (id) do nothing"
+)
+
+
+_ADD_WORDING = "insert into wording (id, subject, body) values (?, ?, ?) on conflict (id) do nothing"
+
+
+def _rows(tx: Transaction, sql: str, values: Sequence[object] = ()) -> list[Row]:
+    tx.flush(_ADD_MESSAGE, _ADD_LETTER, _ADD_WORDING)
+    return tx.rows(sql, values)
 
 
 def add_wordings(tx: Transaction, wordings: Iterable[Wording]) -> None:
     """Keep these words, each once."""
-    tx.run_many(
-        "insert into wording (id, subject, body) values (?, ?, ?) on conflict (id) do nothing",
+    tx.queue(
+        _ADD_WORDING,
         sorted((each.id, each.subject, each.body) for each in wordings),
     )
 
@@ -136,13 +148,14 @@ def waiting_messages(tx: Transaction, ids: Sequence[MessageId]) -> dict[MessageI
     """Those of these messages that are still to be delivered."""
     if not ids:
         return {}
-    rows = tx.rows(f"select {_MESSAGE} where m.id in ? and m.delivered_at is null and m.fault = ''", (ids,))
+    rows = _rows(tx, f"select {_MESSAGE} where m.id in ? and m.delivered_at is null and m.fault = ''", (ids,))
     return {row[0]: _message(row) for row in rows}
 
 
 def note_delivered(tx: Transaction, receipts: Iterable[tuple[MessageId, str]], now: datetime) -> None:
     """Messages that a channel took, with its receipt."""
     at = at_text(now)
+    tx.flush(_ADD_MESSAGE)
     tx.run_many(
         "update message set delivered_at = ?, receipt = ? where id = ? and delivered_at is null",
         [(at, receipt, message) for message, receipt in receipts],
@@ -152,23 +165,25 @@ def note_delivered(tx: Transaction, receipts: Iterable[tuple[MessageId, str]], n
 def cases_told(tx: Transaction, ids: Sequence[MessageId], occasion: str) -> list[CaseId]:
     """The cases these messages told something of, if it was this."""
     wanted = "select distinct case_id from message where occasion = ? and id in ?"
-    return [row[0] for row in tx.rows(wanted, (occasion, ids))]
+    return [row[0] for row in _rows(tx, wanted, (occasion, ids))]
 
 
 def note_faults(tx: Transaction, faults: Iterable[tuple[MessageId, str]]) -> None:
     """Messages that can never be delivered, and why."""
+    tx.flush(_ADD_MESSAGE)
     tx.run_many("update message set fault = ? where id = ?", [(fault, message) for message, fault in faults])
 
 
 def messages_of(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str]]:
     """(told at, channel, text) of everything people were told about a case, the oldest first."""
-    rows = tx.rows(f"select {_MESSAGE} where m.case_id = ? and m.channel <> ? order by m.told_at, m.id", (case, DESK))
+    rows = _rows(tx, f"select {_MESSAGE} where m.case_id = ? and m.channel <> ? order by m.told_at, m.id", (case, DESK))
     return [(message.told_at, message.channel, message.text) for message in map(_message, rows)]
 
 
 def latest_messages(tx: Transaction, name: str = "", limit: int = 200) -> list[tuple[Message, str, bool]]:
     """The latest messages to people, or to one of this name: (message, the person's name, delivered)."""
-    rows = tx.rows(
+    rows = _rows(
+        tx,
         f"""
         select p.name, m.delivered_at is not null, {_MESSAGE} left join person_name p on p.person = m.person
          where m.channel <> ? and (? = '' or p.name = ?) order by m.told_at desc, m.id limit ?
@@ -180,11 +195,11 @@ def latest_messages(tx: Transaction, name: str = "", limit: int = 200) -> list[t
 
 def undeliverable(tx: Transaction, limit: int = 1000) -> list[tuple[Message, str]]:
     """Messages no channel can deliver, with the reason, the latest first: somebody should call."""
-    rows = tx.rows(f"select m.fault, {_MESSAGE} where m.fault <> '' order by m.told_at desc, m.id limit ?", (limit,))
+    rows = _rows(tx, f"select m.fault, {_MESSAGE} where m.fault <> '' order by m.told_at desc, m.id limit ?", (limit,))
     return [(_message(row), fault) for fault, *row in rows]
 
 
 def alarms(tx: Transaction, limit: int = 1000) -> list[tuple[datetime, CaseId, str]]:
     """(at, case, text) of the clock alarms to the claims desk, the latest first."""
-    rows = tx.rows(f"select {_MESSAGE} where m.channel = ? order by m.told_at desc, m.id limit ?", (DESK, limit))
+    rows = _rows(tx, f"select {_MESSAGE} where m.channel = ? order by m.told_at desc, m.id limit ?", (DESK, limit))
     return [(message.told_at, message.case, message.text) for message in map(_message, rows)]

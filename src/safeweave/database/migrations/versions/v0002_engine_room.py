@@ -22,7 +22,7 @@ create table task (
     parked text
 );
 create index task_due on task (lane, queue, due_at, id) where parked is null;
-create index task_by_key on task (key, id) where lane = '' and parked is null;
+create index task_by_key on task (key, due_at) where lane = '' and parked is null;
 create index task_parked on task (id) where parked is not null;
 """
 
