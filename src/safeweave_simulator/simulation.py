@@ -6,9 +6,11 @@ last steps and fails the same way again. A run that was stopped goes on from whe
 """
 
 import argparse
+import functools
 import gc
 import hashlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -16,7 +18,6 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from logging import CRITICAL, getLogger
 from pathlib import Path
 from secrets import randbits
@@ -27,6 +28,7 @@ import msgspec
 from safeweave.clock import seconds_running, shanghai_day
 from safeweave_simulator import laws
 from safeweave_simulator.broken import Broken
+from safeweave_simulator.store_file import StoreFile, stored_in
 from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with
 
 MEMORY = Path("/dev/shm")  # a store there is written at once; elsewhere a simulation is only slower
@@ -49,17 +51,19 @@ class Result(msgspec.Struct):
     outcomes: dict[str, int] = {}
 
 
-def run(seed: int, stays: int = 40, folder: Path | None = None, with_digest: bool = False) -> Result:
-    """Let one seed's world live to its end; its store is left in `folder`, if one is given."""
+def run(seed: int, stays: int = 40, store: StoreFile | None = None, with_digest: bool = False) -> Result:
+    """Let one seed's world live to its end, in this store or in one of its own."""
+    if store is None:
+        with stored_in(_folder()) as store:
+            return run(seed, stays, store, with_digest)
     began = seconds_running()
-    home = folder or Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
     logger = getLogger("safeweave")
     level = logger.level
     logger.setLevel(CRITICAL)  # what goes wrong here is meant to
     result = Result(seed)
     gc.disable()  # nothing of a world is freed before its end
     try:
-        world = World(seed, stays, home)
+        world = World(seed, stays, store)
         try:
             _live(world, result)
             if with_digest:
@@ -75,10 +79,25 @@ def run(seed: int, stays: int = 40, folder: Path | None = None, with_digest: boo
         gc.enable()
         draw_ids_with(randbits)
         logger.setLevel(level)
-        if folder is None:
-            shutil.rmtree(home, ignore_errors=True)
+    if result.law:
+        store.close()  # the next world shall not begin where this one has broken off
     result.seconds = seconds_running() - began
     return result
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+
+
+@functools.cache
+def _store_of(job: int, home: Path) -> StoreFile:
+    folder = home / str(job)
+    folder.mkdir()
+    return StoreFile(folder)
+
+
+def _run_in(home: Path, stays: int, seed: int) -> Result:
+    return run(seed, stays, _store_of(os.getpid(), home))
 
 
 def _live(world: World, result: Result) -> None:
@@ -108,11 +127,16 @@ def _week_of(world: World) -> int:
 
 def run_all(seeds: Sequence[int], stays: int, jobs: int) -> Iterator[Result]:
     """The results of these seeds, in their order."""
-    if jobs == 1:
-        yield from (run(seed, stays) for seed in seeds)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(run, stays=stays), seeds, chunksize=WORLDS_A_CITY)
+    home = _folder()
+    try:
+        one = functools.partial(_run_in, home, stays)
+        if jobs == 1:
+            yield from map(one, seeds)
+            return
+        with ProcessPoolExecutor(jobs) as pool:
+            yield from pool.map(one, seeds, chunksize=WORLDS_A_CITY)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
