@@ -18,7 +18,7 @@ from safeweave_simulator.watching import IN_OUR_BOOKS, Watch, watch
 
 _WRITES = ("insert", "update", "delete", "commit", "create")
 _BEGIN, _COMMIT, _ROLLBACK = "begin immediate", "commit", "rollback"
-_TO_THE_PLATTER = "pragma synchronous = full"
+_TO_THE_PLATTER = "pragma synchronous = "
 Where = Literal["anywhere", "outside"]
 Begin = Callable[[bool], AbstractContextManager[Transaction]]
 
@@ -196,8 +196,8 @@ class Fragile(sqlite3.Connection):
             mishaps._is_writing = False
             return super().execute(sql)
         dies_after = mishaps._statement(sql)
-        if sql == _TO_THE_PLATTER:
-            sql = "pragma synchronous = off"  # processes die here, but nobody pulls the plug
+        if sql.startswith(_TO_THE_PLATTER):
+            sql = f"{_TO_THE_PLATTER}off"  # processes die here, but nobody pulls the plug
         if sql == _BEGIN and not self._is_watched:
             watch(super(), IN_OUR_BOOKS, self._note)  # type: ignore[arg-type]  # as a plain connection
             self._is_watched = True
