@@ -1,8 +1,8 @@
 """What always holds of an insurer, read from its committed rows and from the bank's own books.
 
 Each law computes what must be from another source than what it checks: what never changes of a row, the bank, the
-hospitals' truth. `after_a_step` looks at whatever was touched since it last looked; `at_any_time` looks at everything,
-and holds between any two transactions; `in_the_end` when all has settled.
+hospitals' truth. `after_a_step` looks at whatever was touched since it last looked, each law at the rows it reads;
+`at_any_time` looks at everything, and holds between any two transactions; `in_the_end` when all has settled.
 """
 
 import json

@@ -1,8 +1,8 @@
 """A deterministic simulation of the whole system: `python -m safeweave_simulator.simulation --seeds 100 --from 1`.
 
 One seed is some weeks of a city, an insurer and a bank, with faults at every turn; the laws are checked after every
-step, of everything that step has touched, and of everything once a week and in the end. A seed that fails prints its
-last steps and fails the same way again. A run that was stopped goes on from where its last line says.
+step, of everything that step has touched, and of everything once a week, now and then, and in the end. A seed that
+fails prints its last steps and fails the same way again. A run that was stopped goes on from where its last line says.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from logging import CRITICAL, getLogger
 from pathlib import Path
+from random import Random
 from secrets import randbits
 from typing import Any
 
@@ -33,6 +34,7 @@ from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with
 
 MEMORY = Path("/dev/shm")  # a store there is written at once; elsewhere a simulation is only slower
 PROGRESS_EVERY_SECONDS = 10.0
+AT_RANDOM = 0.01  # the share of steps after which everything is looked at, not only what they have touched
 _TABLES = ("event", "claim_case", "case_step", "determination", "payout", "journal_entry", "message")
 
 
@@ -102,12 +104,12 @@ def _run_in(home: Path, stays: int, seed: int) -> Result:
 
 def _live(world: World, result: Result) -> None:
     try:
-        week = _week_of(world)
+        week, looks = _week_of(world), Random(f"{world.seed}/looks")
         while not world.is_over:
             world.step()
             if world.has_changed():
                 laws.after_a_step(world)
-            if _week_of(world) != week:
+            if _week_of(world) != week or looks.random() < AT_RANDOM:
                 week = _week_of(world)
                 laws.at_any_time(world)
         world.settle(lambda: laws.after_a_step(world) if world.has_changed() else None)
