@@ -1,13 +1,13 @@
 """What always holds of an insurer, read from its committed rows and from the bank's own books.
 
 Each law computes what must be from another source than what it checks: what never changes of a row, the bank, the
-hospitals' truth. `after_a_step` looks at whatever was touched since it last looked; `at_any_time` looks at everything,
-and holds between any two transactions; `in_the_end` when all has settled.
+hospitals' truth. `after_a_step` looks at whatever was touched since it last looked, each law at the rows it reads;
+`at_any_time` looks at everything, and holds between any two transactions; `in_the_end` when all has settled.
 """
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -24,6 +24,7 @@ from safeweave.coverage.usage import Usage
 from safeweave.payments.reconcile import reconcile
 from safeweave_simulator.broken import Broken
 from safeweave_simulator.city import Truth
+from safeweave_simulator.watching import WHAT
 from safeweave_simulator.world import World
 
 _IN_HOSPITAL = ("reported", "admitted", "charged", "reopened")
@@ -38,11 +39,12 @@ def after_a_step(world: World) -> None:
     touched = world.watch.taken()
     with world.snapshot():
         _parked(world)
-        _made(world, touched["case"])
-        busy = _busy(world) if touched["case"] else set()
-        world.watch.again("case", busy & touched["case"])
-        _look_at(world, touched["case"] - busy, touched["person"], touched["payout"], touched["booking"],
-                 touched["message"])  # fmt: skip
+        _made(world, touched["decision"])
+        busy = _busy(world) if touched["case"] or touched["decision"] else set()
+        for what in ("case", "decision"):
+            world.watch.again(what, busy & touched[what])
+            touched[what] -= busy
+        _look_at(world, touched)
 
 
 def at_any_time(world: World) -> None:
@@ -53,25 +55,23 @@ def at_any_time(world: World) -> None:
         _made(world, None)
         busy = _busy(world)
         world.watch.again("case", busy)
+        world.watch.again("decision", busy)
         cases = {str(case) for (case,) in world.rows("select id from claim_case")} - busy
-        _look_at(world, cases, None, None, None, None)
+        _look_at(world, dict.fromkeys(WHAT) | {"case": cases, "decision": cases})
         _accounts(world)
         _telephones(world)
 
 
-def _look_at(world: World, cases: Which, persons: Which, payouts: Which, bookings: Which, messages: Which) -> None:
-    """Each law of these; what is empty is not looked at."""
-    if cases or cases is None:
-        _decided_and_moved(world, cases)
-        _clocks(world, cases)
-    if persons or persons is None:
-        _usage(world, persons)
-    if payouts or payouts is None:
-        _payouts(world, payouts)
-    if bookings or bookings is None or payouts:
-        _journal(world, None if bookings is None else {*bookings, *(payouts or ())})
-    if messages or messages is None:
-        _messages_sent(world, messages)
+def _look_at(world: World, which: Mapping[str, Which]) -> None:
+    """Each law of these, by what they are looked at as; what is empty is not looked at."""
+    for what, law in _LAWS:
+        if which[what] or which[what] is None:
+            law(world, which[what])
+    bookings, payouts = which["booking"], which["payout"]
+    if bookings is None or payouts is None:
+        _journal(world, None)
+    elif bookings or payouts:
+        _journal(world, {*bookings, *payouts})
 
 
 def in_the_end(world: World) -> None:
@@ -527,3 +527,10 @@ def _on_the_right_day(world: World) -> None:
                         raise Broken("a clock a day off changes no decision", (decided.id, decided.case, by))
                 if decided.decision == "pay":
                     history = history.after(decided.claim, released(decided))
+
+
+# Of what is touched, the law that reads it; what is booked is read of payouts, too.
+_LAWS: tuple[tuple[str, Callable[[World, Which], None]], ...] = (
+    ("decision", _decided_and_moved), ("case", _clocks), ("person", _usage), ("payout", _payouts),
+    ("message", _messages_sent),
+)  # fmt: skip

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from safeweave.database import Transaction
 from safeweave.ids import person_key
 from safeweave_simulator.broken import Broken
-from safeweave_simulator.watching import IN_OUR_BOOKS, Watch
+from safeweave_simulator.watching import IN_OUR_BOOKS, Watch, watch
 
 _WRITES = ("insert", "update", "delete", "commit", "create")
 _BEGIN, _COMMIT, _ROLLBACK = "begin immediate", "commit", "rollback"
-_TO_THE_PLATTER = "pragma synchronous = normal"
+_TO_THE_PLATTER = "pragma synchronous = "
 Where = Literal["anywhere", "outside"]
 Begin = Callable[[bool], AbstractContextManager[Transaction]]
 
@@ -177,46 +177,59 @@ class Mishaps:
             if loose:
                 raise Broken("only what is held is changed beside others", sorted(loose))
 
-    def connections(self) -> type[sqlite3.Connection]:
-        """Connections of the process, each statement of which is a moment."""
-        mishaps = self
 
-        class Fragile(sqlite3.Connection):
-            def __init__(self, *arguments: Any, **options: Any) -> None:
-                super().__init__(*arguments, **options)
-                self._is_watched = False
+class Fragile(sqlite3.Connection):
+    """A connection of a process, each statement of which is a moment; whoever closes it gives it back."""
 
-            def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
-                if sql == _ROLLBACK:  # what the store does by itself when a process is gone
-                    mishaps._is_writing = False
-                    return super().execute(sql)
-                dies_after = mishaps._statement(sql)
-                if sql == _TO_THE_PLATTER:
-                    sql = "pragma synchronous = off"  # processes die here, but nobody pulls the plug
-                if sql == _BEGIN and not self._is_watched:
-                    self._watch()
-                elif sql == _COMMIT:
-                    mishaps._check_held()
-                cursor = super().execute(sql, values)
-                if sql == _BEGIN:
-                    mishaps._is_writing = True
-                elif sql == _COMMIT:
-                    mishaps._is_writing = False
-                if dies_after:
-                    mishaps.die()
-                return cursor
+    def __init__(
+        self, mishaps: Mishaps, give_back: Callable[["Fragile"], None], *arguments: Any, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.mishaps = mishaps
+        self._give_back = give_back
+        self._is_watched = False
 
-            def executemany(self, sql: str, rows: Iterable[Any]) -> sqlite3.Cursor:
-                dies_after = mishaps._statement(sql)
-                cursor = super().executemany(sql, rows)
-                if dies_after:
-                    mishaps.die()
-                return cursor
+    def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
+        """Run one statement; the process may die before or after it."""
+        mishaps = self.mishaps
+        if sql == _ROLLBACK:  # what the store does by itself when a process is gone
+            mishaps._is_writing = False
+            return super().execute(sql)
+        dies_after = mishaps._statement(sql)
+        if sql.startswith(_TO_THE_PLATTER):
+            sql = f"{_TO_THE_PLATTER}off"  # processes die here, but nobody pulls the plug
+        if sql == _BEGIN and not self._is_watched:
+            watch(super(), IN_OUR_BOOKS, self._note)  # type: ignore[arg-type]  # as a plain connection
+            self._is_watched = True
+        elif sql == _COMMIT:
+            mishaps._check_held()
+        cursor = super().execute(sql, values)
+        if sql == _BEGIN:
+            mishaps._is_writing = True
+        elif sql == _COMMIT:
+            mishaps._is_writing = False
+        if dies_after:
+            cursor.close()  # what it has not read would keep the connection in this moment
+            mishaps.die()
+        return cursor
 
-            def _watch(self) -> None:
-                (there,) = super().execute("select count(*) from sqlite_master where name = 'message'").fetchone()
-                if there:
-                    mishaps.watch.on(super(), IN_OUR_BOOKS)  # type: ignore[arg-type]  # as a plain connection
-                    self._is_watched = True
+    def executemany(self, sql: str, rows: Iterable[Any]) -> sqlite3.Cursor:
+        """Run one statement for each of these; the process may die before or after them."""
+        dies_after = self.mishaps._statement(sql)
+        cursor = super().executemany(sql, rows)
+        if dies_after:
+            self.mishaps.die()
+        return cursor
 
-        return Fragile
+    def close(self) -> None:
+        """The process is gone: what it had not committed is rolled back."""
+        if self.in_transaction:
+            super().execute(_ROLLBACK)
+        self._give_back(self)
+
+    def close_for_good(self) -> None:
+        """Close the file."""
+        super().close()
+
+    def _note(self, *said: str) -> None:
+        self.mishaps.watch.note(*said)

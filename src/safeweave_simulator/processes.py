@@ -5,12 +5,10 @@ import functools
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 from safeweave.adjudication import Adjudicator, product_files
 from safeweave.coverage.product import Product
-from safeweave.database import Database
 from safeweave.errors import StoreUnavailable
 from safeweave.node import Node, assembled
 from safeweave.payments import Bank
@@ -19,9 +17,9 @@ from safeweave.telling import Post
 from safeweave.web.doors import Hall
 from safeweave_simulator.mishaps import Mishaps, Where
 from safeweave_simulator.outsiders import DirectBank, Phones
+from safeweave_simulator.store_file import StoreFile
 from safeweave_simulator.turns import Turn
 
-STORE = "safeweave.db"
 Act = Callable[[], str | None]
 
 
@@ -48,17 +46,18 @@ class Shelf(dict[str, Product]):
 
 
 class Process:
-    """A node over the store in `folder`, and everything that may go wrong in it; `begin_again` starts it anew."""
+    """A node over this store, and everything that may go wrong in it; `begin_again` starts it anew."""
 
     def __init__(
-        self, name: str, folder: Path, batch: int, mishaps: Mishaps, clock: Callable[[], datetime], shelf: Shelf,
+        self, name: str, store: StoreFile, batch: int, mishaps: Mishaps, clock: Callable[[], datetime], shelf: Shelf,
         bank: DirectBank, phones: Phones,
     ) -> None:  # fmt: skip
         self.name, self.mishaps, self._clock, self._shelf = name, mishaps, clock, shelf
+        self._store = store
         self.clock_off = timedelta()  # by which its clock is wrong
         self.turn = Turn()
         self.act = ""  # what it does, or has paused in
-        self._settings = Settings(home=folder, batch=batch)
+        self._settings = Settings(home=store.folder, batch=batch)
         self._bank, self._phones = bank.reached_by(mishaps), phones.reached_by(mishaps)
         self.node = self._begin()
 
@@ -68,10 +67,9 @@ class Process:
 
     def _begin(self) -> Node:
         self.mishaps.begin_again()
-        database = Database(self._settings.store, self.mishaps.connections())
+        database = self._store.opened_by(self.mishaps)
         vars(database)["_local"] = SimpleNamespace()  # one connection for all threads: one of them acts at a time
         vars(database)["transaction"] = self.mishaps.around(database.transaction)
-        vars(database)["_to_the_platter"] = lambda: None  # nobody pulls the plug
         adjudicator = copy.copy(_adjudicator())
         adjudicator._kept = set()
         adjudicator.products = self._shelf

@@ -1,24 +1,27 @@
 """A deterministic simulation of the whole system: `python -m safeweave_simulator.simulation --seeds 100 --from 1`.
 
 One seed is some weeks of a city, an insurer and a bank, with faults at every turn; the laws are checked after every
-step, of everything that step has touched, and of everything once a week and in the end. A seed that fails prints its
-last steps and fails the same way again. A run that was stopped goes on from where its last line says.
+step, of everything that step has touched, and of everything once a week, now and then, and in the end. A seed that
+fails prints its last steps and fails the same way again. A run that was stopped goes on from where its last line says.
 """
 
 import argparse
+import functools
 import gc
 import hashlib
 import json
+import os
 import shutil
 import sys
 import tempfile
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from logging import CRITICAL, getLogger
 from pathlib import Path
+from random import Random
 from secrets import randbits
 from typing import Any
 
@@ -27,10 +30,12 @@ import msgspec
 from safeweave.clock import seconds_running, shanghai_day
 from safeweave_simulator import laws
 from safeweave_simulator.broken import Broken
-from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with
+from safeweave_simulator.store_file import StoreFile, stored_in
+from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with, keep_messages_with
 
 MEMORY = Path("/dev/shm")  # a store there is written at once; elsewhere a simulation is only slower
 PROGRESS_EVERY_SECONDS = 10.0
+AT_RANDOM = 0.01  # the share of steps after which everything is looked at, not only what they have touched
 _TABLES = ("event", "claim_case", "case_step", "determination", "payout", "journal_entry", "message")
 
 
@@ -49,17 +54,19 @@ class Result(msgspec.Struct):
     outcomes: dict[str, int] = {}
 
 
-def run(seed: int, stays: int = 40, folder: Path | None = None, with_digest: bool = False) -> Result:
-    """Let one seed's world live to its end; its store is left in `folder`, if one is given."""
+def run(seed: int, stays: int = 40, store: StoreFile | None = None, with_digest: bool = False) -> Result:
+    """Let one seed's world live to its end, in this store or in one of its own."""
+    if store is None:
+        with stored_in(_folder()) as store:
+            return run(seed, stays, store, with_digest)
     began = seconds_running()
-    home = folder or Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
     logger = getLogger("safeweave")
     level = logger.level
     logger.setLevel(CRITICAL)  # what goes wrong here is meant to
     result = Result(seed)
     gc.disable()  # nothing of a world is freed before its end
     try:
-        world = World(seed, stays, home)
+        world = World(seed, stays, store)
         try:
             _live(world, result)
             if with_digest:
@@ -74,21 +81,37 @@ def run(seed: int, stays: int = 40, folder: Path | None = None, with_digest: boo
     finally:
         gc.enable()
         draw_ids_with(randbits)
+        keep_messages_with(zlib.compress)
         logger.setLevel(level)
-        if folder is None:
-            shutil.rmtree(home, ignore_errors=True)
+    if result.law:
+        store.close()  # the next world shall not begin where this one has broken off
     result.seconds = seconds_running() - began
     return result
 
 
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+
+
+@functools.cache
+def _store_of(job: int, home: Path) -> StoreFile:
+    folder = home / str(job)
+    folder.mkdir()
+    return StoreFile(folder)
+
+
+def _run_in(home: Path, stays: int, seed: int) -> Result:
+    return run(seed, stays, _store_of(os.getpid(), home))
+
+
 def _live(world: World, result: Result) -> None:
     try:
-        week = _week_of(world)
+        week, looks = _week_of(world), Random(f"{world.seed}/looks")
         while not world.is_over:
             world.step()
             if world.has_changed():
                 laws.after_a_step(world)
-            if _week_of(world) != week:
+            if _week_of(world) != week or looks.random() < AT_RANDOM:
                 week = _week_of(world)
                 laws.at_any_time(world)
         world.settle(lambda: laws.after_a_step(world) if world.has_changed() else None)
@@ -108,11 +131,16 @@ def _week_of(world: World) -> int:
 
 def run_all(seeds: Sequence[int], stays: int, jobs: int) -> Iterator[Result]:
     """The results of these seeds, in their order."""
-    if jobs == 1:
-        yield from (run(seed, stays) for seed in seeds)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(run, stays=stays), seeds, chunksize=WORLDS_A_CITY)
+    home = _folder()
+    try:
+        one = functools.partial(_run_in, home, stays)
+        if jobs == 1:
+            yield from map(one, seeds)
+            return
+        with ProcessPoolExecutor(jobs) as pool:
+            yield from pool.map(one, seeds, chunksize=WORLDS_A_CITY)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,25 +5,27 @@ it as it was. So a law that looks again at everything touched has looked at ever
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-# What is touched when a row of a table is written: (what is looked at again, the column that says which). No row of
-# these is ever deleted; a look at all of them would tell.
+# What is touched when a row of a table is written: (what is looked at again, the column that says which). ONLY_HELD:
+# nothing is, no law reads the table, but whose it is must be held. No row of these is ever deleted; a look at all of
+# them would tell.
+ONLY_HELD = "held"
 Touches = dict[str, tuple[tuple[str, str], ...]]
 IN_OUR_BOOKS: Touches = {
     "claim_case": (("case", "id"),),
-    "case_step": (("case", "case_id"),),
+    "case_step": ((ONLY_HELD, "case_id"),),
     "clock": (("case", "case_id"),),
-    "determination": (("case", "case_id"), ("person", "person")),
+    "determination": (("decision", "case_id"), ("person", "person")),
     "usage_addition": (("person", "person"),),
-    "payout": (("payout", "id"), ("case", "case_id")),
-    "recovery": (("case", "case_id"), ("booking", "id")),
+    "payout": (("payout", "id"), ("decision", "case_id"), ("case", "case_id")),
+    "recovery": (("decision", "case_id"), ("booking", "id")),
     "journal_entry": (("booking", "ref"),),
-    "letter": (("case", "case_id"),),
+    "letter": ((ONLY_HELD, "case_id"),),
     "message": (("message", "id"),),
 }
 AT_THE_BANK: Touches = {"payment": (("payout", "key"),), "entry": (("payout", "key"),)}
-WHAT = ("case", "person", "payout", "booking", "message")
+WHAT = ("case", "decision", "person", "payout", "booking", "message")
 
 
 class Watch:
@@ -33,22 +35,12 @@ class Watch:
         self._touched: dict[str, set[str]] = {what: set() for what in WHAT}
         self.now: set[str] = set()  # all that was touched since the transaction began
 
-    def on(self, connection: sqlite3.Connection, tables: Touches) -> None:
-        """From now on notice what this connection writes to these tables, which are there already."""
-        connection.execute("pragma temp_store = memory")
-        connection.create_function("touched", -1, self._note)
-        for table, touches in tables.items():
-            said = ", ".join(f"'{what}', new.{column}" for what, column in touches)
-            for happening in ("insert", "update"):
-                connection.execute(
-                    f"create temp trigger touched_{happening}_{table} after {happening} on main.{table}"
-                    f" begin select touched({said}); end"
-                )
-
-    def _note(self, *said: str) -> None:
+    def note(self, *said: str) -> None:
+        """What was touched: what it is looked at as, and which."""
         for what, which in zip(said[::2], said[1::2], strict=True):
-            self._touched[what].add(which)
             self.now.add(which)
+            if what != ONLY_HELD:
+                self._touched[what].add(which)
 
     def taken(self) -> dict[str, set[str]]:
         """What was touched since this was last asked."""
@@ -58,6 +50,19 @@ class Watch:
     def again(self, what: str, which: Iterable[str]) -> None:
         """Look at these again next time."""
         self._touched[what].update(which)
+
+
+def watch(connection: sqlite3.Connection, tables: Touches, note: Callable[..., None]) -> None:
+    """From now on notice what this connection writes to these tables, which are there already."""
+    connection.execute("pragma temp_store = memory")
+    connection.create_function("touched", -1, note)
+    for table, touches in tables.items():
+        said = ", ".join(f"'{what}', new.{column}" for what, column in touches)
+        for happening in ("insert", "update"):
+            connection.execute(
+                f"create temp trigger touched_{happening}_{table} after {happening} on main.{table}"
+                f" begin select touched({said}); end"
+            )
 
 
 def connection_of(file: str) -> sqlite3.Connection:

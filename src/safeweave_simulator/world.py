@@ -9,6 +9,7 @@ import functools
 import heapq
 import tempfile
 import traceback
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -42,10 +43,11 @@ from safeweave_simulator.messages import CONTENT_TYPES, Door, Message
 from safeweave_simulator.mishaps import Disk, Killed, Mishaps, Where
 from safeweave_simulator.mood import Mood
 from safeweave_simulator.outsiders import DirectBank, Phones, Trouble
-from safeweave_simulator.processes import STORE, Act, Poisoned, Process, Shelf
+from safeweave_simulator.processes import Act, Poisoned, Process, Shelf
 from safeweave_simulator.registers import write_jsonl
 from safeweave_simulator.stays import SHARES
-from safeweave_simulator.watching import AT_THE_BANK, Watch, connection_of
+from safeweave_simulator.store_file import STORE, StoreFile
+from safeweave_simulator.watching import AT_THE_BANK, Watch, watch
 
 DAYS = 22  # what hospitals tell begins and ends within these
 WORLDS_A_CITY = 10  # neighbouring seeds live through the same city in other ways
@@ -105,6 +107,17 @@ def _opened(door: Door, body: bytes, sender: Sender) -> Arrived:
     return inbound.open_message(body, sender, Limits(), CONTENT_TYPES[door])
 
 
+@functools.lru_cache(maxsize=2000)
+def _compressed(raw: bytes, level: int) -> bytes:
+    """What a message is kept as, which is the same in every world of a city."""
+    return zlib.compress(raw, level)
+
+
+def keep_messages_with(compress: Callable[[bytes, int], bytes]) -> None:
+    """What was received is compressed with this from now on."""
+    vars(inbound)["zlib"] = SimpleNamespace(compress=compress, decompress=zlib.decompress)
+
+
 def draw_ids_with(random_bits: Callable[[int], int]) -> None:
     """Fresh ids are drawn with this from now on."""
     vars(ids)["secrets"] = SimpleNamespace(randbits=random_bits)
@@ -113,12 +126,13 @@ def draw_ids_with(random_bits: Callable[[int], int]) -> None:
 class World:
     """One seed's world: `step` is what the laws are checked after, `settle` lets it come to its end."""
 
-    def __init__(self, seed: int, stays: int, folder: Path) -> None:
-        self.seed, self.stays, self.folder = seed, stays, folder
+    def __init__(self, seed: int, stays: int, store: StoreFile) -> None:
+        self.seed, self.stays, self.store = seed, stays, store
         self.random = random = Random(f"{seed}/simulation")
-        self.city, self.messages, self._senders, store, late = _place(seed // WORLDS_A_CITY, stays)
+        self.city, self.messages, self._senders, fresh, late = _place(seed // WORLDS_A_CITY, stays)
         draw_ids_with(Random(f"{seed}/ids").getrandbits)
-        (folder / STORE).write_bytes(store)
+        keep_messages_with(_compressed)
+        store.begin(fresh)
         self._late_policies = list(late)
         self.truths: list[Truth] = list(self.city.truth.values())
         self.now = self.messages[0].at.astimezone(UTC)
@@ -128,14 +142,14 @@ class World:
         self.shelf = Shelf()
         self.trouble = Trouble()
         self.books = BankBooks(":memory:", _OPENING_FEN)
-        self.watch.on(self.books._connection, AT_THE_BANK)
+        watch(self.books._connection, AT_THE_BANK, self.watch.note)
         for fault in self.mood.faults(seed, random):
             self.books.add_fault(fault)
         self.mood.trouble(self.trouble)
         self.desk = self._process("desk")
         self.nodes = [self._process(f"node {number}") for number in range(1, self.mood.nodes + 1)]
         self.acting = self.desk
-        self.looking = connection_of(str(folder / STORE))
+        self.looking = store.looking
         self._clockmaker = Random(f"{seed}/clock")
         self.sent: dict[tuple[str, str], Arrived] = {}  # every readable message that came in, by sender and id
         self.acknowledged: set[tuple[str, str]] = set()  # what hospitals may forget
@@ -157,7 +171,7 @@ class World:
         mishaps.is_beside, mishaps.refuses = self.mood.is_beside, self.mood.refuses
         if name == "desk":
             self.bank, self.phones = self._outside(mishaps)
-        return Process(name, self.folder, self.mood.batch, mishaps, self.clock, self.shelf, self.bank, self.phones)
+        return Process(name, self.store, self.mood.batch, mishaps, self.clock, self.shelf, self.bank, self.phones)
 
     def _outside(self, mishaps: Mishaps) -> tuple[DirectBank, Phones]:
         bank = DirectBank(
@@ -176,7 +190,6 @@ class World:
             if process.turn.is_paused:
                 self._kill(process)
             process.close()
-        self.looking.close()
         self.books.close()
 
     def note(self, what: str) -> None:
@@ -568,7 +581,7 @@ class World:
     def _imports(self) -> str | None:
         if not self._late_policies:
             return None
-        _import(self.desk.node.database, self.folder, self._late_policies[-1], self.now)
+        _import(self.desk.node.database, self.store.folder, self._late_policies[-1], self.now)
         policies = self._late_policies.pop()
         self._hear_waiting_again()
         return f"{policies[0]['number']}"

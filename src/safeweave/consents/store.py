@@ -36,6 +36,20 @@ from safeweave.facts import Fact
 from safeweave.ids import PersonId
 from safeweave.people import Person
 from safeweave.people.identity import Unusable
+from safeweave.words import Language, say
+
+
+class NotHere(NotFound):
+    """A person or consent with this id is not kept here."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(say("consents.not_here", "en", id=id))
+        self.id = id
+
+    def said(self, language: Language) -> str:
+        """That it is not known, and what to do."""
+        return say("consents.not_here", language, id=self.id)
+
 
 # ---------------------------------------------------------------- giving and revoking
 
@@ -99,7 +113,7 @@ def _people(tx: Transaction, asked: Collection[PersonId]) -> dict[PersonId, Pers
 def _all_known(known: Collection[str], asked: Collection[str | None]) -> None:
     unknown = [id for id in asked if id is not None and id not in known]
     if unknown:
-        raise NotFound(f"{unknown[0]} is not known here")
+        raise NotHere(unknown[0])
 
 
 # ---------------------------------------------------------------- reading

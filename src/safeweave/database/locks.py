@@ -35,9 +35,10 @@ class Locks:
     def __init__(self, path: str) -> None:
         """Raises StoreUnavailable if the file cannot be opened."""
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._opened = open(path, "r+b", buffering=0, opener=_made)  # noqa: SIM115 - open as long as the store
         except OSError as error:
             raise StoreUnavailable(f"the store cannot be used now: {error}") from error
+        self._file = self._opened.fileno()
         self._held: set[str] = set()
 
     def enter(self, alone: bool) -> None:
@@ -87,7 +88,7 @@ class Locks:
 
     def close(self) -> None:
         """Let go of everything, and of the file."""
-        os.close(self._file)
+        self._opened.close()
 
     def _lock(self, start: int, kind: int, wait: bool = False, length: int = 1) -> bool:
         command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
@@ -98,6 +99,10 @@ class Locks:
                 return False
             raise StoreUnavailable(f"the store cannot be used now: {error}") from error
         return True
+
+
+def _made(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o644)
 
 
 def _number_of(key: str) -> int:
