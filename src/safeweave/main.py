@@ -59,6 +59,7 @@ class Command:
 
 JSON = option("--json", action="store_true")
 CASE = option("case")
+HOW = option("--how", choices=("paper", "screen", "phone"), default="paper")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -163,6 +164,38 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command("senders list", "hospitals:list_senders", (JSON,)),
+    Command(
+        "consent give",
+        "consent:give",
+        (
+            option("person"),
+            option("--act", choices=("give", "process"), required=True),
+            option("--giver"),
+            option("--giver-name"),
+            option("--recipient", required=True),
+            option("--recipient-name"),
+            option("--contact", required=True),
+            option("--purpose", choices=("claim", "advance"), default="claim"),
+            option(
+                "--kind",
+                action="append",
+                required=True,
+                choices=("identity", "admission", "diagnosis", "bill", "settlement", "record"),
+            ),
+            option("--visit"),
+            option("--first-day"),
+            option("--last-day", required=True),
+            option("--by"),
+            option("--proof"),
+            HOW,
+            option("--follows"),
+            option("--text"),
+            JSON,
+        ),
+    ),
+    Command("consent revoke", "consent:revoke", (option("consent"), option("--by"), HOW, option("--reason"), JSON)),
+    Command("consent list", "consent:list_", (option("person"), JSON)),
+    Command("consent reads", "consent:reads", (option("person"), JSON)),
     Command("store status", "store:status", (JSON,)),
     Command("store migrate", "store:migrate"),
     Command("payouts", "money:payouts", (JSON,)),
