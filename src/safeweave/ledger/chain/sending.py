@@ -52,7 +52,7 @@ def _work(operation: Operation) -> int:
         case Found(commission=commission):
             return 150_000 + 400_000 * len(commission)
         case PutMember():
-            return 450_000
+            return 500_000
         case Reserve(tickets=tickets):
             return 110_000 + sum(25_000 + 60_000 * len(ticket.nullifiers) for ticket in tickets)
         case Settle(items=items) | Release(items=items):
