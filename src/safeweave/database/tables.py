@@ -9,7 +9,7 @@ from safeweave.words import Language, say
 # Every package that remembers keeps its tables beside its store, in `tables.sql`, written as SQLite reads them.
 PACKAGES_WITH_TABLES = ("safeweave", "safeweave.people", "safeweave.coverage", "safeweave.exchange", "safeweave.cases",
                         "safeweave.adjudication", "safeweave.payments", "safeweave.telling",
-                        "safeweave.consents")  # fmt: skip
+                        "safeweave.consents", "safeweave.consortium")  # fmt: skip
 
 SCHEMA_VERSION = 3  # raised, with a migration, whenever a tables.sql changes
 
