@@ -196,6 +196,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("consent revoke", "consent:revoke", (option("consent"), option("--by"), HOW, option("--reason"), JSON)),
     Command("consent list", "consent:list_", (option("person"), JSON)),
     Command("consent reads", "consent:reads", (option("person"), JSON)),
+    Command("exchange status", "exchange:show", (JSON,)),
+    Command(
+        "exchange again",
+        "exchange:again",
+        (option("--delivery"), option("--all", action="store_true")),
+        one_of=("--delivery", "--all"),
+    ),
     Command("store status", "store:status", (JSON,)),
     Command("store migrate", "store:migrate"),
     Command("payouts", "money:payouts", (JSON,)),

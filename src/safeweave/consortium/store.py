@@ -558,3 +558,27 @@ def complete_receipt(tx: Transaction, leaf: Leaf, proof: bytes) -> None:
     if row and row[0]:
         receipt = _receipts.decode(row[0]).anchored(proof)
         tx.run(f"update {table} set receipt = ? where id = ?", (_encode(receipt), leaf.of))
+
+
+# ---------------------------------------------------------------- counts
+
+
+def states(tx: Transaction) -> dict[str, int]:
+    """How many deliveries are in each state."""
+    return dict(tx.rows("select state, count(*) from outgoing group by state order by state"))
+
+
+def leaves_on_the_ledger(tx: Transaction) -> dict[str, int]:
+    """How many digests of each kind are anchored for good."""
+    return dict(
+        tx.rows(
+            "select l.what, count(*) from anchor_leaf l join anchor_batch b on b.id = l.batch where b.state = 'final'"
+            " group by l.what order by l.what"
+        )
+    )
+
+
+def last_final(tx: Transaction) -> Batch | None:
+    """The newest batch that is final."""
+    row = tx.row(f"{_BATCH} where state = 'final' order by id desc limit 1")
+    return _batch(row) if row else None
