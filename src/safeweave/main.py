@@ -59,6 +59,7 @@ class Command:
 
 JSON = option("--json", action="store_true")
 CASE = option("case")
+ROOTS = option("--roots", type=Path, required=True)
 HOW = option("--how", choices=("paper", "screen", "phone"), default="paper")
 
 COMMANDS: tuple[Command, ...] = (
@@ -196,6 +197,19 @@ COMMANDS: tuple[Command, ...] = (
     Command("consent revoke", "consent:revoke", (option("consent"), option("--by"), HOW, option("--reason"), JSON)),
     Command("consent list", "consent:list_", (option("person"), JSON)),
     Command("consent reads", "consent:reads", (option("person"), JSON)),
+    Command(
+        "ledger audit",
+        "ledger:audit_",
+        (
+            option("log"),
+            ROOTS,
+            option("--disclosed", type=Path),
+            option("--grace", reads=between(int, 0, 10**9), default=0),
+            option("--late", reads=between(int, 0, 10**9), default=24 * 3600),
+            JSON,
+        ),
+    ),
+    Command("verify", "ledger:verify", (option("file", type=Path), ROOTS, JSON)),
     Command("exchange status", "exchange:show", (JSON,)),
     Command(
         "exchange again",
