@@ -10,6 +10,7 @@ from consents.given_consents import (
     END,
     HOSPITAL,
     INSURER,
+    OTHER_HOSPITAL,
     OTHER_INSURER,
     PROOF,
     ask,
@@ -186,6 +187,17 @@ def test_what_has_ended_anyway_need_not_be_taken_again(tx):
     consents.give(tx, [given], NOW)
     consents.revoke(tx, [revoked(given, BEGIN)], NOW)
     assert consents.due_retakings(tx, DURING) == []
+
+
+@pytest.mark.parametrize("told", [{"act": "process"}, {"recipient": OTHER_INSURER}, {"giver": OTHER_HOSPITAL}])
+def test_a_consent_follows_only_one_like_itself(tx, saved, told):
+    given = consent(saved[0])
+    consents.give(tx, [given], NOW)
+    for later in (consent(saved[0], follows=given.id, **told), consent(saved[1], follows=given.id)):
+        with pytest.raises(Unusable) as fault:
+            consents.give(tx, [later], NOW)
+        assert fault.value.field == "follows"
+    consents.give(tx, [consent(saved[0], follows=given.id, kinds=("bill",))], NOW)
 
 
 # ---------------------------------------------------------------- asking and choosing

@@ -217,6 +217,15 @@ def _fault(field: str, why: str, **values: object) -> Unusable:
     return Unusable(f"consents.fault.{why}", field=field, **values)
 
 
+def can_follow(later: Consent, earlier: Consent, person: Person) -> bool:
+    """Whether one can stand in the place of another: of the same person, for one act, between the same members."""
+    return earlier.person in (person.id, *person.former_ids) and (
+        later.act,
+        later.giving_member,
+        later.recipient.member,
+    ) == (earlier.act, earlier.giving_member, earlier.recipient.member)
+
+
 def retake_day(birth: date, given_at: datetime) -> date | None:
     """The birthday from which a consent given then must be taken again from the person; None if it need not."""
     age = age_on(birth, shanghai_day(given_at))

@@ -23,6 +23,7 @@ from safeweave.consents.consent import (
     Purpose,
     Reason,
     answer,
+    can_follow,
     check,
     in_order,
     retake_day,
@@ -71,12 +72,15 @@ def give(tx: Transaction, given: Sequence[Consent], now: datetime) -> None:
     an unknown consent that it follows.
     """
     known = _people(tx, [consent.person for consent in given])
-    followed = {consent.follows for consent in given if consent.follows is not None}
-    _all_known(consents_by_id(tx, followed), followed)
+    asked = {consent.follows for consent in given if consent.follows is not None}
+    followed = consents_by_id(tx, asked)
+    _all_known(followed, asked)
     rows = []
     for consent in given:
         person = known[consent.person]
         check(consent, person)
+        if consent.follows is not None and not can_follow(consent, followed[consent.follows].consent, person):
+            raise Unusable("consents.fault.follows_another", field="follows")
         if text_of(consent.act, consent.text_version).digest != consent.text_digest:
             raise Unusable("consents.fault.other_text", field="text_digest", version=consent.text_version)
         assert person.birth is not None
