@@ -60,6 +60,13 @@ class Command:
 JSON = option("--json", action="store_true")
 CASE = option("case")
 ROOTS = option("--roots", type=Path, required=True)
+INIT = (
+    option("--name", required=True),
+    option("--url", required=True),
+    option("--port", reads=between(int, 1, 65535)),
+    option("--suite", choices=("std-1", "gm-1"), default="std-1"),
+)
+JOIN = (option("--ledger", required=True), ROOTS)
 HOW = option("--how", choices=("paper", "screen", "phone"), default="paper")
 
 COMMANDS: tuple[Command, ...] = (
@@ -210,6 +217,28 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command("verify", "ledger:verify", (option("file", type=Path), ROOTS, JSON)),
+    Command("hospital init", "member:init_hospital", (*INIT, option("--witness", action="store_true"))),
+    Command("hospital join", "member:join", JOIN),
+    Command("hospital serve", "member:serve_hospital"),
+    Command("insurer init", "member:init_insurer", (*INIT, option("--witness", action="store_true"))),
+    Command("insurer join", "member:join", JOIN),
+    Command("insurer serve", "member:serve_insurer"),
+    Command(
+        "commission init",
+        "member:init_commission",
+        (
+            *INIT,
+            option("--ask", action="append", default=[]),
+            option("--quorum", reads=between(int, 0, 100), default=0),
+        ),
+    ),
+    Command("commission admit", "member:admit", (option("application", type=Path),)),
+    Command(
+        "commission suspend",
+        "member:suspend",
+        (option("member"), option("--reason", choices=("left", "key_lost", "breach", "order"), required=True)),
+    ),
+    Command("commission serve", "member:serve_commission"),
     Command("exchange status", "exchange:show", (JSON,)),
     Command(
         "exchange again",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safeweave.words import Language
@@ -33,6 +33,7 @@ class Settings:
     phone: str = ""  # whom the insured can call, as printed in letters and messages
     max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
+    keys_passphrase: str = field(default="", repr=False)  # of the member's key file; "": the file is not encrypted
     batch: int = 500  # how many events a worker takes at once
     calls: int = 1  # how many calls to one outsider (a bank, a channel) may be under way at once, from all hosts
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -177,3 +178,31 @@ def test_receipts_of_real_processes_are_completed_with_their_path(running):
             return
         assert time.monotonic() < until, "no receipt was completed"
         time.sleep(0.1)
+
+
+def limit_files(process: Process, most: int) -> None:
+    """Let no file of this process grow beyond so many bytes: its disk is full there."""
+    assert process.running is not None
+    resource.prlimit(process.running.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_recipient_whose_disk_is_full_takes_nothing_until_there_is_room_again(running):
+    running.hospital.start()
+    running.insurer.start()
+    contents = [f"{n}".ljust(100_000, "x") for n in range(12)]
+    running.hospital.queue(running.insurer, "exchange", running.consent, contents[0])
+    running.waits_until_all_is_received()
+    limit_files(running.insurer, 500_000)
+    for content in contents[1:]:
+        running.hospital.queue(running.insurer, "exchange", running.consent, content)
+    until = time.monotonic() + PATIENCE
+    while not running.hospital.rows("select 1 from outgoing where why like '%\"store\"%'"):
+        assert time.monotonic() < until, running.hospital.rows("select sequence, state, tries, why from outgoing")
+        time.sleep(0.1)
+    before = running.handed()
+    assert before == contents[: len(before)]
+    assert len(before) < len(contents)
+    limit_files(running.insurer, resource.RLIM_INFINITY)
+    running.waits_until_all_is_received()
+    assert running.handed() == contents

@@ -30,7 +30,7 @@ def serve(settings: Settings, asked: argparse.Namespace) -> int:
         print(say("cli.serve.ready", settings.language, **where), flush=True)
 
     try:
-        serve_node(node, ready, _told_to_stop(), share_doors=asked.processes > 1)
+        serve_node(node, ready, told_to_stop(), share_doors=asked.processes > 1)
     finally:
         for other in others:
             other.terminate()
@@ -44,7 +44,7 @@ def _serve_too(settings: Settings) -> None:
     _write_log()
     node = open_node(settings)
     try:
-        serve_node(node, stopping=_told_to_stop(), share_doors=True)
+        serve_node(node, stopping=told_to_stop(), share_doors=True)
     finally:
         node.close()
 
@@ -55,13 +55,13 @@ def work(settings: Settings, asked: argparse.Namespace) -> int:
     node = open_node(settings)
     print(say("cli.work.ready", settings.language), flush=True)
     try:
-        work_node(node, _told_to_stop())
+        work_node(node, told_to_stop())
     finally:
         node.close()
     return 0
 
 
-def _told_to_stop() -> threading.Event:
+def told_to_stop() -> threading.Event:
     """Set when the process is told to end (SIGTERM, SIGINT), so that what is under way is finished first."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

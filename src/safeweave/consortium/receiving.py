@@ -27,7 +27,7 @@ from safeweave.clock import Clock
 from safeweave.consortium import store
 from safeweave.consortium.answer import PATH, Answer, write_answer
 from safeweave.consortium.directory import Directory, check_sealed_since, keys_at
-from safeweave.consortium.permission import Permit, permitted
+from safeweave.consortium.permission import Covers, Permit, permitted
 from safeweave.consortium.spool import IN_MEMORY_BYTES, spooled
 from safeweave.consortium.why import Code, Refused, Why
 from safeweave.database import Database, Transaction
@@ -61,7 +61,10 @@ class Arrival(NamedTuple):
 
 
 HandOver = Callable[[Transaction, Arrival, datetime], None]
-"""Takes a document up, in the transaction that notes it as taken; a SafeweaveError refuses it for good."""
+"""Takes a document up, in the transaction that notes it as taken.
+
+Unavailable and StoreUnavailable have it sent again later; any other SafeweaveError refuses it for good.
+"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Reception:
     """What stands behind the door.
 
     `folder` is for envelopes while they are read, `recorded` notes that a person's record was read under a consent, in
-    the same transaction; `backlog` says how much of what was handed over still waits to be worked on.
+    the same transaction and after it was handed over; `covers` says whether a consent covers a kind of document, as far
+    as this member knows its text; `backlog` how much of what was handed over still waits to be worked on.
     """
 
     database: Database
@@ -91,6 +95,7 @@ class Reception:
     hand_over: HandOver
     folder: Path
     recorded: HandOver = lambda tx, arrival, now: None
+    covers: Covers = lambda consent, kind: True
     backlog: Callable[[], int] = lambda: 0
     limits: Limits = field(default_factory=Limits)
 
@@ -164,7 +169,10 @@ class Reception:
     def _permit(self, header: Header, found: ConsentFound) -> Permit:
         if datetime.fromtimestamp(found.head.time, UTC) >= header.expires_at and found.state == "ACTIVE":
             raise Refused("expired")
-        return permitted(self.directory, found, header.consent, header.sender, header.recipient)
+        allowed = permitted(self.directory, found, header.consent, header.sender, header.recipient)
+        if not self.covers(header.consent, header.kind):
+            raise Refused("not_covered", consent=header.consent, kind=header.kind)
+        return allowed
 
     def _hold(self, cover: Cover, source: BinaryIO, expected: int) -> Answer:
         header = cover.header
@@ -215,13 +223,15 @@ class Reception:
             content.seek(0)
             arrival = Arrival(header, content, digest, permit)
             store.take(tx, cover, receipt, now, known)
-            self.recorded(tx, arrival, now)
             try:
                 self.hand_over(tx, arrival, now)
-            except (StoreUnavailable, Unavailable, Refused):
+            except (StoreUnavailable, Refused):
                 raise
+            except Unavailable as away:
+                raise Refused("store", what=str(away)) from away
             except SafeweaveError as fault:
                 raise Refused("unhandled", what=str(fault)) from fault
+            self.recorded(tx, arrival, now)
             return Answer("taken", receipt=receipt)
 
         return self._transaction(header, write)

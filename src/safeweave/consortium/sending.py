@@ -58,7 +58,8 @@ class _Gone(Exception):
 class Courier:
     """Sends what is queued in this store; `folder` is for what is being sealed.
 
-    `covers` says whether a consent covers a kind of document, as far as this member knows its text.
+    `covers` says whether a consent covers a kind of document, as far as this member knows its text; `recorded` notes
+    that another member has received a person's record, in the transaction that notes its receipt.
     """
 
     database: Database
@@ -67,6 +68,7 @@ class Courier:
     clock: Clock
     folder: Path
     covers: Covers = lambda consent, kind: True
+    recorded: Callable[[Transaction, Outgoing, datetime], None] = lambda tx, delivery, now: None
     client: httpx.Client = field(
         default_factory=lambda: httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
     )
@@ -287,8 +289,10 @@ class Courier:
         why = answer.why
         if answer.became == "taken":
             if answer.receipt and self._holds(delivery, answer.receipt):
+                now = self.clock()
                 with self.database.transaction(beside=True) as tx:
-                    store.note_received(tx, delivery.id, answer.receipt, self.clock())
+                    if store.note_received(tx, delivery.id, answer.receipt, now):
+                        self.recorded(tx, delivery, now)
                     outbox.answered(tx, lane_of(delivery.recipient))
                 return True
             why = Why("receipt_bad")

@@ -48,6 +48,12 @@ def contacts(tx: Transaction) -> dict[str, Contact]:
     return {member: Contact(member, name, url) for member, name, url in rows}
 
 
+def contact(tx: Transaction, member: str) -> Contact | None:
+    """The address that was told for a member."""
+    row = tx.row("select member, name, url from member_contact where member = ?", (member,))
+    return Contact(*row) if row else None
+
+
 # ---------------------------------------------------------------- pieces
 
 
@@ -226,8 +232,8 @@ def put_off(tx: Transaction, id: str, why: Why, due_at: datetime) -> None:
     )
 
 
-def note_received(tx: Transaction, id: str, receipt: SignedReceipt, now: datetime) -> None:
-    """It is with the recipient; the bytes are not needed any more."""
+def note_received(tx: Transaction, id: str, receipt: SignedReceipt, now: datetime) -> bool:
+    """It is with the recipient, and the bytes are not needed any more; whether that is news."""
     changed = tx.run(
         "update outgoing set state = 'received', receipt = ?, why = null, settled_at = ? where id = ?"
         " and state in ('sealed', 'refused')",
@@ -236,6 +242,7 @@ def note_received(tx: Transaction, id: str, receipt: SignedReceipt, now: datetim
     if changed:
         drop_pieces(tx, id)
         add_leaf(tx, receipt.receipt.digest().hex(), "receipt", id, now)
+    return bool(changed)
 
 
 def note_refused(tx: Transaction, id: str, why: Why) -> None:

@@ -1,0 +1,172 @@
+"""`safeweave hospital`, `insurer` and `commission`: make a member of the consortium, let it in, and run it."""
+
+import argparse
+import gc
+import logging
+from pathlib import Path
+from threading import Event
+from urllib.parse import urlsplit
+
+from safeweave import outbox
+from safeweave.commands.serve import told_to_stop
+from safeweave.consortium import roles
+from safeweave.consortium.receiving import HandOver
+from safeweave.consortium.roles import Home
+from safeweave.database import Database
+from safeweave.errors import Malformed
+from safeweave.exchange.formats import Limits
+from safeweave.ledger.checkpoint import read_key, read_roots
+from safeweave.ledger.ledger import Final, Outcome, Refused
+from safeweave.ledger.operation import Role
+from safeweave.node import open_node
+from safeweave.settings import Settings
+from safeweave.words import Language, say
+
+
+def _home(settings: Settings) -> Home:
+    return Home(settings.home, settings.keys_passphrase or None)
+
+
+def init_hospital(settings: Settings, asked: argparse.Namespace) -> int:
+    """Make a hospital's keys, and print what the commission has to approve."""
+    return _init(settings, asked, "hospital")
+
+
+def init_insurer(settings: Settings, asked: argparse.Namespace) -> int:
+    """Make an insurer's keys, and print what the commission has to approve."""
+    return _init(settings, asked, "insurer")
+
+
+def init_commission(settings: Settings, asked: argparse.Namespace) -> int:
+    """Make the commission's keys and found a ledger with it."""
+    asks = [_witness(text) for text in asked.ask]
+    _init(settings, asked, "commission")
+    outcome = roles.found(_home(settings), asks, asked.quorum)
+    print(say("cli.member.founded", settings.language, file=settings.home / "roots.json"))
+    return 0 if asks else _told(outcome, settings.language)
+
+
+def _init(settings: Settings, asked: argparse.Namespace, role: Role) -> int:
+    parts = urlsplit(asked.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Malformed(say("cli.member.no_url", settings.language, url=asked.url), field="--url")
+    port = asked.port or parts.port or (443 if parts.scheme == "https" else 80)
+    made = roles.init(
+        _home(settings), role, asked.name, asked.url, settings.host, port, asked.suite, getattr(asked, "witness", False)
+    )
+    values = {
+        "member": made.member, "url": made.url, "fingerprint": made.fingerprint,
+        "file": settings.home / "application.json",
+    }  # fmt: skip
+    print(say("cli.member.made", settings.language, **values))
+    if made.witness:
+        print(say("cli.member.witness", settings.language, ask=f"{made.url}{roles.WITNESS}={made.witness}"))
+    return 0
+
+
+def _witness(text: str) -> tuple[str, str]:
+    url, _, key = text.partition("=")
+    read_key(key)
+    return url, key
+
+
+def join(settings: Settings, asked: argparse.Namespace) -> int:
+    """Take over the address of the ledger and whom to believe about it."""
+    roots = read_roots(asked.roots.read_bytes())
+    roles.join(_home(settings), asked.ledger, roots)
+    print(say("cli.member.joined", settings.language, origin=roots.origin))
+    return 0
+
+
+def admit(settings: Settings, asked: argparse.Namespace) -> int:
+    """Put a member on the ledger; 1 if the ledger refuses or does not say."""
+    applied = roles.read_application(asked.application)
+    print(
+        say(
+            "cli.member.admits", settings.language, name=applied.name, url=applied.url, fingerprint=applied.fingerprint,
+            role=say(f"cli.member.role.{applied.role}", settings.language),
+        )
+    )  # fmt: skip
+    home = _home(settings)
+    ledger, database = roles.open_ledger(home), Database(settings.store)
+    try:
+        return _told(roles.admit(home, ledger, database, applied), settings.language)
+    finally:
+        ledger.close()
+        database.close()
+
+
+def suspend(settings: Settings, asked: argparse.Namespace) -> int:
+    """Let nothing that a member says count; 1 if the ledger refuses or does not say."""
+    home = _home(settings)
+    ledger = roles.open_ledger(home)
+    try:
+        return _told(roles.suspend(home, ledger, asked.member, asked.reason), settings.language)
+    finally:
+        ledger.close()
+
+
+def _told(outcome: Outcome, lang: Language) -> int:
+    if isinstance(outcome, Final):
+        print(say("cli.member.final", lang, height=outcome.receipt.height))
+        return 0
+    if isinstance(outcome, Refused):
+        why = say(f"ledger.refusal.{outcome.code}", lang)
+        print(say("cli.member.refused", lang, why=f"{why} {outcome.words}".strip()))
+    else:
+        print(say("cli.member.unknown", lang, why=outcome.words))
+    return 1
+
+
+# ---------------------------------------------------------------- running
+
+
+def serve_hospital(settings: Settings, asked: argparse.Namespace) -> int:
+    """Run a hospital's gateway until interrupted: what others send is kept, what is queued goes to them."""
+    return _serve(settings, "hospital", roles.keep)
+
+
+def serve_commission(settings: Settings, asked: argparse.Namespace) -> int:
+    """Run the commission until interrupted: the ledger for everybody, and its own door."""
+    return _serve(settings, "commission", roles.keep)
+
+
+def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
+    """Run an insurer until interrupted: what hospitals send is settled like what comes in by the other doors."""
+    node = open_node(settings)
+    node.worker.start()
+    try:
+        return _serve(settings, "insurer", roles.take_messages(Limits(max_bytes=settings.max_message_bytes)))
+    finally:
+        node.worker.stop()
+        node.close()
+
+
+def _serve(settings: Settings, role: Role, hand_over: HandOver) -> int:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    gc.set_threshold(50_000, 20, 20)
+    home, database = _home(settings), Database(settings.store)
+    if home.member().role != role:
+        raise Malformed(
+            say(
+                "cli.member.other_role", settings.language, home=settings.home,
+                role=say(f"cli.member.role.{home.member().role}", settings.language),
+            )
+        )  # fmt: skip
+
+    def backlog() -> int:
+        with database.reading() as tx:
+            return outbox.waiting(tx)
+
+    node = roles.assembled(home, database, hand_over, backlog=backlog)
+    stopping: Event = told_to_stop()
+
+    def ready() -> None:
+        values = {"name": node.member.name, "url": node.member.url, "home": Path(settings.home)}
+        print(say("cli.member.ready", settings.language, **values), flush=True)
+
+    try:
+        roles.serve(node, ready, stopping)
+    finally:
+        database.close()
+    return 0

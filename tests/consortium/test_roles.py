@@ -1,0 +1,194 @@
+"""Three roles as real processes, made and run by the command line: the commission, a hospital and an insurer."""
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from consortium.given_consortium import free_port
+from exchange.formats.given_messages import EXAMPLES
+from ledger.given_ledger import DAY
+from safeweave.consortium import roles, store
+from safeweave.consortium.roles import Home
+from safeweave.database import Database
+from safeweave.exchange import senders
+from safeweave.exchange.formats import Sender
+from safeweave.ledger.ledger import Final
+from safeweave.ledger.operation import GrantConsent, fresh_id, sign
+from safeweave.main import main
+
+PATIENCE = 60
+
+
+@dataclass
+class Office:
+    """The home of one member, and its process."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    running: subprocess.Popen[str] | None = None
+
+    @property
+    def role(self) -> str:
+        return self.folder.name.split("-")[0]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder)
+
+    def says(self, *words: str) -> int:
+        return main(["--home", str(self.folder), "--language", "en", self.role, *words])
+
+    def made(self, *more: str) -> None:
+        assert self.says("init", "--name", self.folder.name, "--url", self.url, *more) == 0
+
+    def start(self) -> None:
+        serve = ["--home", str(self.folder), "--language", "en", self.role, "serve"]
+        self.running = subprocess.Popen(
+            [sys.executable, "-m", "safeweave.main", *serve], stdout=subprocess.PIPE, text=True
+        )
+        assert self.running.stdout is not None
+        assert self.url in self.running.stdout.readline()
+
+    def stop(self, kill: bool = False) -> None:
+        if self.running is not None:
+            self.running.kill() if kill else self.running.terminate()
+            self.running.wait(30)
+            assert self.running.stdout is not None
+            self.running.stdout.close()
+            self.running = None
+
+    def database(self) -> Database:
+        return Database(self.folder / "safeweave.db")
+
+
+def until(true: Callable[[], object]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def offices(tmp_path: Path) -> Iterator[dict[str, Office]]:
+    found = {name: Office(tmp_path / name) for name in ("commission", "hospital", "insurer")}
+    yield found
+    for office in found.values():
+        office.stop(kill=True)
+
+
+def test_a_consortium_is_made_by_commands_and_a_hospitals_message_opens_a_case_at_the_insurer(offices, capsys):
+    commission, hospital, insurer = offices.values()
+    commission.made()
+    commission.start()
+    for office in (hospital, insurer):
+        office.made()
+        said = capsys.readouterr().out
+        assert roles.read_application(office.folder / "application.json").fingerprint in said
+        assert office.says("join", "--ledger", commission.url, "--roots", str(commission.folder / "roots.json")) == 0
+        assert commission.says("admit", str(office.folder / "application.json")) == 0
+        assert "it stands on the ledger" in capsys.readouterr().out
+    database = insurer.database()
+    with database.transaction() as tx:
+        senders.save(tx, [(Sender(id=hospital.home.member().member, hospital="H33020000001"), None)])
+    database.close()
+    hospital.start()
+    insurer.start()
+
+    ledger, ring, now = roles.open_ledger(hospital.home), hospital.home.ring(), int(datetime.now(UTC).timestamp())
+    consent, to = fresh_id(), insurer.home.member().member
+    grant = GrantConsent(ring.member, fresh_id(), consent, fresh_id(), to, fresh_id(), now - DAY, now + DAY)
+    (id,) = ledger.submit([sign(grant, "std-1", ring.at(0).signing_key())])
+    assert isinstance(ledger.outcome(id, 10), Final)
+    ledger.close()
+
+    message = EXAMPLES["a01"].replace("\n", "\r").encode()
+    database, arrived = hospital.database(), insurer.database()
+    try:
+        with database.transaction() as tx:
+            ids = [
+                store.queue(tx, to, "stay 1", consent, kind, io.BytesIO(content), datetime.now(UTC))
+                for kind, content in ((roles.MESSAGE, message), ("record", b"a discharge record"))
+            ]
+
+        def received() -> bool:
+            with database.reading() as tx:
+                return all(store.outgoing(tx, id).state == "received" for id in ids)
+
+        until(received)
+        with arrived.reading() as tx:
+            assert tx.rows("select sender, status from inbound_message") == [(ring.member, "taken")]
+            kept = roles.kept_under(ring.member, "stay 1", 2)
+            assert b"".join(store.pieces(tx, kept)) == b"a discharge record"
+
+        def case_opened() -> bool:
+            with arrived.reading() as tx:
+                return bool(
+                    tx.rows("select 1 from event where kind = 'AdmissionReported' or kind = 'OutpatientVisited'")
+                )
+
+        until(case_opened)
+    finally:
+        database.close()
+        arrived.close()
+
+    assert commission.says("suspend", ring.member, "--reason", "breach") == 0
+    for office in (hospital, insurer, commission):
+        office.stop()
+
+
+def test_a_home_is_made_once_and_runs_in_its_own_role(offices, capsys):
+    hospital = offices["hospital"]
+    hospital.made()
+    keys = hospital.home.keys.read_bytes()
+    capsys.readouterr()
+    assert hospital.says("init", "--name", "again", "--url", hospital.url) == 1
+    assert "not made anew" in capsys.readouterr().err
+    assert hospital.home.keys.read_bytes() == keys
+    assert main(["--home", str(hospital.folder), "--language", "en", "insurer", "serve"]) in (1, 2)
+    assert main(["--home", str(hospital.folder), "--language", "en", "hospital", "serve"]) == 1
+    assert "has joined no ledger yet" in capsys.readouterr().err
+    assert [oct(file.stat().st_mode & 0o777) for file in hospital.folder.glob("*.json")] == ["0o600"] * 3
+
+
+def test_witnesses_make_a_founding_final_once_they_are_up(tmp_path, capsys):
+    witnesses = [Office(tmp_path / f"hospital-{n}") for n in range(2)]
+    commission = Office(tmp_path / "commission")
+    asks = []
+    for office in witnesses:
+        office.made("--witness")
+        asks.append(f"{office.url}/witness={office.home.signer('witness').key}")
+    commission.made(*[word for ask in asks for word in ("--ask", ask)], "--quorum", "2")
+    try:
+        for office in witnesses:
+            assert (
+                office.says("join", "--ledger", commission.url, "--roots", str(commission.folder / "roots.json")) == 0
+            )
+        ledger = roles.open_ledger(commission.home)
+        with pytest.raises(Exception, match="not yet cosigned"):
+            ledger.head()
+        ledger.close()
+        for office in [commission, *witnesses]:
+            office.start()
+        ledger = roles.open_ledger(witnesses[0].home)
+
+        def founded() -> bool:
+            return httpx.get(f"{commission.url}/ledger/head", trust_env=False).status_code == 200
+
+        until(founded)
+        assert ledger.head().height == 1
+        ledger.close()
+    finally:
+        for office in [commission, *witnesses]:
+            office.stop(kill=True)
