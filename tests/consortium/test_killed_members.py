@@ -30,7 +30,7 @@ from safeweave.ledger.serving import ledger_router
 from stores import create, place
 
 TESTS = Path(__file__).parents[1]
-PATIENCE = 60
+PATIENCE = 240
 
 
 @dataclass

@@ -24,7 +24,7 @@ from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import GrantConsent, fresh_id, sign
 from safeweave.main import main
 
-PATIENCE = 60
+PATIENCE = 240
 
 
 @dataclass

@@ -36,11 +36,11 @@ from safeweave.keys.ring import KeyRing
 log = logging.getLogger("safeweave.consortium")
 
 FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 300.0
+LONGEST_RETRY_SECONDS = 60.0
 LONGEST_WISH_SECONDS = 3600.0  # that a recipient may ask us to wait
 AT_ONCE = 8  # recipients
 IN_A_ROW = 100  # deliveries to one recipient before the others are looked at again
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1  # another process may have queued something
 _SLOT = "deliveries"
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
