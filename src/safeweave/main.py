@@ -66,6 +66,7 @@ INIT = (
     option("--port", reads=between(int, 1, 65535)),
     option("--suite", choices=("std-1", "gm-1"), default="std-1"),
 )
+ROTATE = (option("--heights", reads=between(int, 1, 10**9), default=1000),)
 JOIN = (option("--ledger", required=True), ROOTS)
 HOW = option("--how", choices=("paper", "screen", "phone"), default="paper")
 
@@ -219,9 +220,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("verify", "ledger:verify", (option("file", type=Path), ROOTS, JSON)),
     Command("hospital init", "member:init_hospital", (*INIT, option("--witness", action="store_true"))),
     Command("hospital join", "member:join", JOIN),
+    Command("hospital rotate", "member:rotate", ROTATE),
     Command("hospital serve", "member:serve_hospital"),
     Command("insurer init", "member:init_insurer", (*INIT, option("--witness", action="store_true"))),
     Command("insurer join", "member:join", JOIN),
+    Command("insurer rotate", "member:rotate", ROTATE),
     Command("insurer serve", "member:serve_insurer"),
     Command(
         "commission init",

@@ -1,6 +1,7 @@
 """A document goes from one member to another: once, in order, under a consent in force, whatever the network does."""
 
 import io
+import time
 from datetime import UTC, datetime
 
 import httpx
@@ -21,6 +22,7 @@ from safeweave.errors import Conflict, Malformed, Unavailable
 from safeweave.keys.commitment import opens
 from safeweave.keys.envelope import Matter, seal_envelope
 from safeweave.keys.ring import KeyRing
+from safeweave.ledger.proof import Untrusted
 
 
 def post(city: City, envelope: bytes) -> tuple[int, Answer]:
@@ -186,9 +188,49 @@ def test_a_silent_ledger_lets_documents_be_queued_and_they_go_when_it_answers(ci
             id = city.hospital.put(city.insurer, consent, "patient")
             city.hospital.works(rounds=3, seconds=1200)
             assert city.hospital.state(id) == ("queued", "ledger_silent")
-            assert "ledger does not answer" in city.hospital.outgoing(id).why.said("en")
+            assert "no answer to rely on: no answer" in city.hospital.outgoing(id).why.said("en")
         city.hospital.works(rounds=2)
     assert city.insurer.contents() == ["patient"]
+
+
+def test_a_ledger_that_cannot_be_believed_is_taken_for_silence_on_both_sides(city, monkeypatch):
+    consent = city.consent()
+    envelope = an_envelope(city, consent)
+    id = city.hospital.put(city.insurer, consent, "patient")
+
+    def lying(*_: object) -> None:
+        raise Untrusted("the log does not begin with what was seen before")
+
+    with serving(city.insurer), monkeypatch.context() as lie:
+        lie.setattr(city.ledger, "consent", lying)
+        city.hospital.works()
+        assert city.hospital.state(id) == ("queued", "ledger_silent")
+        assert post(city, envelope)[0] == 503
+    assert "does not begin with" in city.hospital.outgoing(id).why.said("zh")
+
+
+def test_a_fault_of_our_own_holds_up_one_recipient_and_not_the_others(city, tmp_path, monkeypatch):
+    other = city.site("other", city.consortium.other_insurer)
+    city.admit(other)
+    first = city.hospital.put(city.insurer, city.consent(), "cannot be")
+    city.hospital.put(other, city.consent(grantee=other.person), "goes")
+    really = city.hospital.courier._seal
+
+    def broken(delivery, allowed):
+        if delivery.id == first:
+            raise RuntimeError("nobody thought of this")
+        really(delivery, allowed)
+
+    with serving(other), monkeypatch.context() as fault:
+        fault.setattr(city.hospital.courier, "_seal", broken)
+        city.hospital.courier.start()
+        until = time.monotonic() + 60
+        while not other.contents() or city.hospital.state(first)[1] != "fault":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        city.hospital.courier.stop()
+    assert "nobody thought of this" in city.hospital.outgoing(first).why.said("en")
+    other.database.close()
 
 
 # ---------------------------------------------------------------- consent
@@ -466,6 +508,16 @@ def test_no_more_envelopes_are_held_for_a_missing_one_than_there_is_room_for(cit
     with serving(city.insurer):
         answers = [post(city, an_envelope(city, consent, n)) for n in (2, 3, 4)]
     assert [(status, answer.became) for status, answer in answers] == [(202, "held"), (202, "held"), (429, "later")]
+
+
+def test_a_large_envelope_is_not_held_for_a_missing_one_but_asked_for_again(city):
+    city.insurer.limits = Limits(held_bytes=10_000)
+    city.insurer.open()
+    consent = city.consent()
+    with serving(city.insurer):
+        assert post(city, an_envelope(city, consent, 2, b"x" * 20_000))[0] == 429
+        assert post(city, an_envelope(city, consent, 1))[0] == 200
+        assert post(city, an_envelope(city, consent, 2, b"x" * 20_000))[0] == 200
 
 
 def test_a_document_that_cannot_be_taken_up_leaves_no_trace_but_the_refusal(city):

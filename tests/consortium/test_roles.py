@@ -88,7 +88,7 @@ def offices(tmp_path: Path) -> Iterator[dict[str, Office]]:
         office.stop(kill=True)
 
 
-def test_a_consortium_is_made_by_commands_and_a_hospitals_message_opens_a_case_at_the_insurer(offices, capsys):
+def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_the_insurer(offices, capsys):
     commission, hospital, insurer = offices.values()
     commission.made()
     commission.start()
@@ -132,16 +132,31 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_opens_a_case_a
             kept = roles.kept_under(ring.member, "stay 1", 2)
             assert b"".join(store.pieces(tx, kept)) == b"a discharge record"
 
-        def case_opened() -> bool:
+        def heard() -> bool:
             with arrived.reading() as tx:
                 return bool(
                     tx.rows("select 1 from event where kind = 'AdmissionReported' or kind = 'OutpatientVisited'")
                 )
 
-        until(case_opened)
+        until(heard)
     finally:
         database.close()
         arrived.close()
+
+    assert hospital.says("rotate", "--heights", "1") == 0
+    assert commission.says("admit", str(hospital.folder / "application.json")) == 0
+    database, again = hospital.database(), []
+    try:
+        with database.transaction() as tx:
+            again.append(store.queue(tx, to, "stay 1", consent, "record", io.BytesIO(b"new keys"), datetime.now(UTC)))
+        ids += again
+        until(received)
+        with database.reading() as tx:
+            cover = store.outgoing(tx, again[0]).cover
+        assert cover.header.signing_key == hospital.home.ring().public()[-1].signing_id
+        assert cover.header.signing_key != ring.public()[-1].signing_id
+    finally:
+        database.close()
 
     assert commission.says("suspend", ring.member, "--reason", "breach") == 0
     for office in (hospital, insurer, commission):

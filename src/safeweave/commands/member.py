@@ -11,7 +11,7 @@ from safeweave import outbox
 from safeweave.commands.serve import told_to_stop
 from safeweave.consortium import roles
 from safeweave.consortium.receiving import HandOver
-from safeweave.consortium.roles import Home
+from safeweave.consortium.roles import Application, Home
 from safeweave.database import Database
 from safeweave.errors import Malformed
 from safeweave.exchange.formats import Limits
@@ -54,6 +54,10 @@ def _init(settings: Settings, asked: argparse.Namespace, role: Role) -> int:
     made = roles.init(
         _home(settings), role, asked.name, asked.url, settings.host, port, asked.suite, getattr(asked, "witness", False)
     )
+    return _print_made(made, settings)
+
+
+def _print_made(made: Application, settings: Settings) -> int:
     values = {
         "member": made.member, "url": made.url, "fingerprint": made.fingerprint,
         "file": settings.home / "application.json",
@@ -76,6 +80,18 @@ def join(settings: Settings, asked: argparse.Namespace) -> int:
     roles.join(_home(settings), asked.ledger, roots)
     print(say("cli.member.joined", settings.language, origin=roots.origin))
     return 0
+
+
+def rotate(settings: Settings, asked: argparse.Namespace) -> int:
+    """Make new keys, and print what the commission has to approve."""
+    home = _home(settings)
+    ledger = roles.open_ledger(home)
+    try:
+        made = roles.rotate(home, ledger, asked.heights)
+    finally:
+        ledger.close()
+    print(say("cli.member.rotated", settings.language, height=made.keys.valid_from))
+    return _print_made(made, settings)
 
 
 def admit(settings: Settings, asked: argparse.Namespace) -> int:

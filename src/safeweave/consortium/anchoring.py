@@ -18,7 +18,7 @@ from safeweave.consortium import store
 from safeweave.consortium.store import Batch, Leaf
 from safeweave.consortium.why import Why
 from safeweave.database import Database, Slot, Transaction
-from safeweave.errors import NotFound, StoreUnavailable, Unavailable
+from safeweave.errors import NotFound, SafeweaveError, StoreUnavailable
 from safeweave.keys.canonical import canonical
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.audit import Disclosed
@@ -109,7 +109,7 @@ class Anchoring:
                 return False
         try:
             head = self.ledger.head()
-        except Unavailable as silence:
+        except SafeweaveError as silence:
             if batch is not None:
                 self._put_off(batch, Why("ledger_silent", {"what": str(silence)}))
             return False
@@ -165,7 +165,7 @@ class Anchoring:
         """Whether this root was put down by us already, by an operation that this store does not remember."""
         try:
             found = self.ledger.find_anchor(batch.root)
-        except Unavailable:
+        except SafeweaveError:
             return False
         if found is None or found.by != self.ring().member or found.count != batch.count:
             return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from safeweave.consortium.why import Refused
-from safeweave.errors import Unavailable
+from safeweave.errors import SafeweaveError
 from safeweave.keys.framing import framed
 from safeweave.keys.keyset import KeySet
 from safeweave.ledger.ledger import ConsentFound, Head, Ledger, MemberRecord
@@ -39,14 +39,14 @@ class Directory:
         """The newest final head; Refused (ledger_silent)."""
         try:
             return self.ledger.head()
-        except Unavailable as silence:
+        except SafeweaveError as silence:
             raise Refused("ledger_silent", what=str(silence)) from silence
 
     def consent(self, id: str) -> ConsentFound:
         """A consent at the newest head; Refused (ledger_silent)."""
         try:
             return self.ledger.consent(id)
-        except Unavailable as silence:
+        except SafeweaveError as silence:
             raise Refused("ledger_silent", what=str(silence)) from silence
 
     def member(self, id: str, at: Head) -> MemberRecord:
@@ -57,7 +57,7 @@ class Directory:
                 return known[1]
         try:
             found = self.ledger.member(id, at)
-        except Unavailable as silence:
+        except SafeweaveError as silence:
             raise Refused("ledger_silent", what=str(silence)) from silence
         if found is None:
             raise Refused("stranger", member=id)

@@ -11,6 +11,7 @@ What was handed over, the note that it was taken and the receipt are written in 
 import asyncio
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -73,8 +74,9 @@ class Limits:
 
     envelope_bytes: int = 256 * 1024 * 1024
     at_once_bytes: int = 1024 * 1024 * 1024  # of all envelopes that are on their way in
-    held: int = 10_000  # envelopes that wait for earlier ones
+    held: int = 1000  # envelopes that wait for earlier ones
     held_of_exchange: int = 100
+    held_bytes: int = 4 * 1024 * 1024  # of one that waits; a larger one is to be sent again
     silence_seconds: float = 30.0
     waiting: int = 100_000  # of what was handed over and is not done yet, see `backlog`
 
@@ -176,6 +178,8 @@ class Reception:
 
     def _hold(self, cover: Cover, source: BinaryIO, expected: int) -> Answer:
         header = cover.header
+        if source.seek(0, os.SEEK_END) > self.limits.held_bytes:
+            return _answer(Why("full"))
         source.seek(0)
 
         def write(tx: Transaction) -> Answer:

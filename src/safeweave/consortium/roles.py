@@ -203,6 +203,15 @@ def application(home: Home) -> Application:
     return made
 
 
+def rotate(home: Home, ledger: Ledger, heights: int) -> Application:
+    """Make new keys that count so many heights from now; what the commission has to approve before that.
+
+    Until it does, nothing is sent under the new ones. The old ones stay to open what was sealed to them.
+    """
+    home.ring().rotated(ledger.head().height + heights).save(home.keys, home.passphrase)
+    return application(home)
+
+
 def read_application(file: Path) -> Application:
     """An application from its file; raises Malformed, or KeyUnusable for keys that protect nothing."""
     try:

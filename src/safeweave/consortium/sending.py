@@ -41,6 +41,7 @@ LONGEST_WISH_SECONDS = 3600.0  # that a recipient may ask us to wait
 AT_ONCE = 8  # recipients
 IN_A_ROW = 100  # deliveries to one recipient before the others are looked at again
 POLL_SECONDS = 0.1  # another process may have queued something
+STORE_RETRY_SECONDS = 1.0
 _SLOT = "deliveries"
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
@@ -157,9 +158,22 @@ class Courier:
             return self._serve(member)
         except StoreUnavailable as away:
             log.warning("deliveries to %s wait: %s", member, away)
-        except Exception:
+        except Exception as fault:  # neither the recipient's nor the document's: seldom tried, and the others go on
             log.exception("deliveries to %s wait", member)
+            self._put_off_all(member, str(fault) or type(fault).__name__)
+        self._stopping.wait(STORE_RETRY_SECONDS)
         return 0
+
+    def _put_off_all(self, member: str, what: str) -> None:
+        try:
+            now, lane = self.clock(), lane_of(member)
+            with self.database.transaction(beside=True) as tx:
+                until = now + _pause(outbox.circuit(tx, lane).failures)
+                for first in store.due(tx, member, now, 1):
+                    store.put_off(tx, first.id, Why("fault", {"what": what}), until)
+                outbox.no_answer(tx, lane, what, now, until)
+        except StoreUnavailable as away:
+            log.warning("deliveries to %s wait: %s", member, away)
 
     def _serve(self, member: str) -> int:
         """Send what is due for one recipient until it is all sent, or the recipient cannot be reached."""
@@ -199,7 +213,7 @@ class Courier:
             response = self.client.get(f"{url}{PATH}/{delivery.envelope}")
         except Refused as refused:
             return self._not_now(delivery, refused.why)
-        except httpx.HTTPError as silence:
+        except (httpx.HTTPError, httpx.InvalidURL) as silence:
             return self._silent(delivery, Why("silent", {"what": str(silence) or type(silence).__name__}))
         answer = read_answer(response.content)
         if answer and answer.became == "refused":
@@ -258,7 +272,7 @@ class Courier:
             response = self.client.post(url + PATH, content=self._pieces(delivery.id), headers=headers)
         except _Gone:
             return True
-        except httpx.HTTPError as silence:
+        except (httpx.HTTPError, httpx.InvalidURL) as silence:
             return self._silent(current, Why("silent", {"what": str(silence) or type(silence).__name__}))
         return self._answered(current, read_answer(response.content), response)
 

@@ -11,6 +11,7 @@ Code = Literal[
     "silent",
     "busy",
     "unwell",
+    "fault",
     "ledger_silent",
     "behind",
     "store",
