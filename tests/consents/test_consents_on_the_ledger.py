@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
-from consents.given_consents import HOSPITAL, INSURER, consent
+from consents.given_consents import DURING, END, HOSPITAL, INSURER, consent
 from ledger.given_ledger import DAY, NOON, Consortium
 from ledger.ledgers import embedded
 from people.given_people import NOW
@@ -135,8 +135,16 @@ def test_whoever_is_shown_a_consent_and_its_salts_can_check_it():
     assert is_of(record, given, salts)
     assert is_of_scope(record, scope_of(given), salts.scope_salt)
     assert not is_of(record, consent(kinds=("bill",)), salts)
+    assert not is_of(record, consent("person_other"), salts)
+    assert not is_of(record, given, Salts(salts.salt, salts.salt))
     assert not is_of(msgspec.structs.replace(record, expires=record.expires + 1), given, salts)
     assert not is_of_scope(record, scope_of(consent(kinds=("bill",))), salts.scope_salt)
+
+
+def test_it_does_not_hold_there_before_it_was_given():
+    given = consent(given_at=DURING)
+    granted = registering.grant(new_entry(given, new_salts()), given, HOSPITAL.member)
+    assert (granted.not_before, granted.expires) == (int(DURING.timestamp()), int(END.timestamp()))
 
 
 def test_the_scope_can_be_shown_without_whose_it_is():

@@ -133,6 +133,32 @@ def test_a_recipient_may_be_named_without_being_contained():
     assert found.recipient == Party(INSURER.member, INSURER.name)
 
 
+def test_who_gave_it_is_known_only_if_it_was_the_patient_or_is_said():
+    resource = fhir.write(kept(consent()), "active")
+    other = {"identifier": {"system": "urn:hospital", "value": "MR-7"}}
+    resource |= {"patient": other, "performer": [other]}
+    assert fhir.read(json.dumps(resource).encode(), person=PERSON).consent.given_by == PERSON
+    resource["performer"] = [{"identifier": {"system": "urn:hospital", "value": "MR-8"}}]
+    with pytest.raises(Malformed) as fault:
+        fhir.read(json.dumps(resource).encode(), person=PERSON)
+    assert fault.value.field == "Consent.performer[0].identifier"
+    assert fhir.read(json.dumps(resource).encode(), person=PERSON, given_by=GUARDIAN).consent.given_by == GUARDIAN
+
+
+ROLES = [["IRCP"], ["CST"], ["IRCP", "IRCP"], ["IRCP", "IRCP", "CST"], ["IRCP", "CST", "AUT"]]
+
+
+@pytest.mark.parametrize("roles", ROLES)
+def test_other_parties_than_one_recipient_and_one_giver_are_refused(roles):
+    actors = [
+        {"role": {"coding": [{"code": role}]}, "reference": {"reference": "#giver" if role == "CST" else "#recipient"}}
+        for role in roles
+    ]
+    with pytest.raises(Malformed) as fault:
+        fhir.read(changed(("provision", "actor"), actors))
+    assert fault.value.field == "Consent.provision.actor"
+
+
 NARROWING = {"type": "deny", "period": {"start": "2026-03-05"}}
 
 

@@ -37,6 +37,7 @@ from safeweave.consents.consent import (
     check,
     retake_day,
 )
+from safeweave.ids import person_key
 from safeweave.people import Guardianship
 from safeweave.people.identity import Unusable
 from safeweave.words import LANGUAGES, knows
@@ -120,6 +121,10 @@ def test_the_same_consent_has_the_same_id_and_another_one_another():
     assert len({each.id for each in [consent(), *others]}) == len(others) + 1
 
 
+def test_its_id_begins_like_the_persons_own():
+    assert person_key(consent().id) == person_key(PERSON)
+
+
 # ---------------------------------------------------------------- states
 
 
@@ -161,6 +166,11 @@ def test_who_turns_14_or_18_during_a_stay_is_asked_again(years, given_by):
     child = guarded_child(birth)
     assert state_at(given, child, datetime(2026, 3, 7, 15, 59, 59, tzinfo=UTC)) == "active"
     assert state_at(given, child, datetime(2026, 3, 7, 16, tzinfo=UTC)) == "retake"
+
+
+def test_who_died_before_that_birthday_is_not_asked_again():
+    child = person(date(2012, 3, 8), date(2026, 3, 7), Guardianship(PERSON, GUARDIAN, PROOF, date(2012, 3, 8)))
+    assert state_at(kept(consent(given_by=GUARDIAN, proof=PROOF, visit="H1/ZY1")), child, DURING) == "active"
 
 
 @pytest.mark.parametrize(
@@ -231,6 +241,17 @@ def test_a_scope_smaller_than_the_need_says_what_is_missing():
     assert refused == Answer(reason="incomplete", missing=("diagnosis", "record"), nearest=given.id)
     assert "diagnoses, medical records" in refused.said("en")
     assert "诊断、病历" in refused.said("zh")
+
+
+@pytest.mark.parametrize("later", [BEGIN - SECOND, BEGIN + SECOND])
+def test_of_two_that_are_too_small_the_one_that_lacks_least_is_named(later):
+    wide, narrow = consent(kinds=("bill", "identity")), consent(kinds=("bill",), given_at=later)
+    refused = answered(ask(kinds=("bill", "identity", "record")), kept(wide), kept(narrow))
+    assert (refused.nearest, refused.missing) == (wide.id, ("record",))
+
+
+def test_no_consent_to_give_answers_for_processing_whoever_is_named():
+    assert answered(ask(act="process", giver=HOSPITAL.member), kept(consent())).reason == "never_given"
 
 
 def test_two_small_consents_do_not_add_up_to_one():
