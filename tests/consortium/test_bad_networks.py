@@ -55,7 +55,7 @@ class Network(httpx.BaseTransport):
             self.bring(method, url, body)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32 - 1))
 @example(1)
 @example(20261125)

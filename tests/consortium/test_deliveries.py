@@ -2,6 +2,7 @@
 
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
@@ -328,6 +329,20 @@ def test_an_envelope_sent_twice_is_handed_over_once_and_gets_the_same_receipt(ci
     assert city.insurer.contents() == ["a record"]
 
 
+def test_an_envelope_that_comes_many_times_at_once_is_handed_over_once(city):
+    envelope = an_envelope(city, city.consent())
+    with serving(city.insurer), ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(city, envelope), range(16)))
+    assert {answer.became for _, answer in answers} == {"taken"}
+    assert len({answer.receipt.signature for _, answer in answers}) == 1
+    assert city.insurer.contents() == ["a record"]
+
+
+def test_numbers_begin_at_one(city):
+    with serving(city.insurer):
+        assert code(post(city, an_envelope(city, city.consent(), 0))[1]) == "conflict"
+
+
 def test_envelopes_that_come_out_of_order_wait_for_the_missing_one(city):
     consent = city.consent()
     envelopes = [an_envelope(city, consent, n, f"number {n}".encode()) for n in (1, 2, 3)]
@@ -382,6 +397,20 @@ def test_what_was_not_signed_by_its_sender_or_was_changed_is_refused(city):
         assert code(post(city, an_envelope(city, consent, ring=stranger.ring))[1]) == "stranger"
     assert city.insurer.contents() == []
     assert city.insurer.refused() == []  # what nobody has signed fills no store
+
+
+def test_the_header_alone_turns_away_strangers_the_suspended_and_what_is_for_others(city):
+    consent = city.consent()
+    turned_away = {
+        "stranger": an_envelope(city, consent, ring=Person("hospital").ring),
+        "wrong_recipient": an_envelope(city, consent, recipient=city.consortium.other_insurer.id),
+        "suspended": an_envelope(city, consent),
+    }
+    city.suspend(city.hospital.person)
+    for expected, envelope in turned_away.items():
+        with pytest.raises(Refused) as refused:
+            city.insurer.reception.greet(io.BytesIO(envelope[:2000]))
+        assert refused.value.why.code == expected
 
 
 def test_an_envelope_for_somebody_else_is_refused(city):
