@@ -20,8 +20,9 @@ from safeweave.consortium.answer import PATH, Answer, read_answer, write_answer
 from safeweave.consortium.receiving import Limits, committed_to
 from safeweave.consortium.why import Refused
 from safeweave.errors import Conflict, Malformed, Unavailable
-from safeweave.keys.commitment import opens
-from safeweave.keys.envelope import Matter, seal_envelope
+from safeweave.keys.commitment import commitment, new_salt, opens
+from safeweave.keys.envelope import Matter, read_cover, seal_envelope
+from safeweave.keys.receipt import sign_receipt
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.proof import Untrusted
 
@@ -376,6 +377,7 @@ def test_an_envelope_that_is_held_and_whose_consent_ends_is_let_go(city):
     assert city.insurer.reception.sweep() == 1
     with city.insurer.database.reading() as tx:
         assert store.held(tx) == 0
+        assert tx.rows("select count(*) from piece") == [(0,)]
     assert [why.code for _, why in city.insurer.refused()] == ["consent_revoked"]
 
 
@@ -574,16 +576,26 @@ def test_a_proxy_or_a_broken_door_is_taken_for_silence(city):
     assert city.insurer.contents() == ["patience"]
 
 
-def test_a_receipt_that_is_not_the_recipients_is_not_believed(city):
+def test_only_the_recipients_receipt_for_this_envelope_and_this_content_is_believed(city):
     consent = city.consent()
     id = city.hospital.put(city.insurer, consent, "mine")
     city.hospital.works()
-    with serving(city.insurer):
-        other = post(city, an_envelope(city, consent))[1]
-    assert other.receipt is not None
-    for receipt in (other.receipt, msgspec.structs.replace(other.receipt, signature=b"\0" * 64)):
-        lie = write_answer(Answer("taken", receipt=receipt))
-        app = Starlette(routes=[Route(PATH, lambda request, lie=lie: Response(lie), methods=["POST"])])
+    cover = read_cover(io.BytesIO(city.hospital.sealed(id)))
+    elsewhere = read_cover(io.BytesIO(an_envelope(city, consent, exchange="exchange")))
+    ring, salt, height = city.insurer.person.ring, new_salt(), city.ledger.head().height
+    impostor = KeyRing(ring.member, Person("insurer").ring.periods)
+    content = city.hospital.outgoing(id).content
+    mine, other = (commitment("record", salt, committed_to(digest)) for digest in (content, "0" * 64))
+    good = sign_receipt(cover, mine, salt, height, ring)
+    lies = {
+        "of another envelope": sign_receipt(elsewhere, mine, salt, height, ring),
+        "of another content": sign_receipt(cover, other, salt, height, ring),
+        "with other keys": sign_receipt(cover, mine, salt, height, impostor),
+        "with a broken signature": msgspec.structs.replace(good, signature=bytes(64)),
+    }
+    for receipt, expected in [*((lie, ("sealed", "receipt_bad")) for lie in lies.values()), (good, ("received", ""))]:
+        said = write_answer(Answer("taken", receipt=receipt))
+        app = Starlette(routes=[Route(PATH, lambda request, said=said: Response(said), methods=["POST"])])
         with served(app, city.insurer.port):
             city.hospital.works(rounds=2)
-        assert city.hospital.state(id) == ("sealed", "receipt_bad")
+        assert city.hospital.state(id) == expected
