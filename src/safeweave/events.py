@@ -234,6 +234,38 @@ class CaseReady(Event, frozen=True):
     case: CaseId
 
 
+class CaseCleared(Event, frozen=True):
+    """It may be decided: its bills are held for us on the ledger, or need not be; `reasons` say why a person looks."""
+
+    case: CaseId
+    reasons: tuple[str, ...] = ()
+
+
+class TicketsAwaited(Event, frozen=True):
+    """A hospital's tickets for bills of this case have come, or have been awaited long enough."""
+
+    case: CaseId
+
+
+class BillsPut(Event, frozen=True):
+    """An operation on bills of this case is to be put on the ledger."""
+
+    case: CaseId
+    operation: str
+
+
+class BillsAnswered(Event, frozen=True):
+    """What the ledger made of it: a result for each item (`issuer/nullifier/part`), or why it was `refused`."""
+
+    case: CaseId
+    operation: str
+    results: dict[str, str] = {}
+    number: int = -1
+    height: int = -1
+    time: int = 0
+    refused: str = ""
+
+
 class DeterminationMade(Event, frozen=True):
     """One policy's determination of a case. `payable` is released only when `decision` is "pay"."""
 

@@ -1,8 +1,17 @@
 """What follows what: the whole system on one page. No stage calls the next one; only this table knows the order."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
 from safeweave import cases, payments
 from safeweave.adjudication import Adjudicator
+from safeweave.database import Transaction
 from safeweave.events import (
+    BillsAnswered,
+    BillsPut,
+    CaseCleared,
     CaseConfirmed,
     CaseMoved,
     CaseOpened,
@@ -11,6 +20,7 @@ from safeweave.events import (
     CaseSettled,
     ClockDue,
     DeterminationMade,
+    Event,
     MessageDelivered,
     MessageTold,
     MessageUndeliverable,
@@ -22,25 +32,43 @@ from safeweave.events import (
     PayoutUnconfirmed,
     PersonsMerged,
     RecoveryOpened,
+    TicketsAwaited,
     VisitTold,
 )
 from safeweave.payments import BankDesk
 from safeweave.telling import Post
-from safeweave.worker import Follows, Outside
+from safeweave.worker import Follows, Outside, Told
 
 # What changes the records of many visits at once: nothing else is followed beside it.
 ALONE = frozenset({PersonsMerged})
 
 
-def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
-    """For each event, what is done about it, in this order."""
-    return {
+class Bills(Protocol):
+    """Holds bills on a ledger before anything is decided about them, and says there what became of them."""
+
+    def prepare(self, ready: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def prepare_again(self, awaited: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def load(self, put: Sequence[Any], tx: Transaction) -> Sequence[Any]: ...
+    def put(self, asked: Sequence[Any], now: datetime) -> Told: ...
+    def note(self, answered: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def settle(self, over: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def renew(self, tx: Transaction, now: datetime) -> Sequence[Event]: ...
+
+
+def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Bills | None = None) -> Follows:
+    """For each event, what is done about it, in this order; in a consortium, `bills` are held on its ledger first."""
+    alone: Follows = {
         PersonsMerged: (cases.link_records,),
         VisitTold: (cases.hear,),
         CaseOpened: (post.tell,),
         CaseMoved: (post.tell,),
         CaseReady: (adjudicator.determine,),
-        DeterminationMade: (bank.order, cases.note_determinations, post.tell),
+        CaseCleared: (adjudicator.determine,),
+        DeterminationMade: (
+            bank.order,
+            partial(cases.note_determinations, waiting_in=adjudicator.waiting_in),
+            post.tell,
+        ),
         NothingClaimed: (cases.close_unclaimed,),
         CaseConfirmed: (cases.confirm_cases,),
         CaseReferred: (cases.refer_case, post.tell),
@@ -55,4 +83,16 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post) -> Follows:
         MessageTold: (post.deliver,),
         MessageDelivered: (post.note_delivered,),
         MessageUndeliverable: (post.note_undeliverable,),
+    }
+    if bills is None:
+        return alone
+    return {
+        **alone,
+        CaseReady: (bills.prepare,),
+        TicketsAwaited: (bills.prepare_again,),
+        BillsPut: (Outside("ledger", bills.load, bills.put),),
+        BillsAnswered: (bills.note,),
+        DeterminationMade: (*alone[DeterminationMade], bills.settle),
+        NothingClaimed: (*alone[NothingClaimed], bills.settle),
+        CaseSettled: (*alone[CaseSettled], bills.settle),
     }

@@ -21,7 +21,7 @@ from safeweave.errors import Conflict, StoreUnavailable
 from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
-from safeweave.flow import ALONE, flow
+from safeweave.flow import ALONE, Bills, flow
 from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
@@ -32,7 +32,7 @@ from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
 from safeweave.words import say
-from safeweave.worker import Worker
+from safeweave.worker import Timer, Worker
 
 log = logging.getLogger("safeweave.node")
 
@@ -102,8 +102,11 @@ class Node:
         self.database.close()
 
 
-def open_node(settings: Settings, now: Clock = clock.now) -> Node:
-    """The node of these settings; its store is made if it is not there. Malformed if a product file is."""
+def open_node(settings: Settings, now: Clock = clock.now, bills: Callable[[Adjudicator], Bills] | None = None) -> Node:
+    """The node of these settings; its store is made if it is not there. Malformed if a product file is.
+
+    In a consortium, `bills` makes what holds bills on its ledger.
+    """
     _collect_seldom()
     database = Database(settings.store)
     overlays = read_overlays(settings.overlays) if settings.overlays else ()
@@ -115,7 +118,8 @@ def open_node(settings: Settings, now: Clock = clock.now) -> Node:
         debtor = Debtor(settings.company, settings.bank_account, settings.bank_code)
         outbox, inbox = settings.bank_folder / "outbox", settings.bank_folder / "inbox"
         banks["main"] = FileBank("main", database, outbox, inbox, debtor, now)
-    return assembled(settings, database, adjudicator, banks, Post.from_settings(settings), now)
+    post = Post.from_settings(settings)
+    return assembled(settings, database, adjudicator, banks, post, now, bills and bills(adjudicator))
 
 
 def _collect_seldom() -> None:
@@ -124,15 +128,22 @@ def _collect_seldom() -> None:
 
 
 def assembled(
-    settings: Settings, database: Database, adjudicator: Adjudicator, banks: Mapping[str, Bank], post: Post, now: Clock
+    settings: Settings,
+    database: Database,
+    adjudicator: Adjudicator,
+    banks: Mapping[str, Bank],
+    post: Post,
+    now: Clock,
+    bills: Bills | None = None,
 ) -> Node:
-    """The node of these parts."""
+    """The node of these parts; in a consortium, `bills` are held on its ledger."""
     desk = BankDesk(banks, cases.payees)
-    follows = flow(adjudicator, desk, post)
+    follows = flow(adjudicator, desk, post, bills)
+    timers: list[Timer] = [cases.ring_clocks, desk.release_waiting]
+    if bills is not None:
+        timers.append(bills.renew)
     limits = Limits(max_bytes=settings.max_message_bytes)
-    running = Worker(
-        database, follows, now, timers=(cases.ring_clocks, desk.release_waiting), alone=ALONE, batch=settings.batch
-    )
+    running = Worker(database, follows, now, timers=timers, alone=ALONE, batch=settings.batch)
     running.calls = dict.fromkeys(running.lanes, settings.calls)
     node = Node(settings, database, adjudicator, desk, post, running, limits, now)
     running.committed = node.note_times

@@ -19,6 +19,7 @@ import msgspec
 from safeweave import database, events, settings
 from safeweave.adjudication import Adjudicator
 from safeweave.cases.lifecycle import HAPPENINGS, STAGES, picture
+from safeweave.consortium.reserving import BillDesk
 from safeweave.events import Charge, Diagnosis, Event, HospitalEvent, Identifier, PersonSeen
 from safeweave.flow import flow
 from safeweave.main import COMMANDS, Command
@@ -40,7 +41,8 @@ NOTE = "<!-- Made from the code by `make docs`; change it there. -->"
 
 def follows() -> Follows:
     """The flow of a node that has neither products nor banks: only its table is looked at."""
-    return flow(Adjudicator([]), BankDesk({}, lambda tx, keys: {}), Post.from_settings(Settings()))
+    bills = object.__new__(BillDesk)  # its handlers are named, not run
+    return flow(Adjudicator([]), BankDesk({}, lambda tx, keys: {}), Post.from_settings(Settings()), bills)
 
 
 def flow_table() -> str:
@@ -53,12 +55,14 @@ def flow_table() -> str:
 
 
 def _done(handler: Any) -> str:
+    handler = getattr(handler, "func", handler)
     if isinstance(handler, Outside):
         return f"`{_name_of(handler.call)}` (calls out, lane `{handler.lane}`): {_first_sentence(handler.call)}"
     return f"`{_name_of(handler)}`: {_first_sentence(handler)}"
 
 
 def _name_of(handler: Any) -> str:
+    handler = getattr(handler, "func", handler)  # of what was given something in advance
     package = handler.__module__.split(".")[1]
     owner = getattr(handler, "__self__", None)
     middle = f"{type(owner).__name__}." if owner is not None else ""

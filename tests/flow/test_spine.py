@@ -314,3 +314,18 @@ def test_the_time_a_bill_was_complete_is_when_its_last_message_came(house):
     house.time.pass_(90)
     house.hears(billed(when=BILLED))
     assert house.case().completed_at == house.time.at
+
+
+def test_a_person_looks_although_another_policy_was_decided_while_a_product_was_gone(house):
+    house.insures("P-2", "daily-allowance-2022", again=False)
+    house.hears(*CLEAN_STAY)
+    products = house.node.adjudicator.products
+    gone = products.pop("hospital-expense-2020")
+    house.hears(reversed_bill(), CHEAPER, settled("S2", "2", "900.00", "400.00", when="2026-03-09T10:00"))
+    assert house.stage() == "referred"
+    products[gone.id] = gone
+    house.decides(note="条款已登记")  # computed now; that money is to come back is for a person to see
+    house.decides(note="追回差额")
+    assert (house.stage(), house.recoveries()) == ("closed", [yuan("90.00")])
+    assert {bill.number for decided in house.in_force() for bill in decided.claim.bills} == {"0000000002"}
+    house.is_sound()

@@ -1,6 +1,6 @@
 """Decides the claims of cases that are ready, and lets a person decide what the machine may not."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +20,18 @@ from safeweave.cases import Case
 from safeweave.cases.claim import claim_of
 from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy
-from safeweave.coverage.product import Product, parse_product
+from safeweave.coverage.product import BY_BILL, Product, parse_product
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
-from safeweave.events import CaseConfirmed, CaseReady, CaseReferred, DeterminationMade, Event, NothingClaimed
+from safeweave.events import (
+    CaseCleared,
+    CaseConfirmed,
+    CaseReady,
+    CaseReferred,
+    DeterminationMade,
+    Event,
+    NothingClaimed,
+)
 from safeweave.facts import Claim, Overlay
 from safeweave.ids import CaseId, DeterminationId, PersonId, bill_key, derived, person_key
 from safeweave.money import ZERO, Fen
@@ -46,7 +54,9 @@ class Adjudicator:
             self.products[product.id] = product
             self._texts[product.digest] = text
 
-    def determine(self, ready: Sequence[CaseReady], tx: Transaction, now: datetime) -> list[Event | Later]:
+    def determine(
+        self, ready: Sequence[CaseReady] | Sequence[CaseCleared], tx: Transaction, now: datetime
+    ) -> list[Event | Later]:
         """Decide each ready case for every policy that may cover it.
 
         Nothing is decided on usage or bills that another worker may be changing: a case whose persons and bills cannot
@@ -56,10 +66,13 @@ class Adjudicator:
         policies = cases.insured_policies(tx, {case.person for case in found.values()}, now)
         claims = {case.id: _claim_of(tx, case, shanghai_day(now)) for case in found.values()}
         decided, put_off = _held(tx, found.values(), policies, claims)
-        told: list[Event | Later] = [Later(CaseReady(case), now + PUT_OFF) for case in put_off]
+        asked = {event.case: event for event in ready}
+        doubts = {event.case: event.reasons for event in ready if isinstance(event, CaseCleared)}
+        told: list[Event | Later] = [Later(asked[case], now + PUT_OFF) for case in put_off]
         keys = [(p.policy, p.person) for case in decided for p in policies.get(case.person, ())]
         bills = [bill.key for case in decided for bill in claims[case.id].bills]
         desk = _Desk(self, tx, list(dict.fromkeys(keys)), bills)
+        referred: list[Event] = []  # told behind what was decided for other policies: a person looks all the same
         for case in decided:
             claim = claims[case.id]
             days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
@@ -70,12 +83,12 @@ class Adjudicator:
             covering = [p for p in held if not days or p.holds_on(days) or desk.paid(p, case.id)]
             unsold = [p for p in covering if p.product not in self.products]
             covering = [p for p in covering if p.product in self.products]
-            if unsold or not covering:
-                told.append(CaseReferred(case.id, ("product_unknown",) if unsold else ("policy_unknown",)))
             if covering:
-                told += desk.decide_case(case.id, claim, covering, case.stay.doubts, now)
+                told += desk.decide_case(case.id, claim, covering, (*case.stay.doubts, *doubts.get(case.id, ())), now)
+            if unsold or not covering:
+                referred.append(CaseReferred(case.id, ("product_unknown",) if unsold else ("policy_unknown",)))
         desk.save(now)
-        return told
+        return told + referred
 
     def decide_by_person(
         self, tx: Transaction, case: CaseId, by: str, note: str, refuse: bool, now: datetime
@@ -113,12 +126,14 @@ class Adjudicator:
         self, tx: Transaction, file: Case, by: str, note: str, refuse: bool, now: datetime
     ) -> list[Event]:
         """A person's word on a case referred without a determination: leave what stands, or decide by the rules now."""
-        stands = bool(store.in_force_of(tx, file.id)) or file.stay.cancelled
-        if stands and refuse:
+        in_force = store.in_force_of(tx, file.id)
+        if (in_force or file.stay.cancelled) and refuse:
             raise Conflict(f"what stands of case {file.id} is changed by a corrected or reversed bill, not by refusing")
-        if stands:
-            return [CaseConfirmed(file.id, by, note)]
         claim = _claim_of(tx, file, shanghai_day(now))
+        bills = {bill.key for bill in claim.bills}
+        is_current = all({bill.key for bill in decided.claim.bills} == bills for decided in in_force)
+        if file.stay.cancelled or (in_force and is_current):
+            return [CaseConfirmed(file.id, by, note)]
         days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
         held = cases.insured_policies(tx, [file.person], now)[file.person]
         covering = [p for p in held if p.holds_on(days) and p.product in self.products]
@@ -128,6 +143,17 @@ class Adjudicator:
         told = desk.decide_case(file.id, claim, covering, (), now, by, note, "refuse" if refuse else "")
         desk.save(now)
         return told
+
+    def reimburses(self, products: Iterable[str]) -> bool:
+        """Whether one of these products pays by the bill, or is not known here."""
+        return any(
+            product not in self.products or any(benefit.kind in BY_BILL for benefit in self.products[product].benefits)
+            for product in products
+        )
+
+    def waiting_in(self, tx: Transaction, cases: Collection[CaseId]) -> set[CaseId]:
+        """Those of these cases of which a determination waits for a person."""
+        return store.waiting_in(tx, cases)
 
     def payable_by_visit(self, tx: Transaction, sender: str) -> list[tuple[str, int]]:
         """What stands paid for each (visit, fen) of a sender."""

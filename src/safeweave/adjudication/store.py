@@ -1,7 +1,7 @@
 """Determinations as rows: everything a decision read and said, so that it can be replayed and proven unchanged."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -301,6 +301,13 @@ def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
     return [
         decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and waiting = 1 order by made_at", (case,))
     ]
+
+
+def waiting_in(tx: Transaction, cases: Collection[CaseId]) -> set[CaseId]:
+    """Those of these cases of which a determination waits for a person."""
+    tx.flush(_ADD)
+    rows = tx.rows("select distinct case_id from determination where waiting = 1 and case_id in ?", (list(cases),))
+    return {case for (case,) in rows}
 
 
 def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:

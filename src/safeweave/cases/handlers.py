@@ -1,6 +1,6 @@
 """Keeps cases true to what hospitals tell and to what was decided and paid."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -350,15 +350,26 @@ def _tell(case: CaseHead | None, before: Stay | None, after: Case, found: Sequen
 # ---------------------------------------------------------------- what was decided and paid
 
 
-def note_determinations(made: Sequence[DeterminationMade], tx: Transaction, now: datetime) -> list[Event]:
-    """Move each case on by what was decided for all its policies, and start the clocks that follow."""
+def note_determinations(
+    made: Sequence[DeterminationMade],
+    tx: Transaction,
+    now: datetime,
+    waiting_in: Callable[[Transaction, Collection[CaseId]], Collection[CaseId]] = lambda tx, cases: (),
+) -> list[Event]:
+    """Move each case on by what was decided for all its policies, and start the clocks that follow.
+
+    `waiting_in` says of which cases a determination waits for a person: what is heard late, after more was decided,
+    takes no case off a person's desk.
+    """
+    late = {event.case for event in made if event.determination not in tx.fresh}
+    waiting = waiting_in(tx, late) if late else ()
     by_case: dict[CaseId, list[DeterminationMade]] = {}
     for event in made:
         by_case.setdefault(event.case, []).append(event)
     happenings_of: dict[CaseId, Happening] = {}
     for case, decided in by_case.items():
         open_for_a_person = [event for event in decided if event.decision in ("refer", "refuse-proposed")]
-        if open_for_a_person:
+        if open_for_a_person or case in waiting:
             happenings_of[case] = "case_referred"
         elif all(event.decision == "refuse" for event in decided):
             happenings_of[case] = "case_refused"

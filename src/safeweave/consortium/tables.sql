@@ -98,3 +98,47 @@ create table if not exists anchor_batch (
     time integer
 );
 create index if not exists anchor_batch_open on anchor_batch (id) where state = 'open';
+
+-- What hospitals let us reserve on the ledger, and what we put there about bills.
+
+create table if not exists bill_ticket (
+    bill text not null,             -- the bill key code-number
+    part integer not null,
+    issuer text not null,           -- the hospital, as a member
+    nullifier text not null,        -- what the ledger knows the bill by
+    ticket blob not null,
+    proof blob not null,            -- of the nullifier (VRF)
+    taken_at text not null,
+    primary key (bill, part)
+);
+
+create table if not exists ticket_wait (
+    case_id text not null,
+    bill text not null,             -- whose ticket has not come
+    since text not null,
+    primary key (case_id, bill)
+);
+create index if not exists ticket_wait_for on ticket_wait (bill);
+
+create table if not exists ledger_claim (
+    case_id text primary key,
+    salt blob not null,
+    commitment text not null        -- what the ledger knows the case by
+);
+
+create table if not exists bill_operation (
+    id text primary key,            -- of the operation on the ledger
+    case_id text not null,
+    kind text not null,             -- reserve, settle, release
+    operation blob not null,
+    items text not null,            -- bill key and item, as JSON
+    state text not null,            -- open, final, refused
+    results text,                   -- for each bill, as JSON
+    why text,
+    number integer,                 -- of its entry
+    renews integer not null default 0,
+    made_at text not null,
+    held_until text
+);
+create index if not exists bill_operation_of on bill_operation (case_id);
+create index if not exists bill_operation_held on bill_operation (held_until) where held_until is not null;

@@ -169,7 +169,48 @@ create table anchor_batch (
 create index anchor_batch_open on anchor_batch (id) where state = 'open';
 """
 
+_BILLS = """
+create table bill_ticket (
+    bill text not null,
+    part integer not null,
+    issuer text not null,
+    nullifier text not null,
+    ticket blob not null,
+    proof blob not null,
+    taken_at text not null,
+    primary key (bill, part)
+);
+create table ticket_wait (
+    case_id text not null,
+    bill text not null,
+    since text not null,
+    primary key (case_id, bill)
+);
+create index ticket_wait_for on ticket_wait (bill);
+create table ledger_claim (
+    case_id text primary key,
+    salt blob not null,
+    commitment text not null
+);
+create table bill_operation (
+    id text primary key,
+    case_id text not null,
+    kind text not null,
+    operation blob not null,
+    items text not null,
+    state text not null,
+    results text,
+    why text,
+    number integer,
+    renews integer not null default 0,
+    made_at text not null,
+    held_until text
+);
+create index bill_operation_of on bill_operation (case_id);
+create index bill_operation_held on bill_operation (held_until) where held_until is not null;
+"""
+
 
 def upgrade() -> None:
     """Make the tables, which are all new."""
-    run(_CONSENTS, _DELIVERIES)
+    run(_CONSENTS, _DELIVERIES, _BILLS)
