@@ -4,6 +4,7 @@ import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Barrier
 
 import httpx
 import msgspec
@@ -330,12 +331,22 @@ def test_an_envelope_sent_twice_is_handed_over_once_and_gets_the_same_receipt(ci
     assert city.insurer.contents() == ["a record"]
 
 
-def test_an_envelope_that_comes_many_times_at_once_is_handed_over_once(city):
-    envelope = an_envelope(city, city.consent())
-    with serving(city.insurer), ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: post(city, envelope), range(16)))
-    assert {answer.became for _, answer in answers} == {"taken"}
-    assert len({answer.receipt.signature for _, answer in answers}) == 1
+def test_an_envelope_that_comes_many_times_at_once_is_handed_over_once(city, monkeypatch):
+    envelope, together = an_envelope(city, city.consent()), Barrier(4)
+    reception = city.insurer.reception
+    really = reception._opened
+
+    def opened(source, cover, permit):
+        together.wait(60)  # all have found that it did not come before
+        return really(source, cover, permit)
+
+    monkeypatch.setattr(reception, "_opened", opened)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(
+            pool.map(lambda source: reception.take(source, reception.greet(source)), map(io.BytesIO, [envelope] * 4))
+        )
+    assert {answer.became for answer in answers} == {"taken"}
+    assert len({answer.receipt.signature for answer in answers}) == 1
     assert city.insurer.contents() == ["a record"]
 
 
