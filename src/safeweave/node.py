@@ -51,6 +51,7 @@ class Node:
     worker: Worker
     limits: Limits
     clock: Clock
+    bills: Bills | None = None
     instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
     def read_notices(self) -> int:
@@ -145,7 +146,7 @@ def assembled(
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=timers, alone=ALONE, batch=settings.batch)
     running.calls = dict.fromkeys(running.lanes, settings.calls)
-    node = Node(settings, database, adjudicator, desk, post, running, limits, now)
+    node = Node(settings, database, adjudicator, desk, post, running, limits, now, bills)
     running.committed = node.note_times
     return node
 

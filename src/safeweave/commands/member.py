@@ -3,6 +3,7 @@
 import argparse
 import gc
 import logging
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from safeweave import outbox
 from safeweave.commands.serve import told_to_stop
 from safeweave.consortium import roles
 from safeweave.consortium.receiving import HandOver
+from safeweave.consortium.reserving import BillDesk
 from safeweave.consortium.roles import Application, Home
 from safeweave.database import Database
 from safeweave.errors import Malformed
@@ -149,13 +151,17 @@ def serve_commission(settings: Settings, asked: argparse.Namespace) -> int:
 
 def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
     """Run an insurer until interrupted: what hospitals send is settled like what comes in by the other doors."""
-    node = open_node(settings)
-    node.worker.start()
-    try:
-        return _serve(settings, "insurer", roles.take_messages(Limits(max_bytes=settings.max_message_bytes)))
-    finally:
-        node.worker.stop()
-        node.close()
+    home = _home(settings)
+    with closing(roles.open_ledger(home)) as ledger:
+        node = open_node(settings, bills=lambda adjudicator: BillDesk(ledger, roles.Ring(home), adjudicator.reimburses))
+        assert isinstance(node.bills, BillDesk)
+        node.worker.start()
+        try:
+            limits = Limits(max_bytes=settings.max_message_bytes)
+            return _serve(settings, "insurer", roles.take_documents(limits, node.bills))
+        finally:
+            node.worker.stop()
+            node.close()
 
 
 def _serve(settings: Settings, role: Role, hand_over: HandOver) -> int:

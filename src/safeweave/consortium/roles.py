@@ -27,16 +27,17 @@ from fastapi import APIRouter, FastAPI, Response
 from safeweave import clock as clocks
 from safeweave import worker
 from safeweave.clock import Clock
-from safeweave.consortium import store
+from safeweave.consortium import store, tickets
 from safeweave.consortium.anchoring import Anchoring
 from safeweave.consortium.directory import Directory, endpoint_hash
 from safeweave.consortium.reads import note_delivered, note_opened
 from safeweave.consortium.receiving import Arrival, HandOver, Reception, reception_router
+from safeweave.consortium.reserving import BillDesk
 from safeweave.consortium.sending import Courier
 from safeweave.consortium.store import Contact
 from safeweave.consortium.why import Refused
 from safeweave.database import Database, Transaction
-from safeweave.errors import Conflict, Malformed, NotFound, StoreUnavailable, Unavailable
+from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Limits
 from safeweave.keys.keyset import KeySet
@@ -310,13 +311,21 @@ def open_ledger(home: Home, now: Clock = clocks.now) -> EmbeddedLedger | RemoteL
 MESSAGE = "message"  # the kind of document that holds a hospital's message, in any format that hospitals speak
 
 
-def take_messages(limits: Limits) -> HandOver:
+def take_documents(limits: Limits, desk: BillDesk) -> HandOver:
     """An insurer's: what hospitals tell is taken like what comes in by the other doors, the unreadable kept for repair.
 
-    The member must be registered as a sender, with the institution code it speaks for.
+    The member must be registered as a sender, with the institution code it speaks for. Its tickets go to the desk that
+    reserves bills; NotAllowed for tickets of another hospital, or for a number that is not the bill's.
     """
 
     def take(tx: Transaction, arrival: Arrival, now: datetime) -> None:
+        if arrival.header.kind == tickets.KIND:
+            sheet = tickets.read_sheet(arrival.content.read())
+            if sheet.ticket.issuer != arrival.header.sender:
+                raise NotAllowed(f"member {arrival.header.sender} sends tickets of {sheet.ticket.issuer}")
+            tickets.check_numbers(sheet, arrival.permit.sender)
+            worker.tell(tx, desk.take_sheet(tx, sheet, now), now)
+            return None
         if arrival.header.kind != MESSAGE:
             return keep(tx, arrival, now)
         sender = senders.every(tx).get(arrival.header.sender)
@@ -401,7 +410,7 @@ class MemberNode:
                 return
 
 
-class _Ring:
+class Ring:
     """The key ring of a home, read again when its file has changed."""
 
     def __init__(self, home: Home) -> None:
@@ -421,7 +430,7 @@ def assembled(
 ) -> MemberNode:
     """The node of this home. Raises NotFound or Malformed for what is missing in it, and what opening a ledger does."""
     with ExitStack() as opened:
-        member, ring = home.member(), _Ring(home)
+        member, ring = home.member(), Ring(home)
         ledger = open_ledger(home, now)
         opened.callback(ledger.close)
 
