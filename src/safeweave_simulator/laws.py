@@ -35,7 +35,8 @@ _OVER = ("closed", "refused", "determined", "paid", "withdrawn")
 # The tables that are spread by the person over several servers, and the id that says whose each row is.
 SPREAD = {
     "claim_case": "id", "case_step": "case_id", "clock": "case_id", "determination": "id", "usage_addition": "person",
-    "payout": "id", "recovery": "id", "journal_entry": "ref", "letter": "id", "message": "id", "payout_timing": "payout",
+    "payout": "id", "payout_timing": "payout", "recovery": "id", "journal_entry": "ref", "letter": "id",
+    "message": "id",
 }  # fmt: skip
 
 Which = Collection[str] | None  # of the cases, persons, ... those that are looked at; None: all
