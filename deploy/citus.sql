@@ -3,8 +3,8 @@
 --     SAFEWEAVE_DATABASE=postgresql://... safeweave store migrate     makes the tables
 --     psql --set ON_ERROR_STOP=1 --single-transaction --file citus.sql "$SAFEWEAVE_DATABASE"
 --
--- It was not run on Citus where it was written, only against stand-ins for its rules (tests/deploy/test_citus.py), and the
--- tables still lack the column shard. What is missing, and how to verify: docs/guides/scale_out.md, "Distributed PostgreSQL".
+-- It was not run on Citus where it was written, only against stand-ins for its rules (tests/deploy/test_citus.py).
+-- What is missing, and how to verify: docs/guides/scale_out.md, "Distributed PostgreSQL".
 -- Citus wants the distribution column in every primary key and unique index of a table, and foreign keys only between
 -- rows that lie together. The first part makes it so, the second spreads the tables.
 
@@ -12,12 +12,10 @@
 -- ---------------------------------------------------------------- keys
 
 -- A row's own id says its shard, so a wider key forbids exactly what the narrow one forbade.
--- The id stays in front: look-ups by id alone go on using the index.
-alter table claim_case drop constraint claim_case_pkey, add primary key (id, shard);
+-- The id stays in front: look-ups by id alone go on using the index. Where a statement names the key it writes under
+-- (claim_case, clock_running), the tables have it with the shard from the start.
 alter table case_step drop constraint case_step_pkey, add primary key (id, shard);
 alter table clock drop constraint clock_pkey, add primary key (id, shard);
-drop index clock_running;
-create unique index clock_running on clock (case_id, kind, shard) where stopped_at is null;
 alter table determination drop constraint determination_pkey, add primary key (id, shard);
 drop index determination_once;
 create unique index determination_once on determination (policy, person, sequence, shard);
@@ -45,6 +43,9 @@ alter table payee_change drop constraint payee_change_policy_fkey;
 alter table person_document drop constraint person_document_person_fkey;
 alter table person_alias drop constraint person_alias_person_fkey;
 alter table person_guardian drop constraint person_guardian_guardian_fkey;
+-- Nor can tables of the coordinator refer to rows that are spread.
+alter table consent_grant drop constraint consent_grant_person_fkey;
+alter table consent_asking drop constraint consent_asking_person_fkey;
 
 
 -- ---------------------------------------------------------------- the same on every node
@@ -129,3 +130,21 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: bank_file            a row for each file
 -- stays here: bank_file_notice     numbered in one row, and each once for its bank: two keys with nothing in common
 -- stays here: book_settlement      the same; settlement by book entry is for back-testing, not for a nation
+
+-- Consents, and what is delivered to other members: few rows beside claims, so far. Many consents would be spread by
+-- the person, with the person in each of their keys.
+-- stays here: consent_grant
+-- stays here: consent_revocation
+-- stays here: consent_asking
+-- stays here: consent_choice
+-- stays here: consent_entry
+-- stays here: consent_salt
+-- stays here: consent_erasure
+-- stays here: record_read
+-- stays here: member_contact
+-- stays here: outgoing
+-- stays here: incoming
+-- stays here: incoming_refused
+-- stays here: piece
+-- stays here: anchor_leaf
+-- stays here: anchor_batch

@@ -7,6 +7,7 @@ import msgspec
 from safeweave import payments
 from safeweave.database import Transaction, at_of, at_text
 from safeweave.facts import Fact
+from safeweave.ids import person_key
 from safeweave.money import Fen
 
 
@@ -99,14 +100,21 @@ def _took(completed: str | None, made: str, instructed: str | None) -> float | N
     return (at_of(instructed) - at_of(begun if begun <= instructed else made)).total_seconds() * 1000
 
 
+# A payout, its determination and its case may begin with different characters (persons are merged), and so lie on
+# different servers (deploy/citus.sql): each is looked up for the rows found before it, which every server is sent.
+
+
 def milliseconds(tx: Transaction) -> list[float]:
     """For each first payout of a case, how long its instruction took from the arrival of the last paper it needed."""
     return [
         took
         for completed, made, instructed in tx.rows(
-            "select c.completed_at, d.made_at, t.instructed_at from payout_timing t join payout p on p.id = t.payout"
-            " join determination d on d.id = p.determination join claim_case c on c.id = p.case_id"
-            " where p.attempt = 1 and d.decided_by = 'machine'"
+            "with paid as materialized (select p.determination, p.case_id, t.instructed_at from payout_timing t"
+            " join payout p on p.id = t.payout and p.shard = t.shard where p.attempt = 1),"
+            " made as materialized (select paid.case_id, d.made_at, paid.instructed_at from paid"
+            " join determination d on d.id = paid.determination where d.decided_by = 'machine')"
+            " select c.completed_at, made.made_at, made.instructed_at from made"
+            " join claim_case c on c.id = made.case_id"
         )
         if (took := _took(completed, made, instructed)) is not None
     ]
@@ -120,11 +128,14 @@ def latest_payouts(tx: Transaction, limit: int) -> list[Paid]:
             _took(completed, made, instructed),
         )
         for ordered, case, name, hospital, sender, amount, completed, made, instructed in tx.rows(
-            "select p.ordered_at, p.case_id, p.name, h.name, c.sender, p.amount_fen, c.completed_at, d.made_at,"
-            " t.instructed_at from payout p join claim_case c on c.id = p.case_id"
-            " join determination d on d.id = p.determination left join payout_timing t on t.payout = p.id"
-            " left join hospital h on h.code = json_extract(c.stay, '$.hospital')"
-            " order by p.ordered_at desc limit ?",
+            "with paid as materialized (select p.id, p.ordered_at, p.case_id, p.name, p.amount_fen, p.determination,"
+            " t.instructed_at from payout p left join payout_timing t on t.payout = p.id and t.shard = p.shard"
+            " order by p.ordered_at desc limit ?),"
+            " made as materialized (select paid.*, d.made_at from paid"
+            " join determination d on d.id = paid.determination)"
+            " select m.ordered_at, m.case_id, m.name, h.name, c.sender, m.amount_fen, c.completed_at, m.made_at,"
+            " m.instructed_at from made m join claim_case c on c.id = m.case_id"
+            " left join hospital h on h.code = json_extract(c.stay, '$.hospital') order by m.ordered_at desc",
             (limit,),
         )
     ]  # fmt: skip
@@ -133,6 +144,6 @@ def latest_payouts(tx: Transaction, limit: int) -> list[Paid]:
 def note_instructed(tx: Transaction, instructed: list[tuple[str, datetime]]) -> None:
     """Keep when payment instructions were committed."""
     tx.run_many(
-        "insert into payout_timing (payout, instructed_at) values (?, ?) on conflict do nothing",
-        [(payout, at_text(at)) for payout, at in instructed],
+        "insert into payout_timing (payout, shard, instructed_at) values (?, ?, ?) on conflict do nothing",
+        [(payout, person_key(payout), at_text(at)) for payout, at in instructed],
     )

@@ -21,6 +21,7 @@ from safeweave.adjudication.store import by_id, released, stored
 from safeweave.clock import shanghai_day
 from safeweave.coverage import opening_usage
 from safeweave.coverage.usage import Usage
+from safeweave.ids import person_key
 from safeweave.payments.reconcile import reconcile
 from safeweave_simulator.broken import Broken
 from safeweave_simulator.city import Truth
@@ -30,6 +31,13 @@ from safeweave_simulator.world import World
 _IN_HOSPITAL = ("reported", "admitted", "charged", "reopened")
 _AWAITING = ("discharged", "transferred", "died")
 _OVER = ("closed", "refused", "determined", "paid", "withdrawn")
+
+# The tables that are spread by the person over several servers, and the id that says whose each row is.
+SPREAD = {
+    "claim_case": "id", "case_step": "case_id", "clock": "case_id", "determination": "id", "usage_addition": "person",
+    "payout": "id", "payout_timing": "payout", "recovery": "id", "journal_entry": "ref", "letter": "id",
+    "message": "id",
+}  # fmt: skip
 
 Which = Collection[str] | None  # of the cases, persons, ... those that are looked at; None: all
 
@@ -88,6 +96,9 @@ def in_the_end(world: World) -> None:
     _reconciled(world)
     _replayed(world)
     _on_the_right_day(world)
+    for table, id in SPREAD.items():
+        astray = [row for row in world.rows(f"select {id}, shard from {table}") if row[1] != person_key(str(row[0]))]
+        _equal(f"every row of {table} lies where its id says", astray, [])
 
 
 def _equal(law: str, found: object, wanted: object) -> None:

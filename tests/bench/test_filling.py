@@ -11,6 +11,7 @@ from safeweave.commands.bench.figure import Counts
 from safeweave.commands.bench.grown import growth
 from safeweave.commands.bench.stores import Bench
 from safeweave.errors import Conflict
+from safeweave_simulator.laws import SPREAD
 
 TEMPLATES = 6
 CASES = 18
@@ -61,6 +62,9 @@ def test_every_clone_is_a_case_of_its_own_with_its_person_policy_and_money(asked
         leftover = "select count(*) from determination d where d::text ~ '[\\x01-\\x08\\x0e-\\x1f]'"
         assert found(leftover) == 0
         assert found("select count(*) from task") == 0
+        for table, of in SPREAD.items():
+            other = f"shard <> substr({of}, strpos({of}, '_') + 1, 6)"
+            assert found(f"select count(*) from {table} where {other}") == 0, table
 
 
 def test_keys_and_indexes_stand_as_before(asked):

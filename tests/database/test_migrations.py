@@ -18,10 +18,12 @@ from safeweave.database import SCHEMA_VERSION, Database, NotOurStore, engine_of,
 from safeweave.database.migrations import kit
 from safeweave.database.sqlite import APPLICATION_ID
 from safeweave.database.tables import statements
+from safeweave.ids import person_key
 from safeweave.main import main
 from safeweave.node import open_node
 from safeweave.payments import store as payouts
 from safeweave.settings import Settings
+from safeweave_simulator.laws import SPREAD
 from stores import on_postgresql, place, tables
 
 DATA = Path(__file__).parent / "data"
@@ -36,8 +38,20 @@ def stored() -> Rows:
     with closing(sqlite3.connect(":memory:")) as made:
         made.executescript(FIRST.read_text(encoding="utf-8"))
         made.executescript((DATA / "version_0001.sql").read_text(encoding="utf-8"))
-        names = [name for (name,) in made.execute("select name from sqlite_master where type = 'table'")]
-        return {name: set(made.execute(f"select * from {name}").fetchall()) for name in names}
+        return {name: set(made.execute(f"select * from {name}").fetchall()) for name in columns_of(made)}
+
+
+def columns_of(opened: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of each table, in order."""
+    names = [name for (name,) in opened.execute("select name from sqlite_master where type = 'table'")]
+    return {name: [column for _, column, *_ in opened.execute(f"pragma table_info({name})")] for name in names}
+
+
+def first_columns() -> dict[str, list[str]]:
+    """The same of version 1."""
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(FIRST.read_text(encoding="utf-8"))
+        return columns_of(made)
 
 
 def make_earlier(path: Path, version: int) -> Path | str:
@@ -140,13 +154,21 @@ def test_a_store_of_every_earlier_version_becomes_what_a_fresh_one_is(earlier, t
 
 
 def test_every_row_is_kept(earlier):
-    before = stored()
+    before, columns = stored(), first_columns()
     with open_(earlier).reading() as tx:
         assert set(before) <= set(tables(tx))
         for table in set(before) - {"task", "message"}:
-            assert set(tx.rows(f"select * from {table}")) == before[table], table
+            assert set(tx.rows(f"select {', '.join(columns[table])} from {table}")) == before[table], table
         kept = "id, change, channel, person, case_id, occasion, language, address, subject, body, amount, told_at"
         assert {row[:12] for row in before["message"]} == set(tx.rows(f"select {kept} from message"))
+
+
+def test_what_belongs_to_a_person_says_so_in_every_row(earlier):
+    with open_(earlier).reading() as tx:
+        found = {table: tx.rows(f"select {of}, shard from {table}") for table, of in SPREAD.items()}
+    assert all(shard == person_key(of) for rows in found.values() for of, shard in rows)
+    assert all(len(found[table]) == len(rows) for table, rows in stored().items() if table in found)
+    assert {"claim_case", "determination", "journal_entry", "letter"} <= {t for t, rows in found.items() if rows}
 
 
 def test_work_that_waited_carries_its_event_and_says_whose_turn_it_takes_and_what_is_held(earlier):
@@ -184,7 +206,7 @@ def test_numbers_go_on_behind_those_that_are_there(earlier):
         for table in ("event", "inbound_message"):
             ((last,),) = tx.rows(f"select max(id) from {table}")
             assert tx.numbers(table, 1) == last + 1
-        tx.run("insert into case_step (case_id, at, happening, stage) values ('case_x', '', '', '')")
+        tx.run("insert into case_step (case_id, shard, at, happening, stage) values ('case_x', 'x', '', '', '')")
 
 
 def test_what_fails_half_way_leaves_the_store_as_it_was(earlier, monkeypatch):

@@ -194,7 +194,8 @@ def test_what_a_row_holds_is_not_said_of_a_row_that_is_refused(database):
     def twice() -> None:
         with database.transaction() as tx:
             tx.run(
-                "insert into journal_entry (booking, no, account, fen, ref, booked_at) values (?, 1, ?, 0, '', '')",
+                "insert into journal_entry (booking, no, account, fen, ref, shard, booked_at)"
+                " values (?, 1, ?, 0, '', '', '')",
                 ("张三的住院", "张三"),
             )
 

@@ -97,6 +97,12 @@ def test_many_rows_are_written_as_they_are(tx, count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 500])
+def test_what_the_statement_says_for_all_rows_is_in_each(tx, count):
+    tx.run_many("insert into thing (id, name, size) values (?, 'all', 7)", [(i,) for i in range(count)])
+    assert tx.rows("select name, size, count(*) from thing group by name, size") == [("all", 7, count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 500])
 def test_rows_that_number_themselves_are_numbered(tx, count):
     tx.run_many("insert into thing (name) values (?)", [("n",)] * count)
     assert [i for (i,) in tx.rows("select id from thing order by id")] == list(range(1, count + 1))

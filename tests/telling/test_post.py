@@ -271,7 +271,8 @@ def test_a_message_of_the_first_version_holds_its_words_itself(database):
         case = a_case(tx, a_person(tx))
         tx.run(
             "insert into message (id, change, channel, person, case_id, occasion, language, address, subject, body,"
-            " amount, told_at) values ('msg_1', 'opened:1', 'email', 'p', ?, 'opened', 'zh', 'a@b', '主题', ?, '', ?)",
+            " amount, told_at, shard)"
+            " values ('msg_1', 'opened:1', 'email', 'p', ?, 'opened', 'zh', 'a@b', '主题', ?, '', ?, '1')",
             (case, "{name}，您好", at_text(NOW)),
         )
         assert written(tx) == {"email": "{name}，您好"}

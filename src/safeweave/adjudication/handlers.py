@@ -159,8 +159,9 @@ class Adjudicator:
         """What stands paid for each (visit, fen) of a sender."""
         tx.flush()
         return tx.rows(
-            "select c.visit, sum(d.payable) from claim_case c join determination d on d.case_id = c.id"
-            " where c.sender = ? and d.in_force = 1 group by c.visit",
+            "with c as materialized (select id, visit from claim_case where sender = ?)"
+            " select c.visit, sum(d.payable) from c join determination d on d.case_id = c.id"
+            " where d.in_force = 1 group by c.visit",
             (sender,),
         )
 

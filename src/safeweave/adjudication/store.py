@@ -13,7 +13,7 @@ from safeweave.coverage.usage import Usage
 from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.errors import Malformed
 from safeweave.facts import Claim, Cover, Fact, Overlay
-from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId
+from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, person_key
 from safeweave.money import Fen
 
 MACHINE = "machine"
@@ -157,15 +157,18 @@ def add(tx: Transaction, made: Sequence[tuple[Decided, Settled | None, bool]]) -
     tx.queue(
         _ADD,
         [
-            (*row_of(decided), kept_settled(left) if left else None, int(left is not None), int(waiting))
+            (
+                *row_of(decided), kept_settled(left) if left else None, int(left is not None), int(waiting),
+                person_key(decided.id),
+            )
             for decided, left, waiting in made
         ],
-    )
+    )  # fmt: skip
 
 
 _ADD = (
-    f"insert into determination ({', '.join(_COLUMNS)}, settled, in_force, waiting)"
-    f" values ({', '.join('?' * len(_COLUMNS))}, ?, ?, ?)"
+    f"insert into determination ({', '.join(_COLUMNS)}, settled, in_force, waiting, shard)"
+    f" values ({', '.join('?' * len(_COLUMNS))}, ?, ?, ?, ?)"
 )
 _NOTE_PAID_BILL = "insert into paid_bill (bill, determination, case_id) values (?, ?, ?) on conflict do nothing"
 
@@ -203,12 +206,13 @@ def standings(
     found = {key: Standing({}, {}, {}, 1) for key in keys}
     paid_in: dict[str, CaseId] = {}
     for policy, person, sequence, determination, case, settled, in_force, waiting, bill in tx.rows(
-        "select policy, person, sequence, id, case_id, settled, in_force, waiting, null from determination"
+        "with paid as materialized (select bill, determination, case_id from paid_bill where bill in ?)"
+        " select policy, person, sequence, id, case_id, settled, in_force, waiting, null from determination"
         " where (policy, person) in ? union all"
         " select null, null, null, null, b.case_id, null, null, null, b.bill"
-        " from paid_bill b join determination d on d.id = b.determination where d.in_force = 1 and b.bill in ?"
+        " from paid b join determination d on d.id = b.determination where d.in_force = 1"
         " order by 1, 2, 3",
-        (keys, bills),
+        (bills, keys),
     ):
         if bill is not None:
             paid_in[bill] = case

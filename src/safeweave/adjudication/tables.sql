@@ -8,6 +8,7 @@ create table if not exists product_version (
 
 create table if not exists determination (
     id text primary key,
+    shard text not null,            -- ids.person_key of its id
     case_id text not null,
     policy text not null,
     person text not null,

@@ -82,8 +82,8 @@ def restart(tx: Transaction, clocks: Iterable[Clock], now: datetime) -> None:
 
 
 _INSERT = (
-    "insert into clock (case_id, kind, started_at, due_on, next_mark_at, stopped_at) values (?, ?, ?, ?, ?, ?)"
-    " on conflict (case_id, kind) where stopped_at is null"
+    "insert into clock (case_id, kind, shard, started_at, due_on, next_mark_at, stopped_at)"
+    " values (?, ?, ?, ?, ?, ?, ?) on conflict (case_id, kind, shard) where stopped_at is null"
 )
 _STOP = "update clock set stopped_at = ?, next_mark_at = null where case_id = ? and kind = ? and stopped_at is null"
 _BEGUN = "clocks begun"  # in this transaction, with the statement and the row that will begin each
@@ -96,14 +96,14 @@ def _begin(tx: Transaction, sql: str, clocks: Iterable[Clock], now: datetime) ->
     tx.memo.setdefault(_BEGUN, {}).update({row[:2]: (sql, row) for row in rows})
 
 
-def _rows(clocks: Iterable[Clock], now: datetime) -> list[tuple[CaseId, ClockKind, str, str, str]]:
+def _rows(clocks: Iterable[Clock], now: datetime) -> list[tuple[CaseId, ClockKind, str, str, str, str]]:
     days: dict[ClockKind, tuple[str, str, str]] = {}  # what all clocks of a kind have in common that start now
     rows = []
     for case, kind in clocks:
         if kind not in days:
             due_on = due_day(kind, shanghai_day(now))
             days[kind] = at_text(now), due_on.isoformat(), at_text(mark_at(now, due_on, MARKS_PERCENT[0]))
-        rows.append((case, kind, *days[kind]))
+        rows.append((case, kind, person_key(case), *days[kind]))
     return rows
 
 

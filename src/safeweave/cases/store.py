@@ -11,7 +11,7 @@ from safeweave.cases.lifecycle import Happening, Stage
 from safeweave.cases.stay import Stay, folded, happened
 from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.facts import Fact, Hospital
-from safeweave.ids import CaseId, PersonId
+from safeweave.ids import CaseId, PersonId, person_key
 
 _encode = msgspec.json.Encoder().encode
 _stay = msgspec.json.Decoder(Stay)
@@ -89,20 +89,30 @@ def stay_of(case: CaseHead, log: Iterable[outbox.Logged]) -> Stay:
 
 
 def visits(tx: Transaction, keys: Sequence[VisitKey]) -> dict[VisitKey, VisitRow]:
-    """What is known of these visits, with their cases as they stand in this transaction."""
+    """What is known of these visits, with their cases as they stand in this transaction; one statement."""
     tx.flush(_SAVE_VISIT)
-    found: dict[VisitKey, VisitRow] = {}
-    for row in tx.rows(
-        f"select v.sender, v.visit, v.person, v.waiting, v.first_told_at, v.case_id, {_CASE} from visit v"
-        " left join claim_case c on c.id = v.case_id where (v.sender, v.visit) in ?",
-        (keys,),
-    ):
-        sender, visit, person, waiting, first, id, *case = row
-        known: CaseHead | None = tx.memo.get(id)  # as it was last saved: it is written when the transaction ends
-        if known is None and id:
-            known = tx.memo[id] = _head(tuple(case))
-        found[sender, visit] = VisitRow(sender, visit, person, known, waiting, at_of(first))
-    return found
+    told: list[Row] = []
+    for row in tx.rows(_VISITS, (keys,)):
+        if row[5] is None:
+            told.append(row)
+        elif row[0] not in tx.memo:  # else as it was last saved: it is written when the transaction ends
+            tx.memo[row[0]] = _head(row)
+    return {
+        (sender, visit): VisitRow(sender, visit, person, tx.memo[case] if case else None, waiting, at_of(first))
+        for case, person, sender, visit, waiting, _, first, *_ in told
+    }
+
+
+# Visits and cases may lie on different servers (deploy/citus.sql): they come one after the other in the same columns,
+# and not joined. What has a stay is a case.
+_VISITS = f"""
+with asked as materialized (
+    select case_id, person, sender, visit, waiting, first_told_at from visit where (sender, visit) in ?
+)
+select case_id, person, sender, visit, waiting, null, first_told_at, null, cast(null as integer) from asked
+union all
+select {_CASE} from claim_case c where c.id in (select case_id from asked)
+"""
 
 
 def heads(tx: Transaction, ids: Iterable[CaseId]) -> dict[CaseId, CaseHead]:
@@ -174,13 +184,14 @@ def save_cases(tx: Transaction, cases: Sequence[CaseHead]) -> None:
     """
     tx.memo.update({case.id: case for case in cases})
     tx.queue(
-        "insert into claim_case (id, person, sender, visit, stage, stay, opened_at, completed_at, version)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set person = excluded.person,"
+        "insert into claim_case (id, shard, person, sender, visit, stage, stay, opened_at, completed_at, version)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id, shard) do update set person = excluded.person,"
         " stage = excluded.stage, stay = excluded.stay, completed_at = excluded.completed_at,"
         " version = excluded.version where claim_case.version = excluded.version - 1",
         [
             (
                 c.id,
+                person_key(c.id),
                 c.person,
                 c.sender,
                 c.visit,
@@ -207,8 +218,8 @@ def add_steps(tx: Transaction, steps: Sequence[tuple[CaseId, Happening, Stage | 
     """Add to the history: (case, happening, the stage after it, a note)."""
     at = at_text(now)
     tx.queue(
-        "insert into case_step (case_id, at, happening, stage, note) values (?, ?, ?, ?, ?)",
-        [(case, at, happening, stage or "", note) for case, happening, stage, note in steps],
+        "insert into case_step (case_id, shard, at, happening, stage, note) values (?, ?, ?, ?, ?, ?)",
+        [(case, person_key(case), at, happening, stage or "", note) for case, happening, stage, note in steps],
     )
 
 

@@ -28,8 +28,12 @@ create table if not exists visit_alias (
     primary key (sender, kind, value)
 );
 
+-- Tables of a person's things carry `shard`: what ids.person_key gives of the id they are of. A row is spread by it when
+-- one server is not enough (deploy/citus.sql), so a key that rows are changed under has it too.
+
 create table if not exists claim_case (
-    id text primary key,
+    id text not null,
+    shard text not null,            -- of its id
     person text not null,
     sender text not null,
     visit text not null,
@@ -37,7 +41,8 @@ create table if not exists claim_case (
     stay text not null,             -- its hospital and the events it is folded from; in version 0.1.0 the stay itself
     opened_at text not null,
     completed_at text,
-    version integer not null
+    version integer not null,
+    primary key (id, shard)
 );
 create index if not exists claim_case_by_person on claim_case (person);
 create index if not exists claim_case_by_stage on claim_case (stage);
@@ -45,6 +50,7 @@ create index if not exists claim_case_by_stage on claim_case (stage);
 create table if not exists case_step (
     id integer primary key,
     case_id text not null,
+    shard text not null,            -- of the case's id
     at text not null,
     happening text not null,
     stage text not null,
@@ -55,6 +61,7 @@ create index if not exists case_step_by_case on case_step (case_id);
 create table if not exists clock (
     id integer primary key,
     case_id text not null,
+    shard text not null,            -- of the case's id
     kind text not null,             -- decision, payment, refusal_notice, advance, papers
     started_at text not null,
     due_on text not null,
@@ -64,5 +71,5 @@ create table if not exists clock (
     next_mark_at text,              -- when the next alarm rings; null: none left
     marked integer not null default 0
 );
-create unique index if not exists clock_running on clock (case_id, kind) where stopped_at is null;
+create unique index if not exists clock_running on clock (case_id, kind, shard) where stopped_at is null;
 create index if not exists clock_next on clock (next_mark_at) where stopped_at is null and paused_at is null;

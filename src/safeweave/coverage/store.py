@@ -412,11 +412,11 @@ def merge_persons(tx: Transaction, survivor: PersonId, retired: PersonId, now: d
     retired, at = known[retired].id, at_text(now)
     other = "(select policy from insured_change where person = ?)"
     tx.run(
-        "insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses) "
-        "select policy, ?, case when determination like 'opening%' then determination || '.' || person "
+        "insert into usage_addition (policy, person, shard, determination, scope, kind, id, amount, reverses) "
+        "select policy, ?, ?, case when determination like 'opening%' then determination || '.' || person "
         "else determination end, scope, kind, id, amount, reverses from usage_addition where person = ? "
         "on conflict do nothing",
-        (kept, retired),
+        (kept, ids.person_key(kept), retired),
     )
     tx.run(
         "insert into policy_change (policy, person, kind, first_day, last_day, since, reason, added_at) "
@@ -471,13 +471,15 @@ def add_usage(tx: Transaction, rows: Iterable[UsageRow]) -> None:
 
     Raises Crossed then, and nothing is written, if a determination's usage is there already: nothing is counted twice.
     """
-    used = [(r.policy, r.person, r.determination, r.scope, r.kind, r.id, r.amount) for r in rows]
+    used = [
+        (r.policy, r.person, ids.person_key(r.person), r.determination, r.scope, r.kind, r.id, r.amount) for r in rows
+    ]
     tx.queue(_ADD_USAGE, used, every=True)
 
 
 _ADD_USAGE = (
-    "insert into usage_addition (policy, person, determination, scope, kind, id, amount) "
-    "values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
+    "insert into usage_addition (policy, person, shard, determination, scope, kind, id, amount) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
 )
 
 
@@ -524,14 +526,14 @@ def reverse_usage(tx: Transaction, determinations: Collection[DeterminationId], 
     tx.flush(_ADD_USAGE)
     return tx.run(
         """
-        insert into usage_addition (policy, person, determination, scope, kind, id, amount, reverses)
-        select policy, person, ?, scope, kind, id, -sum(amount), undone
-          from (select policy, person, scope, kind, id, amount, determination as undone from usage_addition
+        insert into usage_addition (policy, person, shard, determination, scope, kind, id, amount, reverses)
+        select policy, person, shard, ?, scope, kind, id, -sum(amount), undone
+          from (select policy, person, shard, scope, kind, id, amount, determination as undone from usage_addition
                  where determination in ? and reverses = ''
                 union all
-                select policy, person, scope, kind, id, amount, reverses from usage_addition
+                select policy, person, shard, scope, kind, id, amount, reverses from usage_addition
                  where reverses in ? and reverses <> '') as made
-         group by policy, person, scope, kind, id, undone having sum(amount) <> 0
+         group by policy, person, shard, scope, kind, id, undone having sum(amount) <> 0
         """,
         (by, undone, undone),
     )

@@ -53,6 +53,7 @@ create index if not exists payee_change_of on payee_change (policy, person, role
 create table if not exists usage_addition (
     policy text not null,
     person text not null,
+    shard text not null,            -- ids.person_key of the person's id
     determination text not null,    -- which made it; "opening" for what was used before the policy came here
     scope text not null,            -- a policy year's first day, or "lifetime"
     kind text not null,             -- deductible and limit in fen, days, count

@@ -84,7 +84,8 @@ def _insert(table: str, named: str, rest: str) -> Bulk | None:
             return None
         once = tuple(asked.index(key) for key in keys)
     before = f"insert into {table} ({', '.join(columns)}) select {', '.join(chosen)} from"
-    return Bulk(table, tuple(asked), before, f" where true{tail}" if tail.strip() else "", once, not tail.strip())
+    copied = not tail.strip() and len(asked) == len(columns)
+    return Bulk(table, tuple(asked), before, f" where true{tail}" if tail.strip() else "", once, copied)
 
 
 def _change(table: str, head: str, changes: str, joined: str, where: str) -> Bulk | None:

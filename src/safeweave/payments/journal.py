@@ -11,6 +11,7 @@ from typing import Literal
 from safeweave.database import Transaction, at_text
 from safeweave.errors import InvariantBroken
 from safeweave.facts import Fact
+from safeweave.ids import person_key
 from safeweave.money import Fen
 
 Account = Literal[
@@ -90,7 +91,7 @@ def book(tx: Transaction, bookings: Sequence[Booking], now: datetime, new: bool 
         turnover[booking.key] = sum(entry.fen for entry in booking.entries if entry.fen > 0)
     at = at_text(now)
     rows = [
-        (booking.key, no, entry.account, entry.fen, booking.ref, booking.reverses, at)
+        (booking.key, no, entry.account, entry.fen, booking.ref, person_key(booking.ref), booking.reverses, at)
         for booking in bookings
         for no, entry in enumerate(booking.entries, 1)
     ]
@@ -103,8 +104,8 @@ def book(tx: Transaction, bookings: Sequence[Booking], now: datetime, new: bool 
 
 
 BOOK = (
-    "insert into journal_entry (booking, no, account, fen, ref, reverses, booked_at) values (?, ?, ?, ?, ?, ?, ?)"
-    " on conflict (booking, no) do nothing"
+    "insert into journal_entry (booking, no, account, fen, ref, shard, reverses, booked_at)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
 )
 
 

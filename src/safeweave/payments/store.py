@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from safeweave.database import Row, Transaction, at_of, at_text
-from safeweave.ids import CaseId, PayoutId
+from safeweave.ids import CaseId, PayoutId, person_key
 from safeweave.money import Fen
 from safeweave.payments import journal
 from safeweave.payments.bank import Notice
@@ -40,7 +40,7 @@ def add_payouts(tx: Transaction, payouts: Sequence[Payout]) -> set[str]:
             (
                 p.id, p.case, p.determination, p.policy, p.person, p.role, p.amount, p.bank, p.state,
                 at_text(p.ordered_at), p.reason, p.attempt, p.replaced_by, p.name, p.account, p.bank_code, p.purpose,
-                p.asked, at_text(p.settled_at) if p.settled_at else None,
+                p.asked, at_text(p.settled_at) if p.settled_at else None, person_key(p.id),
             )
             for p in payouts
         ],
@@ -52,7 +52,10 @@ def add_recoveries(tx: Transaction, recoveries: Iterable[Recovery]) -> set[str]:
     return _added(
         tx, "recovery", _ADD_RECOVERY,
         [
-            (r.id, r.case, r.determination, r.policy, r.person, r.amount, at_text(r.opened_at), r.received)
+            (
+                r.id, r.case, r.determination, r.policy, r.person, r.amount, at_text(r.opened_at), r.received,
+                person_key(r.id),
+            )
             for r in recoveries
         ],
     )  # fmt: skip
@@ -71,10 +74,10 @@ def _added(tx: Transaction, table: str, sql: str, rows: Sequence[Row]) -> set[st
 
 def _insert(table: str, columns: str) -> str:
     values = ", ".join("?" * len(columns.split(",")))
-    return f"insert into {table} ({columns}) values ({values}) on conflict (id) do nothing"
+    return f"insert into {table} ({columns}) values ({values}) on conflict do nothing"
 
 
-_ADD_PAYOUT, _ADD_RECOVERY = _insert("payout", _PAYOUT), _insert("recovery", _RECOVERY)
+_ADD_PAYOUT, _ADD_RECOVERY = _insert("payout", f"{_PAYOUT}, shard"), _insert("recovery", f"{_RECOVERY}, shard")
 
 
 def _rows(tx: Transaction, sql: str, values: Sequence[object] = ()) -> list[Row]:

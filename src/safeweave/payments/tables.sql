@@ -1,5 +1,6 @@
 create table if not exists payout (
     id text primary key,  -- also the one key the bank knows it by (EndToEndId)
+    shard text not null,  -- ids.person_key of its id
     case_id text not null,
     determination text not null,
     policy text not null,
@@ -27,6 +28,7 @@ create index if not exists payout_open on payout (state, ordered_at) where state
 
 create table if not exists recovery (
     id text primary key,
+    shard text not null,  -- ids.person_key of its id
     case_id text not null,
     determination text not null,
     policy text not null,
@@ -44,6 +46,7 @@ create table if not exists journal_entry (
     account text not null,
     fen bigint not null check (fen <> 0),  -- debit positive, credit negative
     ref text not null,  -- the payout, recovery or bank reference
+    shard text not null,  -- ids.person_key of the ref, so that a booking lies together
     reverses text,  -- the booking this one takes back
     booked_at text not null,
     primary key (booking, no)
@@ -123,5 +126,6 @@ create table if not exists bank_file_notice (
 
 create table if not exists payout_timing (
     payout text primary key,
+    shard text not null,  -- ids.person_key of the payout's id
     instructed_at text not null  -- when the payment instruction was committed; measured, not decided by
 );

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from safeweave import people
 from safeweave.database import Row, Transaction, at_of, at_text
-from safeweave.ids import CaseId, DeterminationId, LetterId, MessageId
+from safeweave.ids import CaseId, DeterminationId, LetterId, MessageId, person_key
 from safeweave.telling.letter import LetterFacts
 from safeweave.telling.message import DESK, Message, Wording
 from safeweave.words import Language
@@ -37,7 +38,7 @@ def add_letters(tx: Transaction, letters: Sequence[LetterRow]) -> None:
             content.pop(column, None)
         rows.append((
             facts.id, facts.case, facts.determination, row.language, facts.kind, _encode(content).decode(),
-            at_text(row.made_at),
+            at_text(row.made_at), person_key(facts.id),
         ))  # fmt: skip
     tx.queue(_ADD_LETTER, rows)
 
@@ -112,7 +113,7 @@ def add_messages(tx: Transaction, messages: Sequence[Message]) -> list[Message]:
             words = (m.wording.id, "", _encode(m.filled).decode() if m.filled else "")
         rows.append((
             m.id, m.change, m.channel, m.person, m.case, m.occasion, m.language, m.to, *words, m.amount,
-            at_text(m.told_at),
+            at_text(m.told_at), person_key(m.id),
         ))  # fmt: skip
     tx.queue(_ADD_MESSAGE, rows, every=True)
     return list(new.values())
@@ -120,11 +121,11 @@ def add_messages(tx: Transaction, messages: Sequence[Message]) -> list[Message]:
 
 _ADD_MESSAGE = (
     "insert into message (id, change, channel, person, case_id, occasion, language, address, wording, subject,"
-    " body, amount, told_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing"
+    " body, amount, told_at, shard) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
 )
 _ADD_LETTER = (
-    "insert into letter (id, case_id, determination, language, kind, content, made_at) values (?, ?, ?, ?, ?, ?, ?)"
-    " on conflict (id) do nothing"
+    "insert into letter (id, case_id, determination, language, kind, content, made_at, shard)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
 )
 
 
@@ -181,16 +182,19 @@ def messages_of(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str]
 
 
 def latest_messages(tx: Transaction, name: str = "", limit: int = 200) -> list[tuple[Message, str, bool]]:
-    """The latest messages to people, or to one of this name: (message, the person's name, delivered)."""
-    rows = _rows(
-        tx,
-        f"""
-        select p.name, m.delivered_at is not null, {_MESSAGE} left join person_name p on p.person = m.person
-         where m.channel <> ? and (? = '' or p.name = ?) order by m.told_at desc, m.id limit ?
-        """,
-        (DESK, name, name, limit),
-    )
-    return [(_message(row), known_as or "", bool(delivered)) for known_as, delivered, *row in rows]
+    """The latest messages to people, or to all who have or had this name: (message, the person's name, delivered)."""
+    sql = f"select m.delivered_at is not null, {_MESSAGE} where m.channel <> ?"
+    values: list[object] = [DESK]
+    if name:
+        sql += " and m.person in (select person from person_name where name = ?)"
+        values.append(name)
+    rows = _rows(tx, f"{sql} order by m.told_at desc, m.id limit ?", [*values, limit])
+    found = [(_message(row), bool(delivered)) for delivered, *row in rows]
+    known = people.people_by_id(tx, {message.person for message, _ in found})
+    return [
+        (message, known[message.person].name if message.person in known else "", delivered)
+        for message, delivered in found
+    ]
 
 
 def undeliverable(tx: Transaction, limit: int = 1000) -> list[tuple[Message, str]]:

@@ -1,6 +1,7 @@
 -- What people were told. A letter keeps only what is not in its determination, which never changes.
 create table if not exists letter (
     id text primary key,
+    shard text not null,            -- ids.person_key of its id
     case_id text not null,
     determination text,             -- null: referred before anything could be determined
     language text not null,         -- of the person written to; a letter can be shown in both
@@ -20,6 +21,7 @@ create table if not exists wording (
 
 create table if not exists message (
     id text primary key,
+    shard text not null,            -- ids.person_key of its id
     change text not null,           -- what happened, such as paid:det_7k...
     channel text not null,          -- sms, email, wechat; desk: an alarm to the insurer's own people
     person text not null,

@@ -203,6 +203,8 @@ def _marks(owner: int, keys: Sequence[str]) -> list[tuple[str, str]]:
 def _marked(value: object, marks: Sequence[tuple[str, str]]) -> object:
     if isinstance(value, str):
         for text, mark in marks:
+            if f"_{value}" == text:  # a column `shard`: the key alone
+                return mark[1:]
             value = value.replace(text, mark)
     return value
 

@@ -181,7 +181,8 @@ class _Traffic:
                 if ready >= self._instructed + len(visits):
                     rows = tx.rows(
                         "select c.visit, t.instructed_at from claim_case c join payout p on p.case_id = c.id"
-                        " join payout_timing t on t.payout = p.id where c.visit in ?",
+                        " and p.shard = c.shard join payout_timing t on t.payout = p.id and t.shard = p.shard"
+                        " where c.visit in ?",
                         (list(visits),),
                     )
                     break

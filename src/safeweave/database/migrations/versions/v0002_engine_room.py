@@ -1,9 +1,15 @@
-"""Several processes on one store: work says whose turn it takes and what must be held; wordings are kept once."""
+"""Several processes on one store: work says whose turn it takes and what must be held; wordings are kept once.
+
+What belongs to a person says so in a column of its own, by which rows can be spread over servers.
+"""
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from safeweave.database.migrations.kit import insert, is_postgresql, number_on, remade, rows, run
+from safeweave.database.tables import statements
 
 revision, down_revision = "0002", "0001"
 branch_labels = depends_on = None
@@ -44,6 +50,7 @@ create table wording (
 );
 create table message (
     id text primary key,
+    shard text not null,
     change text not null,
     channel text not null,
     person text not null,
@@ -67,6 +74,12 @@ _KEPT = (
     "id, change, channel, person, case_id, occasion, language, address, subject, body, amount, told_at, delivered_at,"
     " receipt, fault"
 )
+
+# The tables of a person's things, and the id that says whose each row is.
+_SPREAD = {
+    "claim_case": "id", "case_step": "case_id", "clock": "case_id", "determination": "id", "usage_addition": "person",
+    "payout": "id", "recovery": "id", "journal_entry": "ref", "payout_timing": "payout", "letter": "id",
+}  # fmt: skip
 
 # The events hospitals tell; all others belong to the case, payout or message they name.
 _HOSPITALS = frozenset({
@@ -125,7 +138,11 @@ def upgrade() -> None:
     run(f"drop table {held};", _OUTSIDER)
 
     held = remade("message", _MESSAGE, indexes=("message_of_case", "message_undeliverable"))
-    run(f"insert into message ({_KEPT}) select {_KEPT} from {held};", f"drop table {held};")
+    run(f"insert into message ({_KEPT}, shard) select {_KEPT}, {_shard('id')} from {held};", f"drop table {held};")
+
+    first = statements(Path(__file__).with_name("v0001_first_release.sql").read_text(encoding="utf-8"))
+    for table, id in _SPREAD.items():
+        _with_shard(table, id, first)
 
     if is_postgresql():
         from alembic import op
@@ -134,6 +151,26 @@ def upgrade() -> None:
             op.get_bind().exec_driver_sql(function)
         run(_STORAGE)
         number_on()
+
+
+def _with_shard(table: str, id: str, first: list[str]) -> None:
+    """Make a table of the first version again with the column `shard`, filled from this one."""
+    made, *indexes = (statement for statement in first if re.search(rf"^create .*\b{table} \(", statement))
+    made = made.replace("(\n", "(\n    shard text not null,\n", 1)
+    if table == "claim_case":
+        made = made.replace("id text primary key,", "id text not null,")
+        made = made.replace("\n);", ",\n    primary key (id, shard)\n);")
+    if table == "clock":
+        indexes = [index.replace("(case_id, kind)", "(case_id, kind, shard)") for index in indexes]
+    columns = ", ".join(re.findall(r"^    (?!shard|primary|unique)(\w+) ", made, re.MULTILINE))
+    held = remade(table, made)
+    run(f"insert into {table} ({columns}, shard) select {columns}, {_shard(id)} from {held};", f"drop table {held};")
+    run(*indexes)
+
+
+def _shard(id: str) -> str:
+    """SQL for the six characters behind the first `_` of an id."""
+    return f"substr({id}, {'strpos' if is_postgresql() else 'instr'}({id}, '_') + 1, 6)"
 
 
 def _moved(task: Mapping[str, str]) -> dict[str, object]:
