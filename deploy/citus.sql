@@ -148,3 +148,7 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: piece
 -- stays here: anchor_leaf
 -- stays here: anchor_batch
+-- stays here: bill_ticket
+-- stays here: ticket_wait
+-- stays here: ledger_claim
+-- stays here: bill_operation

@@ -49,7 +49,7 @@ class StoreFile:
     def begin(self, fresh: bytes) -> None:
         """From now on every row is one of this file, which has the same tables."""
         path = self.folder / STORE
-        (self.folder / f"{STORE}-keys").write_bytes(b"")  # numbers begin anew
+        shutil.rmtree(self.folder / f"{STORE}-keys", ignore_errors=True)  # numbers begin anew
         if self._filling is None:
             path.write_bytes(fresh)
             self._filling = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -93,6 +93,7 @@ class StoreFile:
             self._filling.close()
             self.looking.close()
             self._filling, self._fresh = None, b""
+        shutil.rmtree(self.folder / f"{STORE}-keys", ignore_errors=True)
         for path in self.folder.iterdir():
             path.unlink()
 
