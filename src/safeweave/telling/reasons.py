@@ -18,6 +18,9 @@ SYSTEM_REASONS: tuple[str, ...] = (
     "refusal_needs_person",
     "engine_error",
     "consent_missing",
+    "claimed_elsewhere",
+    "bill_without_ticket",
+    "bill_not_held",
 )
 
 _GROUPS = (
