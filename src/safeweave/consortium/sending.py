@@ -6,17 +6,18 @@ has ended, what was not received is stopped and its bytes are destroyed. One rec
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import httpx
 
 from safeweave import outbox
+from safeweave.asking import Asking
 from safeweave.clock import Clock
 from safeweave.consortium import store
 from safeweave.consortium.answer import MEDIA_TYPE, PATH, Answer, read_answer
@@ -40,6 +41,8 @@ LONGEST_RETRY_SECONDS = 60.0
 LONGEST_WISH_SECONDS = 3600.0  # that a recipient may ask us to wait
 AT_ONCE = 8  # recipients
 IN_A_ROW = 100  # deliveries to one recipient before the others are looked at again
+ANSWER_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
 POLL_SECONDS = 0.1  # another process may have queued something
 STORE_RETRY_SECONDS = 1.0
 _SLOT = "deliveries"
@@ -49,6 +52,27 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999
 def lane_of(member: str) -> str:
     """The lane under which the outbox keeps how this recipient is doing."""
     return f"deliveries/{member}"
+
+
+class Response(Protocol):
+    """What a recipient answered."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def text(self) -> str: ...
+
+
+class Client(Protocol):
+    """What brings something to an address; httpx.TransportError or httpx.InvalidURL if nobody answers there."""
+
+    def get(self, url: str) -> Response: ...
+    def post(self, url: str, *, content: Iterable[bytes], headers: Mapping[str, str]) -> Response: ...
+    def close(self) -> None: ...
 
 
 class _Gone(Exception):
@@ -70,9 +94,7 @@ class Courier:
     folder: Path
     covers: Covers = lambda consent, kind: True
     recorded: Callable[[Transaction, Outgoing, datetime], None] = lambda tx, delivery, now: None
-    client: httpx.Client = field(
-        default_factory=lambda: httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
-    )
+    client: Client = field(default_factory=lambda: Asking(ANSWER_SECONDS, CONNECT_SECONDS))
     _stopping: Event = field(default_factory=Event, init=False)
     _woken: Event = field(default_factory=Event, init=False)
     _thread: Thread | None = field(default=None, init=False)
@@ -289,7 +311,7 @@ class Courier:
             yield piece
             number += 1
 
-    def _answered(self, delivery: Outgoing, answer: Answer | None, response: httpx.Response) -> bool:
+    def _answered(self, delivery: Outgoing, answer: Answer | None, response: Response) -> bool:
         if answer is None:
             what = response.text.strip()[:200]
             return self._silent(delivery, Why("unwell", {"status": response.status_code, "what": what}), response)
@@ -333,7 +355,7 @@ class Courier:
         except (Refused, SafeweaveError):
             return False
 
-    def _silent(self, delivery: Outgoing, why: Why, response: httpx.Response | None = None) -> bool:
+    def _silent(self, delivery: Outgoing, why: Why, response: Response | None = None) -> bool:
         """The recipient takes nothing now: try it again later, and meanwhile nothing else for it."""
         now, lane = self.clock(), lane_of(delivery.recipient)
         with self.database.transaction(beside=True) as tx:
@@ -347,7 +369,7 @@ def _pause(failures: int) -> timedelta:
     return timedelta(seconds=min(FIRST_RETRY_SECONDS * 2 ** min(failures, 20), LONGEST_RETRY_SECONDS))
 
 
-def _wished(response: httpx.Response | None) -> timedelta | None:
+def _wished(response: Response | None) -> timedelta | None:
     """How long the recipient asks us to wait (RFC 9110 §10.2.3, in seconds)."""
     wish = response.headers.get("retry-after", "") if response is not None else ""
     return timedelta(seconds=min(max(int(wish), 1), LONGEST_WISH_SECONDS)) if wish.isdecimal() else None
