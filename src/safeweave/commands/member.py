@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from safeweave import outbox
 from safeweave.commands.serve import told_to_stop
-from safeweave.consortium import roles
+from safeweave.consortium import roles, taking
 from safeweave.consortium.receiving import HandOver
 from safeweave.consortium.reserving import BillDesk
 from safeweave.consortium.roles import Application, Home
@@ -141,12 +141,12 @@ def _told(outcome: Outcome, lang: Language) -> int:
 
 def serve_hospital(settings: Settings, asked: argparse.Namespace) -> int:
     """Run a hospital's gateway until interrupted: what others send is kept, what is queued goes to them."""
-    return _serve(settings, "hospital", roles.keep)
+    return _serve(settings, "hospital", taking.keep)
 
 
 def serve_commission(settings: Settings, asked: argparse.Namespace) -> int:
     """Run the commission until interrupted: the ledger for everybody, and its own door."""
-    return _serve(settings, "commission", roles.keep)
+    return _serve(settings, "commission", taking.keep)
 
 
 def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
@@ -158,7 +158,7 @@ def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
         node.worker.start()
         try:
             limits = Limits(max_bytes=settings.max_message_bytes)
-            return _serve(settings, "insurer", roles.take_documents(limits, node.bills))
+            return _serve(settings, "insurer", taking.take_documents(limits, node.bills))
         finally:
             node.worker.stop()
             node.close()
