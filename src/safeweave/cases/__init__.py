@@ -6,12 +6,14 @@ Leaves deciding to `adjudication` and paying to `payments`. Read `lifecycle.py` 
 from safeweave.cases.case import Case, CaseHead
 from safeweave.cases.clocks import ring as ring_clocks
 from safeweave.cases.handlers import (
+    Heard,
     close_cases,
     close_unclaimed,
     confirm_cases,
     hear,
     insured_policies,
     link_records,
+    listen,
     note_determinations,
     note_payouts,
     note_refusals_told,
@@ -25,6 +27,7 @@ from safeweave.cases.store import cases_by_id, heads, hospitals
 __all__ = [
     "Case",
     "CaseHead",
+    "Heard",
     "cases_by_id",
     "close_cases",
     "close_unclaimed",
@@ -34,6 +37,7 @@ __all__ = [
     "hospitals",
     "insured_policies",
     "link_records",
+    "listen",
     "note_determinations",
     "note_payouts",
     "note_refusals_told",
