@@ -21,6 +21,7 @@ from safeweave.cases.handlers import (
     payees,
     refer_case,
     refer_without_papers,
+    remember,
 )
 from safeweave.cases.store import cases_by_id, heads, hospitals
 
@@ -45,5 +46,6 @@ __all__ = [
     "payees",
     "refer_case",
     "refer_without_papers",
+    "remember",
     "ring_clocks",
 ]
