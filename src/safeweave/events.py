@@ -266,6 +266,36 @@ class BillsAnswered(Event, frozen=True):
     refused: str = ""
 
 
+class ConsentGiven(Event, frozen=True):
+    """A person has allowed something; it is to stand on the ledger."""
+
+    consent: str
+    person: PersonId
+
+
+class ConsentRevoked(Event, frozen=True):
+    """A person has taken a consent back; that is to stand on the ledger."""
+
+    consent: str
+    person: PersonId
+
+
+class ConsentEntered(Event, frozen=True):
+    """A consent, or that it was taken back, stands on the ledger, where all members see it."""
+
+    consent: str
+    person: PersonId
+    revoked: bool = False
+
+
+class BillsReversed(Event, frozen=True):
+    """A hospital has reversed bills for which it had given tickets; `nullifiers` are their numbers on the ledger."""
+
+    sender: str
+    visit: str
+    nullifiers: tuple[str, ...]
+
+
 class DeterminationMade(Event, frozen=True):
     """One policy's determination of a case. `payable` is released only when `decision` is "pay"."""
 

@@ -15,7 +15,7 @@ import pytest
 from consortium.given_consortium import free_port
 from exchange.formats.given_messages import EXAMPLES
 from ledger.given_ledger import DAY
-from safeweave.consortium import roles, store
+from safeweave.consortium import roles, store, taking
 from safeweave.consortium.roles import Home
 from safeweave.database import Database
 from safeweave.exchange import senders
@@ -119,7 +119,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
         with database.transaction() as tx:
             ids = [
                 store.queue(tx, to, "stay 1", consent, kind, io.BytesIO(content), datetime.now(UTC))
-                for kind, content in ((roles.MESSAGE, message), ("record", b"a discharge record"))
+                for kind, content in ((taking.MESSAGE, message), ("record", b"a discharge record"))
             ]
 
         def received() -> bool:
@@ -129,7 +129,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
         until(received)
         with arrived.reading() as tx:
             assert tx.rows("select sender, status from inbound_message") == [(ring.member, "taken")]
-            kept = roles.kept_under(ring.member, "stay 1", 2)
+            kept = taking.kept_under(ring.member, "stay 1", 2)
             assert b"".join(store.pieces(tx, kept)) == b"a discharge record"
 
         def heard() -> bool:

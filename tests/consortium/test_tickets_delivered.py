@@ -7,7 +7,7 @@ from consortium.given_consortium import City
 from ledger.given_ledger import DAY, NOON
 from safeweave.consortium import tickets
 from safeweave.consortium.reserving import BillDesk
-from safeweave.consortium.roles import take_documents
+from safeweave.consortium.taking import take_documents
 from safeweave.exchange.formats import Limits
 
 BILLS = [("33060226", "0000000001"), ("33060226", "0000000002")]

@@ -6,12 +6,14 @@ Leaves deciding to `adjudication` and paying to `payments`. Read `lifecycle.py` 
 from safeweave.cases.case import Case, CaseHead
 from safeweave.cases.clocks import ring as ring_clocks
 from safeweave.cases.handlers import (
+    Heard,
     close_cases,
     close_unclaimed,
     confirm_cases,
     hear,
     insured_policies,
     link_records,
+    listen,
     note_determinations,
     note_payouts,
     note_refusals_told,
@@ -19,12 +21,14 @@ from safeweave.cases.handlers import (
     payees,
     refer_case,
     refer_without_papers,
+    remember,
 )
 from safeweave.cases.store import cases_by_id, heads, hospitals
 
 __all__ = [
     "Case",
     "CaseHead",
+    "Heard",
     "cases_by_id",
     "close_cases",
     "close_unclaimed",
@@ -34,6 +38,7 @@ __all__ = [
     "hospitals",
     "insured_policies",
     "link_records",
+    "listen",
     "note_determinations",
     "note_payouts",
     "note_refusals_told",
@@ -41,5 +46,6 @@ __all__ = [
     "payees",
     "refer_case",
     "refer_without_papers",
+    "remember",
     "ring_clocks",
 ]

@@ -3,7 +3,7 @@
 import argparse
 from datetime import UTC, date, datetime, time, timedelta
 
-from safeweave import consents, people
+from safeweave import consents, people, worker
 from safeweave.clock import SHANGHAI
 from safeweave.commands.inbox import shown_at
 from safeweave.commands.screen import print_json, print_table
@@ -11,7 +11,7 @@ from safeweave.consents import ConsentId, Party, Read, Revocation, fhir, texts
 from safeweave.consents.consent import in_order, kinds_said
 from safeweave.database import Transaction, at_text
 from safeweave.errors import Malformed
-from safeweave.events import Identifier, PersonSeen
+from safeweave.events import ConsentGiven, ConsentRevoked, Identifier, PersonSeen
 from safeweave.ids import PersonId
 from safeweave.node import open_node
 from safeweave.people import Person
@@ -45,6 +45,7 @@ def give(settings: Settings, asked: argparse.Namespace) -> int:
             ConsentId(asked.follows) if asked.follows else None,
         )
         consents.give(tx, [consent], now)
+        worker.tell(tx, [ConsentGiven(consent.id, person.id)], now)
     if asked.json:
         print_json({"id": consent.id, "text": texts.shown(consent, settings.language)})
         return 0
@@ -61,13 +62,14 @@ def revoke(settings: Settings, asked: argparse.Namespace) -> int:
         whose = consents.consents_by_id(tx, [id])
         by = PersonId(asked.by) if asked.by else whose[id].consent.person if id in whose else PersonId("")
         consents.revoke(tx, [Revocation(id, now, by, asked.how, asked.reason or "")], now)
-        revoked_at = consents.consents_by_id(tx, [id])[id].revoked_at
-    assert revoked_at is not None
+        kept = consents.consents_by_id(tx, [id])[id]
+        worker.tell(tx, [ConsentRevoked(id, kept.consent.person)], now)
+    assert kept.revoked_at is not None
     told = consents.AFTER["revoked"].said(settings.language)
     if asked.json:
-        print_json({"id": id, "revoked_at": at_text(revoked_at), "told": told})
+        print_json({"id": id, "revoked_at": at_text(kept.revoked_at), "told": told})
         return 0
-    print(say("cli.consent.revoke.done", settings.language, id=id, at=shown_at(revoked_at)))
+    print(say("cli.consent.revoke.done", settings.language, id=id, at=shown_at(kept.revoked_at)))
     for line in told:
         print(f"  {line}")
     return 0

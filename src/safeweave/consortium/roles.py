@@ -10,10 +10,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Literal
@@ -25,21 +24,17 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
 from safeweave import clock as clocks
-from safeweave import worker
 from safeweave.clock import Clock
-from safeweave.consortium import store, tickets
+from safeweave.consortium import store
 from safeweave.consortium.anchoring import Anchoring
 from safeweave.consortium.directory import Directory, endpoint_hash
 from safeweave.consortium.reads import note_delivered, note_opened
-from safeweave.consortium.receiving import Arrival, HandOver, Reception, reception_router
-from safeweave.consortium.reserving import BillDesk
+from safeweave.consortium.receiving import HandOver, Reception, reception_router
 from safeweave.consortium.sending import Courier
 from safeweave.consortium.store import Contact
 from safeweave.consortium.why import Refused
-from safeweave.database import Database, Transaction
-from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
-from safeweave.exchange import inbound, senders
-from safeweave.exchange.formats import Limits
+from safeweave.database import Database
+from safeweave.errors import Conflict, Malformed, NotFound, StoreUnavailable
 from safeweave.keys.keyset import KeySet
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.checkpoint import (
@@ -306,52 +301,6 @@ def open_ledger(home: Home, now: Clock = clocks.now) -> EmbeddedLedger | RemoteL
     return RemoteLedger(member.ledger + LEDGER, home.roots(), home.folder / "seen.note")
 
 
-# ---------------------------------------------------------------- what is done with documents
-
-MESSAGE = "message"  # the kind of document that holds a hospital's message, in any format that hospitals speak
-
-
-def take_documents(limits: Limits, desk: BillDesk) -> HandOver:
-    """An insurer's: what hospitals tell is taken like what comes in by the other doors, the unreadable kept for repair.
-
-    The member must be registered as a sender, with the institution code it speaks for. Its tickets go to the desk that
-    reserves bills; NotAllowed for tickets of another hospital, or for a number that is not the bill's.
-    """
-
-    def take(tx: Transaction, arrival: Arrival, now: datetime) -> None:
-        if arrival.header.kind == tickets.KIND:
-            sheet = tickets.read_sheet(arrival.content.read())
-            if sheet.ticket.issuer != arrival.header.sender:
-                raise NotAllowed(f"member {arrival.header.sender} sends tickets of {sheet.ticket.issuer}")
-            tickets.check_numbers(sheet, arrival.permit.sender)
-            worker.tell(tx, desk.take_sheet(tx, sheet, now), now)
-            return None
-        if arrival.header.kind != MESSAGE:
-            return keep(tx, arrival, now)
-        sender = senders.every(tx).get(arrival.header.sender)
-        if sender is None:
-            raise Unavailable(
-                f"member {arrival.header.sender} is no registered sender; `safeweave senders add` registers it"
-            )
-        arrived = inbound.open_message(arrival.content.read(), sender, limits)
-        _, told = inbound.take(tx, [arrived], now)
-        worker.tell(tx, told, now)
-        return None
-
-    return take
-
-
-def keep(tx: Transaction, arrival: Arrival, now: datetime) -> None:
-    """Everybody's: the content is kept as it came, under what `kept_under` says."""
-    header = arrival.header
-    store.keep_pieces(tx, kept_under(header.sender, header.exchange, header.sequence), arrival.content)
-
-
-def kept_under(sender: str, exchange: str, sequence: int) -> str:
-    """Where the content of an envelope is kept, for `store.pieces`."""
-    return f"opened/{sender}/{exchange}/{sequence}"
-
-
 # ---------------------------------------------------------------- running
 
 
@@ -396,6 +345,7 @@ class MemberNode:
             told = msgspec.json.decode(answer.content, type=list[Contact])
             with self.database.transaction(beside=True) as tx:
                 store.keep_contacts(tx, told)
+        self.directory.head()
         self.reception.sweep()
 
     def _keep_house(self) -> None:
@@ -426,13 +376,22 @@ class Ring:
 
 
 def assembled(
-    home: Home, database: Database, hand_over: HandOver, now: Clock = clocks.now, backlog: Callable[[], int] = lambda: 0
+    home: Home,
+    database: Database,
+    hand_over: HandOver,
+    now: Clock = clocks.now,
+    backlog: Callable[[], int] = lambda: 0,
+    ledger: EmbeddedLedger | RemoteLedger | None = None,
 ) -> MemberNode:
-    """The node of this home. Raises NotFound or Malformed for what is missing in it, and what opening a ledger does."""
+    """The node of this home, over its ledger, or over one that the caller has opened and closes.
+
+    Raises NotFound or Malformed for what is missing in the home, and what opening a ledger does.
+    """
     with ExitStack() as opened:
         member, ring = home.member(), Ring(home)
-        ledger = open_ledger(home, now)
-        opened.callback(ledger.close)
+        if ledger is None:
+            ledger = open_ledger(home, now)
+            opened.callback(ledger.close)
 
         def address_of(asked: str) -> str | None:
             with database.reading() as tx:
@@ -481,6 +440,37 @@ def _contacts_router(database: Database, member: Member) -> APIRouter:
 def serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:
     """Open the door and work until `stopping` is set; Conflict if the door cannot be opened."""
     asyncio.run(_serve(node, ready, stopping))
+
+
+@contextmanager
+def serving(node: MemberNode, stopping: Event) -> Iterator[None]:
+    """The same in a thread of its own, for whoever has other doors beside it; each ends when the other does.
+
+    Raises Conflict if the door cannot be opened.
+    """
+    opened = Event()
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            serve(node, opened.set, stopping)
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            stopping.set()
+            opened.set()
+
+    thread = Thread(target=run, name="member")
+    thread.start()
+    opened.wait()
+    try:
+        if not faults:
+            yield
+    finally:
+        stopping.set()
+        thread.join()
+        if faults:
+            raise faults[0]
 
 
 async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:

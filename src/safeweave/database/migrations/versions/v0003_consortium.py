@@ -210,7 +210,29 @@ create index bill_operation_of on bill_operation (case_id);
 create index bill_operation_held on bill_operation (held_until) where held_until is not null;
 """
 
+_GATEWAY = """
+create table patient_visit (
+    person text not null,
+    sender text not null,
+    visit text not null,
+    primary key (person, sender, visit)
+);
+create table hand_over (
+    id text primary key,
+    person text not null,
+    sender text not null,
+    visit text not null,
+    recipient text not null,
+    exchange text not null,
+    consent text not null,
+    kinds text not null,
+    events text not null,
+    bills text not null
+);
+create index hand_over_of on hand_over (sender, visit);
+"""
+
 
 def upgrade() -> None:
     """Make the tables, which are all new."""
-    run(_CONSENTS, _DELIVERIES, _BILLS)
+    run(_CONSENTS, _DELIVERIES, _BILLS, _GATEWAY)
