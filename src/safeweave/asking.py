@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from email.message import Message
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from threading import Lock
@@ -26,7 +27,7 @@ class Reply(NamedTuple):
     """What was answered."""
 
     status_code: int
-    headers: Mapping[str, str]  # whatever the case of their names
+    headers: Message  # names in any case
     content: bytes
 
     @property
