@@ -358,7 +358,6 @@ def reception_router(reception: Reception) -> APIRouter:
     passing = _Passing()
     limits = reception.limits
 
-    @router.post(PATH)
     async def receive(request: Request) -> Response:
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.envelope_bytes
@@ -405,6 +404,8 @@ def reception_router(reception: Reception) -> APIRouter:
             except Refused as refused:
                 return _response(_answer(refused.why), unread=True)
             return _response(await run_in_threadpool(_taken, reception, source, greeted))
+
+    router.add_route(PATH, receive, methods=["POST"])  # without what FastAPI puts around it
 
     @router.get(PATH + "/{envelope}")
     async def receipt(envelope: str) -> Response:

@@ -12,6 +12,7 @@ The size of the content and everything in the header are visible to whoever carr
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, BinaryIO
 
 import msgspec
@@ -209,6 +210,7 @@ def _covered(reader: "_Reader", header: Header) -> Cover:
     return cover
 
 
+@lru_cache(maxsize=256)  # asked for ten times while one envelope is sent or taken
 def _digest(header: Header) -> bytes:
     return suite_named(header.suite).digest(canonical(header))
 
