@@ -1,7 +1,12 @@
 """`safeweave consent`: what people allow, taking it back, and who read what of theirs."""
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from safeweave import consents, people, worker
 from safeweave.clock import SHANGHAI
@@ -9,15 +14,17 @@ from safeweave.commands.inbox import shown_at
 from safeweave.commands.screen import print_json, print_table
 from safeweave.consents import ConsentId, Party, Read, Revocation, fhir, texts
 from safeweave.consents.consent import in_order, kinds_said
-from safeweave.database import Transaction, at_text
-from safeweave.errors import Malformed
+from safeweave.consents.store import NotHere
+from safeweave.database import Database, Transaction, at_text
+from safeweave.errors import Malformed, NotFound
 from safeweave.events import ConsentGiven, ConsentRevoked, Identifier, PersonSeen
+from safeweave.exchange.formats.fhir.persons import patient_in
 from safeweave.ids import PersonId
 from safeweave.node import open_node
 from safeweave.people import Person
-from safeweave.people.identity import check
+from safeweave.people.identity import Unusable, check
 from safeweave.settings import Settings
-from safeweave.words import say
+from safeweave.words import Language, say
 
 
 def give(settings: Settings, asked: argparse.Namespace) -> int:
@@ -52,6 +59,103 @@ def give(settings: Settings, asked: argparse.Namespace) -> int:
     print(texts.shown(consent, settings.language))
     print(say("cli.consent.give.done", settings.language, id=consent.id))
     return 0
+
+
+class Line(NamedTuple):
+    """A consent of a file: where it stands, the resource, and the patient it brings with it, if so."""
+
+    place: str
+    raw: bytes
+    patient: PersonSeen | None
+
+
+def import_(settings: Settings, asked: argparse.Namespace) -> int:
+    """Note the FHIR Consents of files; 1 if some could not be taken, each of which is named with what to do."""
+    node = open_node(settings)
+    taken, refused = 0, []
+    for file in asked.file:
+        lines, unreadable = _lines(file)
+        refused += unreadable
+        for few in (lines[n : n + IMPORTED_AT_ONCE] for n in range(0, len(lines), IMPORTED_AT_ONCE)):
+            try:
+                taken += _noted(node.database, few, node.clock())
+            except (Malformed, NotFound):
+                for line in few:
+                    try:
+                        taken += _noted(node.database, [line], node.clock())
+                    except (Malformed, NotFound) as fault:
+                        refused.append(f"{line.place}: {_said(fault, settings.language)}")
+    node.close()
+    for line_refused in refused:
+        print(line_refused, file=sys.stderr)
+    print(say("cli.consent.import.done", settings.language, taken=taken, refused=len(refused)))
+    return 1 if refused else 0
+
+
+IMPORTED_AT_ONCE = 200
+
+
+def _said(fault: Malformed | NotFound, language: Language) -> str:
+    what = fault.said(language) if isinstance(fault, Unusable | NotHere) else str(fault)
+    return f"{fault.field}: {what}" if isinstance(fault, Unusable) else what
+
+
+def _lines(file: Path) -> tuple[list[Line], list[str]]:
+    """The consents of a file (one resource, a Bundle, or one resource a line), and what in it is none."""
+    content = file.read_bytes()
+    try:
+        told = [("", json.loads(content))]
+    except ValueError:
+        told, faults = [], []
+        for n, raw in enumerate(content.splitlines(), 1):
+            try:
+                told += [(f":{n}", json.loads(raw))] if raw.strip() else []
+            except ValueError as fault:
+                faults.append(f"{file}:{n}: {fault}")
+    else:
+        faults = []
+    found = []
+    for place, value in told:
+        entries = value.get("entry", ()) if isinstance(value, dict) and value.get("resourceType") == "Bundle" else None
+        each = [(f"{place} entry[{n}]", entry.get("resource")) for n, entry in enumerate(entries or ())]
+        for where, resource in each if entries is not None else [(place, value)]:
+            try:
+                found.append(Line(f"{file}{where}", json.dumps(resource).encode(), _patient(resource)))
+            except Malformed as fault:
+                faults.append(f"{file}{where}: {fault.field}: {fault.what}")
+    return found, faults
+
+
+def _patient(resource: Any) -> PersonSeen | None:
+    contained = resource.get("contained", ()) if isinstance(resource, dict) else ()
+    patients = [each for each in contained if isinstance(each, dict) and each.get("resourceType") == "Patient"]
+    return patient_in(json.dumps(patients[0]).encode()) if patients else None
+
+
+def _noted(database: Database, lines: Sequence[Line], now: datetime) -> int:
+    """How many of these were noted: all, or Malformed. Patients they bring are entered in the register of persons."""
+    with database.transaction() as tx:
+        told = [people.particulars_of(line.patient) if line.patient else None for line in lines]
+        saved = iter(people.save_people(tx, [each for each in told if each is not None], now))
+        kept = []
+        for line, each in zip(lines, told, strict=True):
+            whose = next(saved) if each is not None else None
+            if line.patient is not None and (whose is None or whose.person is None or whose.conflict):
+                raise Unusable("cli.consent.import.who", field="contained.Patient")
+            kept.append(fhir.read(line.raw, whose.person if whose else None))
+        consents.give(tx, [each.consent for each in kept], now)
+        revoked = [each for each in kept if each.revoked_at is not None]
+        consents.revoke(
+            tx,
+            [
+                Revocation(each.consent.id, each.revoked_at, each.consent.given_by, each.consent.how)
+                for each in revoked if each.revoked_at is not None
+            ],
+            now,
+        )  # fmt: skip
+        worker.tell(tx, [ConsentGiven(each.consent.id, each.consent.person) for each in kept], now)
+        worker.tell(tx, [ConsentRevoked(each.consent.id, each.consent.person) for each in revoked], now)
+    return len(lines)
 
 
 def revoke(settings: Settings, asked: argparse.Namespace) -> int:
