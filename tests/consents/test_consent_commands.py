@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from fhir.resources.R4B.consent import Consent as Model
 
-from consents.given_consents import HOSPITAL, INSURER, PROOF, consent, grown_up
+from consents.given_consents import GUARDIAN, HOSPITAL, INSURER, PROOF, consent, grown_up
 from people.given_people import NOW, SAMPLE_FEMALE, citizen_number, particulars
 from safeweave import consents, people
 from safeweave.consents import Read, fhir
@@ -197,9 +197,9 @@ def test_of_a_bundle_the_good_are_taken_and_each_bad_one_is_named(safeweave, tmp
     code, shown = safeweave("import", str(file))
     assert code == 1
     assert f"{file} entry[0]: Consent.status:" in shown
-    assert f"{file} entry[2]: contained.Patient: the patient it brings has no name" in shown
+    assert f"{file} entry[2]: contained.Patient: the person it brings has no name" in shown
     assert "1 noted, 2 could not be taken" in shown
-    assert "随附的患者没有姓名" in safeweave("import", str(file), language="zh")[1]
+    assert "随附的人员没有姓名" in safeweave("import", str(file), language="zh")[1]
 
 
 def test_lines_that_are_no_consent_are_named_and_the_others_taken(safeweave, tmp_path):
@@ -219,3 +219,31 @@ def test_a_consent_that_was_revoked_elsewhere_is_revoked_here(safeweave, tmp_pat
     file.write_text(json.dumps(_resource(status=told["status"], extension=told["extension"])), encoding="utf-8")
     assert safeweave("import", str(file))[0] == 0
     assert "taken back" in safeweave("list", SAMPLE_FEMALE)[1]
+
+
+def test_a_guardians_consent_brings_the_guardian_and_the_proof(safeweave, tmp_path):
+    born = date(2020, 5, 1)
+    given = consent(given_at=NOW, begins_at=NOW, ends_at=NOW + timedelta(days=90), given_by=GUARDIAN, proof=PROOF)
+    told = fhir.write(consents.Kept(given), "active")
+    oid = "urn:oid:2.16.156.10011.1.3"
+    child = {
+        "resourceType": "Patient", "id": "patient", "name": [{"text": "测试童"}], "birthDate": born.isoformat(),
+        "identifier": [{"system": oid, "value": CHILD}],
+    }  # fmt: skip
+    mother = {
+        "resourceType": "RelatedPerson", "id": "guardian", "name": [{"text": "测试甲"}],
+        "identifier": [{"system": oid, "value": SAMPLE_FEMALE}],
+    }  # fmt: skip
+    told |= {
+        "contained": [*told["contained"], child, mother], "patient": {"reference": "#patient"},
+        "performer": [{"reference": "#guardian"}],
+    }  # fmt: skip
+    file = tmp_path / "consent.json"
+    file.write_text(json.dumps(told), encoding="utf-8")
+    assert safeweave("import", str(file)) == (0, "1 noted, 0 could not be taken\n")
+    code, shown = safeweave("list", CHILD, "--json")
+    assert code == 0
+    assert PROOF in shown
+    orphan = {**told, "extension": [each for each in told["extension"] if "proof" not in each["url"]]}
+    file.write_text(json.dumps(orphan), encoding="utf-8")
+    assert safeweave("import", str(file))[0] == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeweave import consents, people, worker
-from safeweave.clock import SHANGHAI
+from safeweave.clock import SHANGHAI, shanghai_day
 from safeweave.commands.inbox import shown_at
 from safeweave.commands.screen import print_json, print_table
 from safeweave.consents import ConsentId, Party, Read, Revocation, fhir, texts
@@ -21,7 +21,7 @@ from safeweave.events import ConsentGiven, ConsentRevoked, Identifier, PersonSee
 from safeweave.exchange.formats.fhir.persons import patient_in
 from safeweave.ids import PersonId
 from safeweave.node import open_node
-from safeweave.people import Person
+from safeweave.people import Guardianship, Person
 from safeweave.people.identity import Unusable, check
 from safeweave.settings import Settings
 from safeweave.words import Language, say
@@ -62,11 +62,12 @@ def give(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 class Line(NamedTuple):
-    """A consent of a file: where it stands, the resource, and the patient it brings with it, if so."""
+    """A consent of a file: where it stands, the resource, and the patient and guardian it brings with it, if so."""
 
     place: str
     raw: bytes
     patient: PersonSeen | None
+    guardian: PersonSeen | None
 
 
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
@@ -120,42 +121,59 @@ def _lines(file: Path) -> tuple[list[Line], list[str]]:
         each = [(f"{place} entry[{n}]", entry.get("resource")) for n, entry in enumerate(entries or ())]
         for where, resource in each if entries is not None else [(place, value)]:
             try:
-                found.append(Line(f"{file}{where}", json.dumps(resource).encode(), _patient(resource)))
+                brought = [_contained(resource, kind) for kind in ("Patient", "RelatedPerson")]
+                found.append(Line(f"{file}{where}", json.dumps(resource).encode(), *brought))
             except Malformed as fault:
                 faults.append(f"{file}{where}: {fault.field}: {fault.what}")
     return found, faults
 
 
-def _patient(resource: Any) -> PersonSeen | None:
+def _contained(resource: Any, kind: str) -> PersonSeen | None:
+    """The patient or the guardian in a consent; the two resources describe a person alike."""
     contained = resource.get("contained", ()) if isinstance(resource, dict) else ()
-    patients = [each for each in contained if isinstance(each, dict) and each.get("resourceType") == "Patient"]
-    return patient_in(json.dumps(patients[0]).encode()) if patients else None
+    found = [each for each in contained if isinstance(each, dict) and each.get("resourceType") == kind]
+    return patient_in(json.dumps(found[0]).encode()) if found else None
 
 
 def _noted(database: Database, lines: Sequence[Line], now: datetime) -> int:
-    """How many of these were noted: all, or Malformed. Patients they bring are entered in the register of persons."""
+    """How many of these were noted: all, or Malformed. Whom they bring is entered in the register of persons."""
     with database.transaction() as tx:
-        told = [people.particulars_of(line.patient) if line.patient else None for line in lines]
-        saved = iter(people.save_people(tx, [each for each in told if each is not None], now))
         kept = []
-        for line, each in zip(lines, told, strict=True):
-            whose = next(saved) if each is not None else None
-            if line.patient is not None and (whose is None or whose.person is None or whose.conflict):
-                raise Unusable("cli.consent.import.who", field="contained.Patient")
-            kept.append(fhir.read(line.raw, whose.person if whose else None))
-        consents.give(tx, [each.consent for each in kept], now)
-        revoked = [each for each in kept if each.revoked_at is not None]
-        consents.revoke(
+        patients = _entered(tx, [line.patient for line in lines], "Patient", now)
+        guardians = _entered(tx, [line.guardian for line in lines], "RelatedPerson", now)
+        for line, patient, guardian in zip(lines, patients, guardians, strict=True):
+            kept.append(fhir.read(line.raw, patient, guardian))
+        people.add_guardianships(
             tx,
             [
-                Revocation(each.consent.id, each.revoked_at, each.consent.given_by, each.consent.how)
-                for each in revoked if each.revoked_at is not None
+                Guardianship(each.consent.person, guardian, each.consent.proof, shanghai_day(each.consent.given_at))
+                for each, guardian in zip(kept, guardians, strict=True) if guardian
             ],
             now,
         )  # fmt: skip
-        worker.tell(tx, [ConsentGiven(each.consent.id, each.consent.person) for each in kept], now)
-        worker.tell(tx, [ConsentRevoked(each.consent.id, each.consent.person) for each in revoked], now)
+        consents.give(tx, [each.consent for each in kept], now)
+        revoked = [
+            Revocation(each.consent.id, each.revoked_at, each.consent.given_by, each.consent.how)
+            for each in kept if each.revoked_at is not None
+        ]  # fmt: skip
+        consents.revoke(tx, revoked, now)
+        whose = {each.consent.id: each.consent.person for each in kept}
+        worker.tell(tx, [ConsentGiven(id, person) for id, person in whose.items()], now)
+        worker.tell(tx, [ConsentRevoked(each.consent, whose[each.consent]) for each in revoked], now)
     return len(lines)
+
+
+def _entered(tx: Transaction, brought: Sequence[PersonSeen | None], kind: str, now: datetime) -> list[PersonId | None]:
+    """The persons of these descriptions, in their order; Unusable for one that the register cannot take."""
+    told = [people.particulars_of(seen) if seen else None for seen in brought]
+    saved = iter(people.save_people(tx, [each for each in told if each is not None], now))
+    found: list[PersonId | None] = []
+    for seen, each in zip(brought, told, strict=True):
+        result = next(saved) if each is not None else None
+        if seen is not None and (result is None or result.person is None or result.conflict):
+            raise Unusable("cli.consent.import.who", field=f"contained.{kind}")
+        found.append(result.person if result else None)
+    return found
 
 
 def revoke(settings: Settings, asked: argparse.Namespace) -> int:
