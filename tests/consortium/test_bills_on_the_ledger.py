@@ -14,7 +14,7 @@ from ledger.given_ledger import DAY, Consortium
 from ledger.ledgers import log_signer
 from safeweave import outbox, worker
 from safeweave.consortium import tickets
-from safeweave.consortium.reserving import BillDesk
+from safeweave.consortium.insuring import InsurerDesk
 from safeweave.errors import Malformed, NotAllowed, Unavailable
 from safeweave.keys import vrf
 from safeweave.ledger.audit import LogFile, audit
@@ -49,11 +49,11 @@ class Market:
         self.ledger = Faulty(self.log)
         self.says(*members.beginning())
         house.node.close()
-        self.desk: BillDesk
+        self.desk: InsurerDesk
         house.node = open_node(house.node.settings, house.time, self._desk)
 
-    def _desk(self, adjudicator: Any) -> BillDesk:
-        self.desk = BillDesk(self.ledger, lambda: self.members.insurer.ring, adjudicator.reimburses)  # type: ignore[arg-type]
+    def _desk(self, adjudicator: Any) -> InsurerDesk:
+        self.desk = InsurerDesk(self.ledger, lambda: self.members.insurer.ring, adjudicator.reimburses)  # type: ignore[arg-type]
         return self.desk
 
     def says(self, *signed: Any) -> list[Any]:

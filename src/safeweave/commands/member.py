@@ -9,14 +9,16 @@ from threading import Event
 from urllib.parse import urlsplit
 
 from safeweave import outbox
+from safeweave.commands.case import find_case
 from safeweave.commands.serve import told_to_stop
 from safeweave.consortium import roles, taking
+from safeweave.consortium.insuring import InsurerDesk
 from safeweave.consortium.receiving import HandOver
-from safeweave.consortium.reserving import BillDesk
 from safeweave.consortium.roles import Application, Home
 from safeweave.database import Database
 from safeweave.errors import Malformed
 from safeweave.exchange.formats import Limits
+from safeweave.ledger.bundle import write_bundle
 from safeweave.ledger.checkpoint import read_key, read_roots
 from safeweave.ledger.ledger import Final, Outcome, Refused
 from safeweave.ledger.operation import Role
@@ -153,15 +155,31 @@ def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
     """Run an insurer until interrupted: what hospitals send is settled like what comes in by the other doors."""
     home = _home(settings)
     with closing(roles.open_ledger(home)) as ledger:
-        node = open_node(settings, bills=lambda adjudicator: BillDesk(ledger, roles.Ring(home), adjudicator.reimburses))
-        assert isinstance(node.bills, BillDesk)
+        limits = Limits(max_bytes=settings.max_message_bytes)
+        ring = roles.Ring(home)
+        node = open_node(settings, bills=lambda adjudicator: InsurerDesk(ledger, ring, adjudicator.reimburses, limits))
+        assert isinstance(node.bills, InsurerDesk)
         node.worker.start()
         try:
-            limits = Limits(max_bytes=settings.max_message_bytes)
             return _serve(settings, "insurer", taking.take_documents(limits, node.bills))
         finally:
             node.worker.stop()
             node.close()
+
+
+def prove(settings: Settings, asked: argparse.Namespace) -> int:
+    """Write what proves a claim off line to whoever holds the trust roots: see `safeweave verify`."""
+    home = _home(settings)
+    ring, database = roles.Ring(home), Database(settings.store)
+    try:
+        with closing(roles.open_ledger(home)) as ledger, database.reading() as tx:
+            desk = InsurerDesk(ledger, ring, lambda products: True)
+            case = find_case(tx, asked.case)
+            asked.file.write_bytes(write_bundle(desk.bundle(tx, case.id)))
+    finally:
+        database.close()
+    print(say("cli.member.proved", settings.language, case=case.id, file=asked.file))
+    return 0
 
 
 def _serve(settings: Settings, role: Role, hand_over: HandOver) -> int:
