@@ -317,6 +317,14 @@ class DocumentDue(Event, frozen=True):
     document: str
 
 
+class BillsReversed(Event, frozen=True):
+    """A hospital has reversed bills for which it had given tickets; `nullifiers` are their numbers on the ledger."""
+
+    sender: str
+    visit: str
+    nullifiers: tuple[str, ...]
+
+
 class DeterminationMade(Event, frozen=True):
     """One policy's determination of a case. `payable` is released only when `decision` is "pay"."""
 

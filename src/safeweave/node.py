@@ -1,4 +1,4 @@
-"""One insurer node, built from its parts: store, flow, worker, doors."""
+"""A node built from its parts: store, flow, worker, doors. An insurer's is whole here."""
 
 import asyncio
 import contextlib
@@ -40,17 +40,33 @@ NOTICES_EVERY = timedelta(seconds=2)
 
 
 @dataclass
-class Node:
-    """The parts of a node that commands work with."""
+class Running:
+    """A store with a worker, behind the doors at which hospitals' systems knock."""
 
     settings: Settings
     database: Database
-    adjudicator: Adjudicator
-    desk: BankDesk
-    post: Post
     worker: Worker
     limits: Limits
     clock: Clock
+
+    def look_around(self) -> None:
+        """What is done every few seconds."""
+
+    def write_times(self) -> None:
+        """Write down what was remembered of times."""
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.database.close()
+
+
+@dataclass
+class Node(Running):
+    """An insurer's node: the parts that commands work with."""
+
+    adjudicator: Adjudicator
+    desk: BankDesk
+    post: Post
     bills: Consortium | None = None
     instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
@@ -98,10 +114,6 @@ class Node:
         except Exception:
             log.exception("the banks' notices could not be taken; they are asked for again")
 
-    def close(self) -> None:
-        """Let go of the store."""
-        self.database.close()
-
 
 def open_node(
     settings: Settings, now: Clock = clock.now, bills: Callable[[Adjudicator], Consortium] | None = None
@@ -148,13 +160,13 @@ def assembled(
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=timers, alone=ALONE, batch=settings.batch)
     running.calls = dict.fromkeys(running.lanes, settings.calls)
-    node = Node(settings, database, adjudicator, desk, post, running, limits, now, bills)
+    node = Node(settings, database, running, limits, now, adjudicator, desk, post, bills)
     running.committed = node.note_times
     return node
 
 
 def serve(
-    node: Node,
+    node: Running,
     ready: Callable[[], None] = lambda: None,
     stopping: threading.Event | None = None,
     share_doors: bool = False,
@@ -178,7 +190,7 @@ def work(node: Node, stopping: threading.Event) -> None:
         node.write_times()
 
 
-async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Event, share_doors: bool) -> None:
+async def _serve(node: Running, ready: Callable[[], None], stopping: threading.Event, share_doors: bool) -> None:
     settings = node.settings
     hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
     app = doors.http_door(hall)
@@ -228,7 +240,7 @@ def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
         raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
 
 
-async def _watch_notices(node: Node) -> None:
+async def _watch_notices(node: Running) -> None:
     while True:
         await asyncio.sleep(NOTICES_EVERY.total_seconds())
         await asyncio.to_thread(node.look_around)

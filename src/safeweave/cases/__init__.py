@@ -23,6 +23,7 @@ from safeweave.cases.handlers import (
     payees,
     refer_case,
     refer_without_papers,
+    remember,
     whose,
 )
 from safeweave.cases.store import cases_by_id, heads, hospitals, visits
@@ -50,6 +51,7 @@ __all__ = [
     "payees",
     "refer_case",
     "refer_without_papers",
+    "remember",
     "ring_clocks",
     "visits",
     "whose",

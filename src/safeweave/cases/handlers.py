@@ -152,6 +152,19 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     return out
 
 
+def remember(heard: Sequence[Heard], tx: Transaction, now: datetime) -> None:
+    """Keep whose these visits are and by what names their papers find them, without making cases of them."""
+    store.save_aliases(tx, [name for each in heard for name in each.names])
+    store.save_visits(
+        tx,
+        [
+            store.VisitRow(*each.key, each.person, None, each.waiting, each.row.first_told_at if each.row else now)
+            for each in heard
+        ],
+        now,
+    )
+
+
 def _is_heard(row: store.VisitRow | None, log: Sequence[Logged]) -> bool:
     """Whether the case of this visit holds all that was told of it."""
     return row is not None and row.case is not None and row.case.heard == tuple([logged.number for logged in log])

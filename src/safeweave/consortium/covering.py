@@ -1,26 +1,16 @@
 """Which kinds of data a document holds, and whether a consent covers it, as far as this member knows its words."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from safeweave import consents, people
 from safeweave.clock import Clock
 from safeweave.consents import DataKind
 from safeweave.consents.consent import in_order, state_at
+from safeweave.consortium.disclosure import NEEDED, needed
 from safeweave.consortium.permission import Covers
 from safeweave.database import Database, Transaction
-from safeweave.events import (
-    AdmissionReported,
-    BillIssued,
-    BillReversed,
-    ChargesPosted,
-    HospitalEvent,
-    MessageNoted,
-    OutpatientVisited,
-    PersonsMerged,
-    SettlementCancelled,
-    SettlementReported,
-)
+from safeweave.events import HospitalEvent, PersonsMerged
 
 MESSAGE = "message"  # the kind of document that holds a hospital's message, in any format that hospitals speak
 TICKETS = "tickets"
@@ -29,27 +19,15 @@ RECORD = "record"
 _NEEDED: dict[str, tuple[DataKind, ...]] = {TICKETS: ("bill",), RECORD: ("record",)}
 """What a kind of document always holds; of a message only its content says it."""
 
-_BILLS = (BillIssued, BillReversed, ChargesPosted)
-_SETTLEMENTS = (SettlementReported, SettlementCancelled)
-_IDENTITIES = (AdmissionReported, OutpatientVisited, PersonsMerged)
 
-
-def kinds_told(events: Iterable[HospitalEvent]) -> tuple[DataKind, ...]:
-    """The kinds of data that these events hold."""
-    found: set[DataKind] = set()
+def kinds_told(events: Sequence[HospitalEvent]) -> tuple[DataKind, ...]:
+    """The kinds of data that these events hold, whoever has sent them and whatever it should have left out."""
+    found = needed(events)
     for event in events:
-        if isinstance(event, _BILLS):
-            found.add("bill")
-        elif isinstance(event, _SETTLEMENTS):
-            found.add("settlement")
-        elif isinstance(event, MessageNoted):
-            found.add("record")  # nobody has looked what is in it
-        elif not isinstance(event, PersonsMerged):
-            found.add("admission")
-        if isinstance(event, _IDENTITIES) or getattr(event, "person", None) is not None:
+        if isinstance(event, PersonsMerged):
             found.add("identity")
-        if getattr(event, "diagnoses", ()):
-            found.add("diagnosis")
+        elif type(event) not in NEEDED:
+            found.add("record")  # nobody has looked what is in it
     return in_order(found)
 
 

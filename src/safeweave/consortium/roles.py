@@ -10,8 +10,8 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -345,6 +345,7 @@ class MemberNode:
             told = msgspec.json.decode(answer.content, type=list[Contact])
             with self.database.transaction(beside=True) as tx:
                 store.keep_contacts(tx, told)
+        self.directory.head()
         self.reception.sweep()
 
     def _keep_house(self) -> None:
@@ -375,13 +376,22 @@ class Ring:
 
 
 def assembled(
-    home: Home, database: Database, hand_over: HandOver, now: Clock = clocks.now, backlog: Callable[[], int] = lambda: 0
+    home: Home,
+    database: Database,
+    hand_over: HandOver,
+    now: Clock = clocks.now,
+    backlog: Callable[[], int] = lambda: 0,
+    ledger: EmbeddedLedger | RemoteLedger | None = None,
 ) -> MemberNode:
-    """The node of this home. Raises NotFound or Malformed for what is missing in it, and what opening a ledger does."""
+    """The node of this home, over its ledger, or over one that the caller has opened and closes.
+
+    Raises NotFound or Malformed for what is missing in the home, and what opening a ledger does.
+    """
     with ExitStack() as opened:
         member, ring = home.member(), Ring(home)
-        ledger = open_ledger(home, now)
-        opened.callback(ledger.close)
+        if ledger is None:
+            ledger = open_ledger(home, now)
+            opened.callback(ledger.close)
 
         def address_of(asked: str) -> str | None:
             with database.reading() as tx:
@@ -430,6 +440,37 @@ def _contacts_router(database: Database, member: Member) -> APIRouter:
 def serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:
     """Open the door and work until `stopping` is set; Conflict if the door cannot be opened."""
     asyncio.run(_serve(node, ready, stopping))
+
+
+@contextmanager
+def serving(node: MemberNode, stopping: Event) -> Iterator[None]:
+    """The same in a thread of its own, for whoever has other doors beside it; each ends when the other does.
+
+    Raises Conflict if the door cannot be opened.
+    """
+    opened = Event()
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            serve(node, opened.set, stopping)
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            stopping.set()
+            opened.set()
+
+    thread = Thread(target=run, name="member")
+    thread.start()
+    opened.wait()
+    try:
+        if not faults:
+            yield
+    finally:
+        stopping.set()
+        thread.join()
+        if faults:
+            raise faults[0]
 
 
 async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:

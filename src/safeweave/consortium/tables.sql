@@ -197,3 +197,26 @@ create table if not exists determination_anchor (
     commitment text not null
 );
 create index if not exists determination_anchor_of on determination_anchor (case_id);
+
+-- A hospital's: whose its visits are, and what of each was handed over to whom.
+
+create table if not exists patient_visit (
+    person text not null,
+    sender text not null,
+    visit text not null,
+    primary key (person, sender, visit)
+);
+
+create table if not exists hand_over (
+    id text primary key,            -- of the delivery
+    person text not null,
+    sender text not null,
+    visit text not null,
+    recipient text not null,
+    exchange text not null,
+    consent text not null,          -- under which it went
+    kinds text not null,            -- of data that it may hold, as JSON
+    events text not null,           -- numbers of those it tells, as JSON
+    bills text not null             -- those it gives tickets for, each with its number on the ledger, as JSON
+);
+create index if not exists hand_over_of on hand_over (sender, visit);

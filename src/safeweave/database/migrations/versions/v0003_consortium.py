@@ -261,7 +261,29 @@ create table determination_anchor (
 create index determination_anchor_of on determination_anchor (case_id);
 """
 
+_GATEWAY = """
+create table patient_visit (
+    person text not null,
+    sender text not null,
+    visit text not null,
+    primary key (person, sender, visit)
+);
+create table hand_over (
+    id text primary key,
+    person text not null,
+    sender text not null,
+    visit text not null,
+    recipient text not null,
+    exchange text not null,
+    consent text not null,
+    kinds text not null,
+    events text not null,
+    bills text not null
+);
+create index hand_over_of on hand_over (sender, visit);
+"""
+
 
 def upgrade() -> None:
     """Make the tables, which are all new."""
-    run(_CONSENTS, _DELIVERIES, _BILLS, _OPENED)
+    run(_CONSENTS, _DELIVERIES, _BILLS, _GATEWAY, _OPENED)
