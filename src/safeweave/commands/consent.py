@@ -15,9 +15,10 @@ from safeweave.commands.screen import print_json, print_table
 from safeweave.consents import ConsentId, Party, Read, Revocation, fhir, texts
 from safeweave.consents.consent import in_order, kinds_said
 from safeweave.consents.store import NotHere
+from safeweave.consortium import ending
 from safeweave.database import Database, Transaction, at_text
 from safeweave.errors import Malformed, NotFound
-from safeweave.events import ConsentGiven, ConsentRevoked, Identifier, PersonSeen
+from safeweave.events import ClaimChosen, ConsentGiven, ConsentRevoked, Identifier, PersonSeen
 from safeweave.exchange.formats.fhir.persons import patient_in
 from safeweave.ids import PersonId
 from safeweave.node import open_node
@@ -194,6 +195,24 @@ def revoke(settings: Settings, asked: argparse.Namespace) -> int:
     print(say("cli.consent.revoke.done", settings.language, id=id, at=shown_at(kept.revoked_at)))
     for line in told:
         print(f"  {line}")
+    return 0
+
+
+def choose(settings: Settings, asked: argparse.Namespace) -> int:
+    """Note what the person chose for the claims whose consent has ended."""
+    node = open_node(settings)
+    now, id = node.clock(), ConsentId(asked.consent)
+    with node.database.transaction() as tx:
+        whose = consents.consents_by_id(tx, [id])
+        by = PersonId(asked.by) if asked.by else whose[id].consent.person if id in whose else PersonId("")
+        told = ending.choose(tx, id, asked.choice, by, now)
+        worker.tell(tx, told, now)
+    chosen = [event.case for event in told if isinstance(event, ClaimChosen)]
+    if asked.json:
+        print_json({"id": id, "choice": asked.choice, "cases": chosen})
+        return 0
+    choice = say(f"cli.consent.choose.{asked.choice}", settings.language)
+    print(say("cli.consent.choose.done", settings.language, choice=choice, cases=", ".join(chosen)))
     return 0
 
 
