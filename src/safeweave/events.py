@@ -288,6 +288,35 @@ class ConsentEntered(Event, frozen=True):
     revoked: bool = False
 
 
+class ConsentEnded(Event, frozen=True):
+    """The consent that an open claim lives on has ended: nothing new is fetched, what is undecided is locked."""
+
+    case: CaseId
+    consent: str
+    ending: Literal["expired", "revoked", "lapsed", "retake"]
+
+
+class ConsentRenewed(Event, frozen=True):
+    """Another consent has taken the place of the one that had ended; the claim goes on."""
+
+    case: CaseId
+    consent: str
+
+
+class ClaimChosen(Event, frozen=True):
+    """What the person chose for an open claim whose consent has ended: to withdraw it, or to apply with own papers."""
+
+    case: CaseId
+    choice: Literal["withdraw", "apply"]
+    by: str
+
+
+class DocumentDue(Event, frozen=True):
+    """It is time to ask again whether a locked document may be used."""
+
+    document: str
+
+
 class BillsReversed(Event, frozen=True):
     """A hospital has reversed bills for which it had given tickets; `nullifiers` are their numbers on the ledger."""
 

@@ -202,7 +202,13 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
     ),
+    Command("consent import", "consent:import_", (option("file", type=Path, nargs="+"),)),
     Command("consent revoke", "consent:revoke", (option("consent"), option("--by"), HOW, option("--reason"), JSON)),
+    Command(
+        "consent choose",
+        "consent:choose",
+        (option("consent"), option("choice", choices=("withdraw", "apply")), option("--by"), JSON),
+    ),
     Command("consent list", "consent:list_", (option("person"), JSON)),
     Command("consent reads", "consent:reads", (option("person"), JSON)),
     Command(
@@ -226,6 +232,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("insurer join", "member:join", JOIN),
     Command("insurer rotate", "member:rotate", ROTATE),
     Command("insurer serve", "member:serve_insurer"),
+    Command("insurer prove", "member:prove", (option("case"), option("file", type=Path))),
     Command(
         "commission init",
         "member:init_commission",

@@ -21,7 +21,7 @@ from safeweave.errors import Conflict, StoreUnavailable
 from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
-from safeweave.flow import ALONE, Bills, flow
+from safeweave.flow import ALONE, Consortium, flow
 from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
@@ -67,7 +67,7 @@ class Node(Running):
     adjudicator: Adjudicator
     desk: BankDesk
     post: Post
-    bills: Bills | None = None
+    bills: Consortium | None = None
     instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
     def read_notices(self) -> int:
@@ -115,7 +115,9 @@ class Node(Running):
             log.exception("the banks' notices could not be taken; they are asked for again")
 
 
-def open_node(settings: Settings, now: Clock = clock.now, bills: Callable[[Adjudicator], Bills] | None = None) -> Node:
+def open_node(
+    settings: Settings, now: Clock = clock.now, bills: Callable[[Adjudicator], Consortium] | None = None
+) -> Node:
     """The node of these settings; its store is made if it is not there. Malformed if a product file is.
 
     In a consortium, `bills` makes what holds bills on its ledger.
@@ -147,14 +149,14 @@ def assembled(
     banks: Mapping[str, Bank],
     post: Post,
     now: Clock,
-    bills: Bills | None = None,
+    bills: Consortium | None = None,
 ) -> Node:
     """The node of these parts; in a consortium, `bills` are held on its ledger."""
     desk = BankDesk(banks, cases.payees)
     follows = flow(adjudicator, desk, post, bills)
     timers: list[Timer] = [cases.ring_clocks, desk.release_waiting]
     if bills is not None:
-        timers.append(bills.renew)
+        timers += [bills.renew, bills.look_around]
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=timers, alone=ALONE, batch=settings.batch)
     running.calls = dict.fromkeys(running.lanes, settings.calls)

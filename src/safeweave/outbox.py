@@ -20,7 +20,7 @@ KINDS: dict[str, type[Event]] = {
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
 _OF_A_VISIT = HospitalEvent | VisitTold | BillsReversed
-_SUBJECT_FIELDS = ("case", "payout", "message", "consent")
+_SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document")
 
 
 def event_from(kind: str, payload: str) -> Event:
@@ -30,7 +30,7 @@ def event_from(kind: str, payload: str) -> Event:
 
 
 def subject_of(event: Event) -> str:
-    """Whose story an event belongs to: the visit for what hospitals say, else the case, payout, message or consent."""
+    """Whose story an event belongs to: the visit for what hospitals say, else the case, the payout or what it names."""
     if isinstance(event, MessageNoted | PersonsMerged) and not event.visit:
         return event.sender  # not a paper that waits for its visit
     if isinstance(event, _OF_A_VISIT):

@@ -10,10 +10,12 @@ from safeweave.cases.handlers import (
     close_cases,
     close_unclaimed,
     confirm_cases,
+    end_chosen,
     hear,
     insured_policies,
     link_records,
     listen,
+    note_consents,
     note_determinations,
     note_payouts,
     note_refusals_told,
@@ -22,8 +24,9 @@ from safeweave.cases.handlers import (
     refer_case,
     refer_without_papers,
     remember,
+    whose,
 )
-from safeweave.cases.store import cases_by_id, heads, hospitals
+from safeweave.cases.store import cases_by_id, heads, hospitals, visits
 
 __all__ = [
     "Case",
@@ -33,12 +36,14 @@ __all__ = [
     "close_cases",
     "close_unclaimed",
     "confirm_cases",
+    "end_chosen",
     "heads",
     "hear",
     "hospitals",
     "insured_policies",
     "link_records",
     "listen",
+    "note_consents",
     "note_determinations",
     "note_payouts",
     "note_refusals_told",
@@ -48,4 +53,6 @@ __all__ = [
     "refer_without_papers",
     "remember",
     "ring_clocks",
+    "visits",
+    "whose",
 ]

@@ -24,7 +24,10 @@ from safeweave.events import (
     CaseReady,
     CaseReferred,
     CaseSettled,
+    ClaimChosen,
     ClockDue,
+    ConsentEnded,
+    ConsentRenewed,
     DeterminationMade,
     Event,
     HospitalEvent,
@@ -312,6 +315,37 @@ def _persons(
     return answers, put_off
 
 
+def whose(tx: Transaction, sender: str, told: Sequence[HospitalEvent]) -> list[tuple[str, frozenset[PersonId]]]:
+    """For each of these, which need not have been heard, its visit and the persons it may be about.
+
+    The visit is "" and there is nobody if it is not known: by what the event says, by what the others of these say of
+    the same visit, or by what was heard of it before.
+    """
+    seen = [(n, person) for n, event in enumerate(told) if (person := _person_named(event)) is not None]
+    found = people.find_people(tx, [_in_own_records(person, sender) for _, person in seen]) if seen else []
+    named = {n: who.person for (n, _), who in zip(seen, found, strict=True) if who.person}
+    here = {name: event.visit for event in told if event.visit for name in aliases_of(event)}
+    asked = {(sender, *name) for event in told if not event.visit for name in aliases_of(event) if name not in here}
+    leads = {name[1:]: visit for name, visit in store.aliases(tx, sorted(asked)).items()} | here
+    visits = [event.visit or next((leads[name] for name in aliases_of(event) if name in leads), "") for event in told]
+    of_visit: dict[str, set[PersonId]] = {}
+    keys = sorted({(sender, visit) for visit in visits if visit})
+    for key, row in store.visits(tx, keys).items() if keys else ():
+        if row.person:
+            of_visit.setdefault(key[1], set()).add(row.person)
+    for n, who_is_named in named.items():
+        if visits[n]:
+            of_visit.setdefault(visits[n], set()).add(who_is_named)
+    return [
+        (visit, frozenset(of_visit.get(visit, set()) | ({named[n]} if n in named else set())))
+        for n, visit in enumerate(visits)
+    ]
+
+
+def _person_named(event: HospitalEvent) -> PersonSeen | None:
+    return event.survivor if isinstance(event, PersonsMerged) else getattr(event, "person", None)
+
+
 def _in_own_records(person: PersonSeen, sender: str) -> PersonSeen:
     """The person with medical-record numbers that name no issuer taken as the sender's own."""
     if all(each.issuer or each.kind != "mr" for each in person.identifiers):
@@ -496,6 +530,23 @@ def confirm_cases(events: Sequence[CaseConfirmed], tx: Transaction, now: datetim
     words = {event.case: f"{event.by}: {event.note}" for event in events}
     _move(tx, dict.fromkeys(words, "case_confirmed"), now, words)
     clocks.stop(tx, [(case, kind) for case in words for kind in ("decision", "advance")], now)
+    return []
+
+
+def note_consents(events: Sequence[ConsentEnded | ConsentRenewed], tx: Transaction, now: datetime) -> list[Event]:
+    """Note in the history of each case that the consent it lives on has ended, or another one took its place."""
+    for event in events:
+        happening: Happening = "consent_ended" if isinstance(event, ConsentEnded) else "consent_renewed"
+        _move(tx, {event.case: happening}, now, {event.case: event.consent})
+    return []
+
+
+def end_chosen(chosen: Sequence[ClaimChosen], tx: Transaction, now: datetime) -> list[Event]:
+    """End cases whose consent has ended as the person chose: no claim, or one that the person makes with own papers."""
+    for event in chosen:
+        happening: Happening = "claim_withdrawn" if event.choice == "withdraw" else "claim_applied_for"
+        _move(tx, {event.case: happening}, now, {event.case: event.by})
+    clocks.stop(tx, [(event.case, kind) for event in chosen for kind in _STOPS["withdrawn"]], now)
     return []
 
 

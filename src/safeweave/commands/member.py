@@ -10,17 +10,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from safeweave import clock, outbox
+from safeweave.commands.case import find_case
 from safeweave.commands.serve import told_to_stop
 from safeweave.consortium import roles
 from safeweave.consortium.gateway import Gateway
+from safeweave.consortium.insuring import InsurerDesk
 from safeweave.consortium.receiving import Arrival
-from safeweave.consortium.reserving import BillDesk
 from safeweave.consortium.roles import Application, Home, MemberNode
 from safeweave.consortium.taking import keep, take_documents
 from safeweave.database import Database, Transaction
 from safeweave.errors import Malformed
 from safeweave.exchange.formats import Limits
 from safeweave.flow import ALONE
+from safeweave.ledger.bundle import write_bundle
 from safeweave.ledger.checkpoint import read_key, read_roots
 from safeweave.ledger.ledger import Final, Outcome, Refused
 from safeweave.ledger.operation import Role
@@ -170,8 +172,9 @@ def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
     """Run an insurer until interrupted: what hospitals send is settled like what comes in by the other doors."""
     home = _ready_to_serve(settings, "insurer")
     with closing(roles.open_ledger(home)) as ledger:
-        node = open_node(settings, bills=lambda adjudicator: BillDesk(ledger, roles.Ring(home), adjudicator.reimburses))
-        assert isinstance(node.bills, BillDesk)
+        limits, ring = Limits(max_bytes=settings.max_message_bytes), roles.Ring(home)
+        node = open_node(settings, bills=lambda adjudicator: InsurerDesk(ledger, ring, adjudicator.reimburses, limits))
+        assert isinstance(node.bills, InsurerDesk)
         take = take_documents(node.limits, node.bills)
 
         def take_and_wake(tx: Transaction, arrival: Arrival, now: datetime) -> None:
@@ -184,6 +187,21 @@ def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
 
         member = roles.assembled(home, node.database, take_and_wake, backlog=backlog, ledger=ledger)
         return _serve(member, node)
+
+
+def prove(settings: Settings, asked: argparse.Namespace) -> int:
+    """Write what proves a claim off line to whoever holds the trust roots: see `safeweave verify`."""
+    home = _home(settings)
+    ring, database = roles.Ring(home), Database(settings.store)
+    try:
+        with closing(roles.open_ledger(home)) as ledger, database.reading() as tx:
+            desk = InsurerDesk(ledger, ring, lambda products: True)
+            case = find_case(tx, asked.case)
+            asked.file.write_bytes(write_bundle(desk.bundle(tx, case.id)))
+    finally:
+        database.close()
+    print(say("cli.member.proved", settings.language, case=case.id, file=asked.file))
+    return 0
 
 
 def _ready_to_serve(settings: Settings, role: Role) -> Home:
