@@ -49,7 +49,7 @@ class Demo:
     def ends(self) -> dict[str, Any]:
         """Its summary, when it has come to its end by itself."""
         assert self.process is not None
-        out, _ = self.process.communicate(timeout=90 + 2 * self.seconds)
+        out, _ = self.process.communicate(timeout=240 + 2 * self.seconds)
         assert self.process.returncode == 0, (self.home.parent / "demo.log").read_text()
         summary: dict[str, Any] = json.loads(out)
         return summary
@@ -85,7 +85,7 @@ class Demo:
         self.is_alive()
         pid = self.children(what)[0]
         os.kill(pid, signal.SIGKILL)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=120)
         assert self.process.returncode == 1
 
 
@@ -117,7 +117,7 @@ def command_of(pid: int) -> str:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.02)
