@@ -164,20 +164,20 @@ def grants_of(tx: Transaction, ledger: Ledger, case: CaseId) -> list[OperationId
         "select distinct entry from opened_document where sender = ? and visit = ? and state = 'taken' order by entry",
         (head.sender, head.visit),
     )
-    return [grant for (entry,) in rows if (grant := _grant_of(ledger, entry)) is not None]
+    return [grant for (entry,) in rows if (grant := grant_of(ledger, entry)) is not None]
 
 
-def _grant_of(ledger: Ledger, entry: str) -> OperationId | None:
+def grant_of(ledger: Ledger, entry: str) -> OperationId | None:
     """The operation that put down a consent, found by the height it was put down at. None if there is none."""
     record = ledger.consent(entry).record
     if record is None:
         return None
     before, beyond = -1, 1
-    while (event := _event_after(ledger, beyond)) is not None and event < record.granted_height:
+    while (event := _height_after(ledger, beyond)) is not None and event < record.granted_height:
         before, beyond = beyond, beyond * 2
     while beyond - before > 1:
         middle = (before + beyond) // 2
-        height = _event_after(ledger, middle)
+        height = _height_after(ledger, middle)
         if height is not None and height < record.granted_height:
             before = middle
         else:
@@ -192,7 +192,7 @@ def _grant_of(ledger: Ledger, entry: str) -> OperationId | None:
     return None
 
 
-def _event_after(ledger: Ledger, number: int) -> int | None:
+def _height_after(ledger: Ledger, number: int) -> int | None:
     """The height of the first event behind this number; None if there is none."""
     events = ledger.events(number, 1)
     return events[0].height if events else None
