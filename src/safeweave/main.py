@@ -202,6 +202,7 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
     ),
+    Command("consent import", "consent:import_", (option("file", type=Path, nargs="+"),)),
     Command("consent revoke", "consent:revoke", (option("consent"), option("--by"), HOW, option("--reason"), JSON)),
     Command(
         "consent choose",

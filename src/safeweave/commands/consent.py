@@ -1,24 +1,31 @@
 """`safeweave consent`: what people allow, taking it back, and who read what of theirs."""
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from safeweave import consents, people, worker
-from safeweave.clock import SHANGHAI
+from safeweave.clock import SHANGHAI, shanghai_day
 from safeweave.commands.inbox import shown_at
 from safeweave.commands.screen import print_json, print_table
 from safeweave.consents import ConsentId, Party, Read, Revocation, fhir, texts
 from safeweave.consents.consent import in_order, kinds_said
+from safeweave.consents.store import NotHere
 from safeweave.consortium import ending
-from safeweave.database import Transaction, at_text
-from safeweave.errors import Malformed
+from safeweave.database import Database, Transaction, at_text
+from safeweave.errors import Malformed, NotFound
 from safeweave.events import ClaimChosen, ConsentGiven, ConsentRevoked, Identifier, PersonSeen
+from safeweave.exchange.formats.fhir.persons import patient_in
 from safeweave.ids import PersonId
 from safeweave.node import open_node
-from safeweave.people import Person
-from safeweave.people.identity import check
+from safeweave.people import Guardianship, Person
+from safeweave.people.identity import Unusable, check
 from safeweave.settings import Settings
-from safeweave.words import say
+from safeweave.words import Language, say
 
 
 def give(settings: Settings, asked: argparse.Namespace) -> int:
@@ -53,6 +60,121 @@ def give(settings: Settings, asked: argparse.Namespace) -> int:
     print(texts.shown(consent, settings.language))
     print(say("cli.consent.give.done", settings.language, id=consent.id))
     return 0
+
+
+class Line(NamedTuple):
+    """A consent of a file: where it stands, the resource, and the patient and guardian it brings with it, if so."""
+
+    place: str
+    raw: bytes
+    patient: PersonSeen | None
+    guardian: PersonSeen | None
+
+
+def import_(settings: Settings, asked: argparse.Namespace) -> int:
+    """Note the FHIR Consents of files; 1 if some could not be taken, each of which is named with what to do."""
+    node = open_node(settings)
+    taken, refused = 0, []
+    for file in asked.file:
+        lines, unreadable = _lines(file)
+        refused += unreadable
+        for few in (lines[n : n + IMPORTED_AT_ONCE] for n in range(0, len(lines), IMPORTED_AT_ONCE)):
+            try:
+                taken += _noted(node.database, few, node.clock())
+            except (Malformed, NotFound):
+                for line in few:
+                    try:
+                        taken += _noted(node.database, [line], node.clock())
+                    except (Malformed, NotFound) as fault:
+                        refused.append(f"{line.place}: {_said(fault, settings.language)}")
+    node.close()
+    for line_refused in refused:
+        print(line_refused, file=sys.stderr)
+    print(say("cli.consent.import.done", settings.language, taken=taken, refused=len(refused)))
+    return 1 if refused else 0
+
+
+IMPORTED_AT_ONCE = 200
+
+
+def _said(fault: Malformed | NotFound, language: Language) -> str:
+    what = fault.said(language) if isinstance(fault, Unusable | NotHere) else str(fault)
+    return f"{fault.field}: {what}" if isinstance(fault, Unusable) else what
+
+
+def _lines(file: Path) -> tuple[list[Line], list[str]]:
+    """The consents of a file (one resource, a Bundle, or one resource a line), and what in it is none."""
+    content = file.read_bytes()
+    try:
+        told = [("", json.loads(content))]
+    except ValueError:
+        told, faults = [], []
+        for n, raw in enumerate(content.splitlines(), 1):
+            try:
+                told += [(f":{n}", json.loads(raw))] if raw.strip() else []
+            except ValueError as fault:
+                faults.append(f"{file}:{n}: {fault}")
+    else:
+        faults = []
+    found = []
+    for place, value in told:
+        entries = value.get("entry", ()) if isinstance(value, dict) and value.get("resourceType") == "Bundle" else None
+        each = [(f"{place} entry[{n}]", entry.get("resource")) for n, entry in enumerate(entries or ())]
+        for where, resource in each if entries is not None else [(place, value)]:
+            try:
+                brought = [_contained(resource, kind) for kind in ("Patient", "RelatedPerson")]
+                found.append(Line(f"{file}{where}", json.dumps(resource).encode(), *brought))
+            except Malformed as fault:
+                faults.append(f"{file}{where}: {fault.field}: {fault.what}")
+    return found, faults
+
+
+def _contained(resource: Any, kind: str) -> PersonSeen | None:
+    """The patient or the guardian in a consent; the two resources describe a person alike."""
+    contained = resource.get("contained", ()) if isinstance(resource, dict) else ()
+    found = [each for each in contained if isinstance(each, dict) and each.get("resourceType") == kind]
+    return patient_in(json.dumps(found[0]).encode()) if found else None
+
+
+def _noted(database: Database, lines: Sequence[Line], now: datetime) -> int:
+    """How many of these were noted: all, or Malformed. Whom they bring is entered in the register of persons."""
+    with database.transaction() as tx:
+        kept = []
+        patients = _entered(tx, [line.patient for line in lines], "Patient", now)
+        guardians = _entered(tx, [line.guardian for line in lines], "RelatedPerson", now)
+        for line, patient, guardian in zip(lines, patients, guardians, strict=True):
+            kept.append(fhir.read(line.raw, patient, guardian))
+        people.add_guardianships(
+            tx,
+            [
+                Guardianship(each.consent.person, guardian, each.consent.proof, shanghai_day(each.consent.given_at))
+                for each, guardian in zip(kept, guardians, strict=True) if guardian
+            ],
+            now,
+        )  # fmt: skip
+        consents.give(tx, [each.consent for each in kept], now)
+        revoked = [
+            Revocation(each.consent.id, each.revoked_at, each.consent.given_by, each.consent.how)
+            for each in kept if each.revoked_at is not None
+        ]  # fmt: skip
+        consents.revoke(tx, revoked, now)
+        whose = {each.consent.id: each.consent.person for each in kept}
+        worker.tell(tx, [ConsentGiven(id, person) for id, person in whose.items()], now)
+        worker.tell(tx, [ConsentRevoked(each.consent, whose[each.consent]) for each in revoked], now)
+    return len(lines)
+
+
+def _entered(tx: Transaction, brought: Sequence[PersonSeen | None], kind: str, now: datetime) -> list[PersonId | None]:
+    """The persons of these descriptions, in their order; Unusable for one that the register cannot take."""
+    told = [people.particulars_of(seen) if seen else None for seen in brought]
+    saved = iter(people.save_people(tx, [each for each in told if each is not None], now))
+    found: list[PersonId | None] = []
+    for seen, each in zip(brought, told, strict=True):
+        result = next(saved) if each is not None else None
+        if seen is not None and (result is None or result.person is None or result.conflict):
+            raise Unusable("cli.consent.import.who", field=f"contained.{kind}")
+        found.append(result.person if result else None)
+    return found
 
 
 def revoke(settings: Settings, asked: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ from safeweave.keys.ring import KeyRing
 from safeweave.ledger.ledger import Final, Head, Ledger, Refused
 from safeweave.ledger.operation import Void, fresh_id, operation_id, sign
 from safeweave.outbox import Logged
-from safeweave.people.person import Held, Particulars, described
+from safeweave.people import Particulars
 from safeweave.worker import Follows, Later, Outside
 
 TICKET_VALID = timedelta(days=366)
@@ -231,12 +231,8 @@ def _learnt(tx: Transaction, unknown: Sequence[Heard], now: datetime) -> tuple[l
     found: list[tuple[Heard, Particulars]] = []
     for each in unknown:
         assert each.stay.person is not None
-        seen = described(each.stay.person)
-        documents = tuple(Held(document.kind, document.number, document.country) for document in seen.documents)
-        if documents and seen.name and not seen.reasons:
-            birth = seen.birth or next((each.birth for each in seen.documents if each.birth), None)
-            sex = seen.sex or next((each.sex for each in seen.documents if each.sex), None)
-            found.append((each, Particulars(seen.name, documents, birth, sex)))
+        if (told := people.particulars_of(each.stay.person)) is not None:
+            found.append((each, told))
     keys = {each.key: {f"patient {held.number}" for held in told.documents} for each, told in found}
     held = tx.hold({key for own in keys.values() for key in own})
     mine = [(each, told) for each, told in found if keys[each.key] <= held]
