@@ -27,6 +27,7 @@ from safeweave import clock as clocks
 from safeweave.clock import Clock
 from safeweave.consortium import store
 from safeweave.consortium.anchoring import Anchoring
+from safeweave.consortium.covering import covering
 from safeweave.consortium.directory import Directory, endpoint_hash
 from safeweave.consortium.reads import note_delivered, note_opened
 from safeweave.consortium.receiving import HandOver, Reception, reception_router
@@ -399,10 +400,14 @@ def assembled(
             return known.url if known else None
 
         directory = Directory(ledger, address_of)
+        covers = covering(database, now)
         reception = Reception(
-            database, directory, ring, now, hand_over, home.folder / "arriving", recorded=note_opened, backlog=backlog
+            database, directory, ring, now, hand_over, home.folder / "arriving", recorded=note_opened, covers=covers,
+            backlog=backlog,
+        )  # fmt: skip
+        courier = Courier(
+            database, directory, ring, now, home.folder / "leaving", covers=covers, recorded=note_delivered
         )
-        courier = Courier(database, directory, ring, now, home.folder / "leaving", recorded=note_delivered)
         anchoring = Anchoring(database, ledger, ring, now)
         app = FastAPI(title=f"safeweave {member.role}", docs_url=None, redoc_url=None, openapi_url=None)
         app.include_router(reception_router(reception))
