@@ -11,9 +11,9 @@ from consents.given_consents import consent as consent_of
 from consortium.given_insurer import MESSAGES, Pair
 from given import CLEAN_STAY, PATIENT, VISIT, a_house, admitted, billed, discharged, settled, yuan
 from payments.given_payments import RunningBank
-from safeweave import consents
+from safeweave import clock, consents
 from safeweave.consents import Party, registering
-from safeweave.consortium import locking, store
+from safeweave.consortium import MEMBER_FILE, locking, store
 from safeweave.consortium.covering import covering, kinds_told
 from safeweave.consortium.status import status
 from safeweave.consortium.taking import kept_under
@@ -207,6 +207,20 @@ def test_the_commands_show_what_is_locked_and_have_it_asked_about_again(pair, ca
     assert json.loads(capsys.readouterr().out)["opened"] == {"locked": 1}
     assert main(["--home", home, "--language", "en", "exchange", "again", "--all"]) == 0
     assert "1 deliveries" in capsys.readouterr().out
+
+
+def test_a_command_in_a_members_home_leaves_what_follows_to_its_node_which_asks_ledger_and_consent(pair, capsys):
+    pair.allows()
+    pair.sends_tickets()
+    pair.sends(admitted(icd="K80.999x999x"), discharged(icd="??"), billed())
+    home = pair.house.node.settings.home
+    (home / MEMBER_FILE).write_text("{}")
+    words = ["case", "decide", VISIT, "--refuse", "--by", "李核赔", "--reason", "免责"]
+    assert main(["--home", str(home), "--language", "en", *words]) == 0
+    assert pair.house.stage() == "referred"
+    pair.house.time.at = clock.now()  # which the command had
+    pair.house.works()
+    assert (pair.house.stage(), pair.operations()) == ("refused", ["reserve", "release"])
 
 
 # ---------------------------------------------------------------- what a consent of the ledger covers

@@ -1,19 +1,27 @@
 """What was decided is anchored on the ledger, and its hospital hears of it as far as the person allows."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from fastapi import FastAPI
 
 from consortium.given_insurer import Pair
 from given import CLEAN_STAY, VISIT, a_bill, a_house, admitted, billed, discharged, reversed_bill, yuan
+from ledger.ledgers import served
 from payments.given_payments import RunningBank
+from safeweave.consortium import MEMBER_FILE
 from safeweave.consortium.answering import DETERMINATION, Determined, Outcome, grant_of, read_answer
+from safeweave.consortium.roles import LEDGER, Home, Member
 from safeweave.errors import Conflict, Malformed
 from safeweave.keys.commitment import opens
 from safeweave.ledger.audit import LogFile, audit
 from safeweave.ledger.bundle import read_bundle, verify_bundle, write_bundle
+from safeweave.ledger.checkpoint import write_roots
+from safeweave.ledger.serving import ledger_router
+from safeweave.main import main
 
 BILL = a_bill().key
 
@@ -99,6 +107,29 @@ def test_a_paid_claim_is_proved_from_its_consent_to_its_determination_and_the_au
     log = LogFile(pair.city.folder / "log.sqlite")
     assert audit(log, roots).faults == ()
     log.close()
+
+
+def test_the_commands_write_a_proof_and_check_it_with_nothing_but_the_roots(pair, tmp_path, capsys):
+    pair.sends_a_clean_stay()
+    home, ring = Home(pair.house.node.settings.home), pair.insurer.person.ring
+    ring.save(home.keys)
+    roots = home.write("roots.json", write_roots(pair.city.ledger.roots()))
+    app = FastAPI()
+    app.include_router(ledger_router(pair.city.ledger), prefix=LEDGER)
+    proof, asked = tmp_path / "proof.json", ["--home", str(home.folder), "--language", "en"]
+    with served(app) as url:
+        member = Member(
+            role="insurer", name="示例人寿", member=ring.member, url=url, host="127.0.0.1", port=1, ledger=url
+        )
+        home.write(MEMBER_FILE, msgspec.json.encode(member))
+        assert main([*asked, "insurer", "prove", VISIT, str(proof)]) == 1
+        assert "no determination" in capsys.readouterr().err
+        pair.anchors()
+        assert main([*asked, "insurer", "prove", VISIT, str(proof)]) == 0
+    capsys.readouterr()
+    assert main(["--language", "en", "verify", str(proof), "--roots", str(roots), "--json"]) == 0
+    verified = json.loads(capsys.readouterr().out)
+    assert [one["kind"] for one in verified["operations"]] == ["grant_consent", "reserve", "settle", "anchor"]
 
 
 def test_a_grant_is_found_among_many_operations(pair):
