@@ -485,6 +485,7 @@ async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -
     try:
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         knocker = socket.create_server((member.host, member.port), family=family, backlog=config.backlog)
+        knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer waits up to 40 ms for its rest
     except OSError as error:
         raise Conflict(f"nobody can be heard at {member.host}:{member.port}: {error.strerror}") from error
     node.start()
