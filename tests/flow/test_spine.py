@@ -317,6 +317,19 @@ def test_what_a_person_decided_for_two_policies_may_be_followed_at_different_tim
     house.is_sound()
 
 
+def test_a_case_that_a_person_leaves_as_it_was_decided_is_open_until_its_money_has_arrived(house):
+    house.bank.fails("booked_later", ms=30_000)
+    house.insures("P-2", "daily-allowance-2022", again=False)
+    house.node.adjudicator.products.pop("hospital-expense-2020")  # a person looks at what it would pay
+    house.hears(*CLEAN_STAY)
+    assert (house.stage(), house.payouts()) == ("referred", [("unconfirmed", yuan("240.00"))])
+    house.decides(note="只赔津贴")
+    assert (house.stage(), [kind for kind, _ in house.clocks()]) == ("determined", ["payment"])
+    house.waits(seconds=60)
+    assert (house.stage(), house.payouts()) == ("closed", [("paid", yuan("240.00"))])
+    assert house.clocks() == []
+
+
 # ---------------------------------------------------------------- hospital facts
 
 
