@@ -79,7 +79,7 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
             option("--seed", type=int, default=7),
             option("--seconds", reads=between(int, 1, 3600), default=60),
-            option("--hospitals", reads=between(int, 1, 30), default=5),
+            option("--hospitals", reads=between(int, 1, 30), default=3),
             option("--rate", reads=between(float, 0.1, 10_000)),
             option("--keep", action="store_true"),
         ),

@@ -74,24 +74,31 @@ class Line(NamedTuple):
 def import_(settings: Settings, asked: argparse.Namespace) -> int:
     """Note the FHIR Consents of files; 1 if some could not be taken, each of which is named with what to do."""
     node = open_node(settings)
-    taken, refused = 0, []
+    taken, refused = 0, list[str]()
     for file in asked.file:
-        lines, unreadable = _lines(file)
-        refused += unreadable
-        for few in (lines[n : n + IMPORTED_AT_ONCE] for n in range(0, len(lines), IMPORTED_AT_ONCE)):
-            try:
-                taken += _noted(node.database, few, node.clock())
-            except (Malformed, NotFound):
-                for line in few:
-                    try:
-                        taken += _noted(node.database, [line], node.clock())
-                    except (Malformed, NotFound) as fault:
-                        refused.append(f"{line.place}: {_said(fault, settings.language)}")
+        noted, faults = import_file(node.database, file, node.clock(), settings.language)
+        taken, refused = taken + noted, refused + faults
     node.close()
-    for line_refused in refused:
-        print(line_refused, file=sys.stderr)
+    for fault in refused:
+        print(fault, file=sys.stderr)
     print(say("cli.consent.import.done", settings.language, taken=taken, refused=len(refused)))
     return 1 if refused else 0
+
+
+def import_file(database: Database, file: Path, now: datetime, language: Language) -> tuple[int, list[str]]:
+    """How many consents of a file were noted, and for each other one where it stands and what is wrong with it."""
+    lines, refused = _lines(file)
+    taken = 0
+    for few in (lines[n : n + IMPORTED_AT_ONCE] for n in range(0, len(lines), IMPORTED_AT_ONCE)):
+        try:
+            taken += _noted(database, few, now)
+        except (Malformed, NotFound):
+            for line in few:
+                try:
+                    taken += _noted(database, [line], now)
+                except (Malformed, NotFound) as fault:
+                    refused.append(f"{line.place}: {_said(fault, language)}")
+    return taken, refused
 
 
 IMPORTED_AT_ONCE = 200

@@ -7,8 +7,9 @@ that these bills were decided, and the commitment, to which a copy of the letter
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,7 @@ from safeweave.adjudication.store import Decided
 from safeweave.adjudication.turns import paid_by_bill
 from safeweave.consents import Ask
 from safeweave.consortium import anchoring, store
+from safeweave.consortium.ending import VisitKey
 from safeweave.database import Transaction, at_text
 from safeweave.errors import Malformed
 from safeweave.events import DeterminationMade
@@ -73,23 +75,40 @@ def read_answer(raw: bytes) -> Determined | Outcome:
     return found
 
 
+class _Committed(NamedTuple):
+    """A determination with what was committed to."""
+
+    decided: Decided
+    document: Document
+    salt: bytes
+    commitment: str
+
+
 def anchor(tx: Transaction, made: Sequence[DeterminationMade], member: str, suite: str, now: datetime) -> None:
     """Commit to these determinations, and tell the hospitals of those that are final."""
     decided = decisions.by_id(tx, [event.determination for event in made])
-    heads = cases.heads(tx, [each.case for each in decided.values()])
-    for each in decided.values():
-        document, salt = _document(each), new_salt()
-        committed = commitment(DETERMINATION, salt, msgspec.to_builtins(document), suite).hex()
-        if not tx.run(
-            "insert into determination_anchor (determination, case_id, salt, suite, document, commitment)"
-            " values (?, ?, ?, ?, ?, ?) on conflict (determination) do nothing",
-            (each.id, each.case, salt, suite, msgspec.json.encode(document).decode(), committed),
-        ):
-            continue
-        store.add_leaf(tx, committed, "determination", each.id, now)
-        if each.decision in ("pay", "refuse"):
-            head = heads[each.case]
-            _answer(tx, each, document, salt, committed, (head.sender, head.visit), member, now)
+    committed = {each.id: _commit(each, suite) for each in decided.values()}
+    new = tx.rows_many(
+        "insert into determination_anchor (determination, case_id, salt, suite, document, commitment)"
+        " values (?, ?, ?, ?, ?, ?) on conflict (determination) do nothing returning determination",
+        [
+            (
+                id, each.decided.case, each.salt, suite, msgspec.json.encode(each.document).decode(), each.commitment,
+            )
+            for id, each in committed.items()
+        ],
+    )  # fmt: skip
+    told = [committed[id] for (id,) in sorted(new)]
+    for each in told:
+        store.add_leaf(tx, each.commitment, "determination", each.decided.id, now)
+    _answer(tx, [each for each in told if each.decided.decision in ("pay", "refuse")], member, now)
+
+
+def _commit(decided: Decided, suite: str) -> _Committed:
+    document, salt = _document(decided), new_salt()
+    return _Committed(
+        decided, document, salt, commitment(DETERMINATION, salt, msgspec.to_builtins(document), suite).hex()
+    )
 
 
 def _document(decided: Decided) -> Document:
@@ -100,30 +119,39 @@ def _document(decided: Decided) -> Document:
     )  # fmt: skip
 
 
-def _answer(
-    tx: Transaction, decided: Decided, document: Document, salt: bytes, committed: str, of: tuple[str, str],
-    member: str, now: datetime,
-) -> None:  # fmt: skip
-    sender, visit = of
-    under = tx.row(
-        "select d.exchange, d.entry, v.named from opened_document d"
+def _answer(tx: Transaction, told: Sequence[_Committed], member: str, now: datetime) -> None:
+    """Queue what each hospital may hear. What came by another door is answered to nobody: no consent carries it."""
+    heads = cases.heads(tx, [each.decided.case for each in told])
+    ways = _ways(tx, {(head.sender, head.visit) for head in heads.values()})
+    found = [
+        (each, head, ways[head.sender, head.visit])
+        for each in told
+        if (head := heads[each.decided.case]) and (head.sender, head.visit) in ways
+    ]
+    asks = [
+        Ask(each.decided.person, "give", member, head.sender, "claim", ("settlement",), now, named)
+        for each, head, (_, _, named) in found
+    ]
+    allowed = consents.allowed(tx, asks) if asks else []
+    for (each, head, (exchange, entry, _)), may in zip(found, allowed, strict=True):
+        answer: Determined | Outcome = Outcome(head.visit, tuple(each.document.paid_fen), each.commitment)
+        if may.allowed:
+            answer = Determined(head.visit, each.document, each.salt, each.commitment)
+        store.queue(
+            tx, head.sender, f"{exchange}/{entry[:16]}", entry, DETERMINATION if may.allowed else OUTCOME,
+            io.BytesIO(msgspec.json.encode(answer)), now, f"answer/{each.decided.id}",
+        )  # fmt: skip
+
+
+def _ways(tx: Transaction, visits: Collection[VisitKey]) -> dict[VisitKey, tuple[str, str, str]]:
+    """For each of these visits the exchange and the consent its last paper came in, and how consents name it."""
+    rows = tx.rows(
+        "select d.sender, d.visit, d.exchange, d.entry, v.named from opened_document d"
         " join consented_visit v on v.sender = d.sender and v.visit = d.visit"
-        " where d.sender = ? and d.visit = ? and d.state = 'taken' order by d.opened_at desc, d.id desc limit 1",
-        (sender, visit),
-    )
-    if under is None:
-        return  # it came by another door: nobody waits for an answer under a consent
-    exchange, entry, named = under
-    ask = Ask(decided.person, "give", member, sender, "claim", ("settlement",), now, named)
-    (allowed,) = consents.allowed(tx, [ask])
-    answer: Determined | Outcome
-    if allowed.allowed:
-        answer = Determined(visit, document, salt, committed)
-    else:
-        answer = Outcome(visit, tuple(document.paid_fen), committed)
-    kind = DETERMINATION if allowed.allowed else OUTCOME
-    content = io.BytesIO(msgspec.json.encode(answer))
-    store.queue(tx, sender, f"{exchange}/{entry[:16]}", entry, kind, content, now, f"answer/{decided.id}")
+        " where (d.sender, d.visit) in ? and d.state = 'taken' order by d.opened_at, d.id",
+        (sorted(visits),),
+    ) if visits else []  # fmt: skip
+    return {(sender, visit): (exchange, entry, named) for sender, visit, exchange, entry, named in rows}
 
 
 # ---------------------------------------------------------------- proving
@@ -164,20 +192,20 @@ def grants_of(tx: Transaction, ledger: Ledger, case: CaseId) -> list[OperationId
         "select distinct entry from opened_document where sender = ? and visit = ? and state = 'taken' order by entry",
         (head.sender, head.visit),
     )
-    return [grant for (entry,) in rows if (grant := _grant_of(ledger, entry)) is not None]
+    return [grant for (entry,) in rows if (grant := grant_of(ledger, entry)) is not None]
 
 
-def _grant_of(ledger: Ledger, entry: str) -> OperationId | None:
+def grant_of(ledger: Ledger, entry: str) -> OperationId | None:
     """The operation that put down a consent, found by the height it was put down at. None if there is none."""
     record = ledger.consent(entry).record
     if record is None:
         return None
     before, beyond = -1, 1
-    while (event := _event_after(ledger, beyond)) is not None and event < record.granted_height:
+    while (event := _height_after(ledger, beyond)) is not None and event < record.granted_height:
         before, beyond = beyond, beyond * 2
     while beyond - before > 1:
         middle = (before + beyond) // 2
-        height = _event_after(ledger, middle)
+        height = _height_after(ledger, middle)
         if height is not None and height < record.granted_height:
             before = middle
         else:
@@ -192,7 +220,7 @@ def _grant_of(ledger: Ledger, entry: str) -> OperationId | None:
     return None
 
 
-def _event_after(ledger: Ledger, number: int) -> int | None:
+def _height_after(ledger: Ledger, number: int) -> int | None:
     """The height of the first event behind this number; None if there is none."""
     events = ledger.events(number, 1)
     return events[0].height if events else None

@@ -73,6 +73,12 @@ class Directory:
                 self._known.popitem(last=False)
         return found
 
+    def member_since(self, id: str, height: int) -> MemberRecord:
+        """A member as it was known at this height or is known since then. Refused (stranger, ledger_silent)."""
+        with self._lock:
+            known = self._known.get(id)
+        return known[1] if known and known[0] >= height else self.member(id, self.head())
+
     def active(self, id: str, at: Head) -> MemberRecord:
         """A member whose word counts at this head. Refused (stranger, suspended, ledger_silent)."""
         found = self.member(id, at)

@@ -25,8 +25,9 @@ from fastapi import APIRouter, FastAPI, Response
 
 from safeweave import clock as clocks
 from safeweave.clock import Clock
-from safeweave.consortium import store
+from safeweave.consortium import MEMBER_FILE, store
 from safeweave.consortium.anchoring import Anchoring
+from safeweave.consortium.covering import covering
 from safeweave.consortium.directory import Directory, endpoint_hash
 from safeweave.consortium.reads import note_delivered, note_opened
 from safeweave.consortium.receiving import HandOver, Reception, reception_router
@@ -129,7 +130,7 @@ class Home:
 
     def member(self) -> Member:
         """Who we are; raises NotFound or Malformed."""
-        file = self.folder / "member.json"
+        file = self.folder / MEMBER_FILE
         try:
             return msgspec.json.decode(file.read_bytes(), type=Member)
         except FileNotFoundError:
@@ -175,14 +176,14 @@ def init(
 ) -> Application:
     """Make the keys and files of a new member; what the commission has to approve. Raises Conflict if there is one."""
     home.folder.mkdir(parents=True, exist_ok=True)
-    if home.keys.exists() or (home.folder / "member.json").exists():
+    if home.keys.exists() or (home.folder / MEMBER_FILE).exists():
         raise Conflict(f"{home.folder} holds a member already; its keys are not made anew")
     ring = KeyRing.generated(fresh_id(), suite)
     ring.save(home.keys, home.passphrase)
     member = Member(
         role=role, name=name, member=ring.member, url=url.rstrip("/"), host=host, port=port, is_witness=is_witness
     )
-    home.write("member.json", _written(member))
+    home.write(MEMBER_FILE, _written(member))
     for kind in (("log",) if role == "commission" else ()) + (("witness",) if is_witness else ()):
         home.write(f"{kind}.key", secrets.token_bytes(32))
     return application(home)
@@ -221,7 +222,7 @@ def read_application(file: Path) -> Application:
 def join(home: Home, ledger: str, roots: TrustRoots) -> None:
     """Take over where the ledger is and whom to believe about it."""
     home.write("roots.json", write_roots(roots))
-    home.write("member.json", _written(msgspec.structs.replace(home.member(), ledger=ledger.rstrip("/"))))
+    home.write(MEMBER_FILE, _written(msgspec.structs.replace(home.member(), ledger=ledger.rstrip("/"))))
 
 
 def found(home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0, now: Clock = clocks.now) -> Outcome:
@@ -240,7 +241,7 @@ def found(home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0
         (id,) = ledger.submit([_said(ring, operation, 0)])
         roots = msgspec.structs.replace(ledger.roots(), founding=operation_id(operation))
         home.write("roots.json", write_roots(roots))
-        home.write("member.json", _written(member))
+        home.write(MEMBER_FILE, _written(member))
         return ledger.outcome(id, FINAL_WITHIN_SECONDS if not witnesses else 1.0)
     finally:
         ledger.close()
@@ -399,10 +400,14 @@ def assembled(
             return known.url if known else None
 
         directory = Directory(ledger, address_of)
+        covers = covering(database, now)
         reception = Reception(
-            database, directory, ring, now, hand_over, home.folder / "arriving", recorded=note_opened, backlog=backlog
+            database, directory, ring, now, hand_over, home.folder / "arriving", recorded=note_opened, covers=covers,
+            backlog=backlog,
+        )  # fmt: skip
+        courier = Courier(
+            database, directory, ring, now, home.folder / "leaving", covers=covers, recorded=note_delivered
         )
-        courier = Courier(database, directory, ring, now, home.folder / "leaving", recorded=note_delivered)
         anchoring = Anchoring(database, ledger, ring, now)
         app = FastAPI(title=f"safeweave {member.role}", docs_url=None, redoc_url=None, openapi_url=None)
         app.include_router(reception_router(reception))
@@ -480,6 +485,7 @@ async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -
     try:
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         knocker = socket.create_server((member.host, member.port), family=family, backlog=config.backlog)
+        knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer waits up to 40 ms for its rest
     except OSError as error:
         raise Conflict(f"nobody can be heard at {member.host}:{member.port}: {error.strerror}") from error
     node.start()
