@@ -223,7 +223,8 @@ def keep_sealed(tx: Transaction, id: str, sealed: BinaryIO, cover: Cover, head_t
     """Put the sealed bytes in the place of the content; every try sends these. Whether it was still to be sealed."""
     envelope = cover.digest().hex()
     changed = tx.run_many(
-        "update outgoing set state = 'sealed', envelope = ?, cover = ?, head_time = ? where id = ? and state = 'queued'",
+        "update outgoing set state = 'sealed', envelope = ?, cover = ?, head_time = ?"
+        " where id = ? and state = 'queued'",
         [(envelope, _encode(cover), head_time, id)],
     )
     if not changed:

@@ -45,7 +45,7 @@ from safeweave.ledger.ledger import (
 from safeweave.ledger.merkle import is_consistent
 from safeweave.ledger.operation import OperationId, SignedOperation, operation_id, read_signed, write_signed
 from safeweave.ledger.proof import Untrusted, entry_under, verify
-from safeweave.ledger.serving import MOST_ENTRIES, MOST_OPERATIONS, EntriesTold, HeadTold, OutcomeTold
+from safeweave.ledger.serving import MOST_ENTRIES, MOST_OPERATIONS, ConsentTold, EntriesTold, HeadTold, OutcomeTold
 
 log = logging.getLogger("safeweave.ledger")
 
@@ -64,6 +64,7 @@ class RemoteLedger:
         self._seen: Checkpoint | None = None
         self._seen_text = ""
         self._malformed: dict[OperationId, Refused] = {}
+        self._told: dict[str, tuple[int, MemberRecord]] = {}  # with consents, by height
         if seen and seen.exists():
             self._seen = trusted_checkpoint(seen.read_text(encoding="utf-8"), roots)
 
@@ -145,18 +146,27 @@ class RemoteLedger:
 
     def member(self, id: str, at: Head | None = None) -> MemberRecord | None:
         """A member, by the operator's word."""
+        with self._lock:
+            height, told = self._told.get(id, (-1, None))
+        if at is not None and at.height == height:
+            return told
         found: MemberRecord | None = self._asked(f"/members/{id}", MemberRecord | None, _at(at))
         return found
 
     def consent(self, id: str, at: Head | None = None) -> ConsentFound:
         """A consent's state, by the operator's word; the head it names is checked."""
-        found: ConsentFound = self._asked(f"/consents/{id}", ConsentFound, _at(at))
-        if at is None:
-            checkpoint = self._follow(found.head.evidence)
-            if found.head.height != checkpoint.size or found.head.root != checkpoint.root.hex():
-                raise Untrusted("the head is not that of its checkpoint")
-            return found
-        return msgspec.structs.replace(found, head=at)
+        with self._lock:
+            old = self._seen.size if self._seen else 0
+        told: ConsentTold = self._asked(f"/consents/{id}", ConsentTold, _at(at) or {"old": old})
+        if at is not None:
+            return msgspec.structs.replace(told.found, head=at)
+        head = told.found.head
+        checkpoint = self._follow(head.evidence, old, told.consistency)
+        if head.height != checkpoint.size or head.root != checkpoint.root.hex():
+            raise Untrusted("the head is not that of its checkpoint")
+        with self._lock:
+            self._told.update({member.member: (head.height, member) for member in told.members})
+        return told.found
 
     def find_anchor(self, root: str) -> AnchorRecord | None:
         """Who put down this root first, by the operator's word."""

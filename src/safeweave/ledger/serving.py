@@ -14,7 +14,7 @@ from safeweave.errors import Malformed, SafeweaveError, StoreUnavailable, Unavai
 from safeweave.ledger.body import limited_body
 from safeweave.ledger.checkpoint import encode_hash, read_checkpoint
 from safeweave.ledger.embedded import EmbeddedLedger
-from safeweave.ledger.ledger import ConsentFound, Final, Head, Outcome, Proof, Refused, Unknown
+from safeweave.ledger.ledger import ConsentFound, Final, Head, MemberRecord, Outcome, Proof, Refused, Unknown
 from safeweave.ledger.operation import Said, SignedOperation, operation_id
 from safeweave.ledger.store import LogDamaged
 
@@ -28,6 +28,14 @@ class HeadTold(Said):
     """A head, and the proof that it follows from the one the reader knows already."""
 
     head: Head
+    consistency: tuple[str, ...]
+
+
+class ConsentTold(Said):
+    """A consent at the newest head, the members it is between, and the proof that the head follows from one known."""
+
+    found: ConsentFound
+    members: tuple[MemberRecord, ...]
     consistency: tuple[str, ...]
 
 
@@ -136,9 +144,13 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
         return await answer(lambda: ledger.member(_hex(id), _at(height, time)))
 
     async def consent(request: Request) -> Response:
-        def work() -> ConsentFound:
-            at = _at(_number(request, "height"), _number(request, "time") or 0)
-            return ledger.consent(_hex(request.path_params["id"]), at)
+        def work() -> ConsentTold:
+            at, old = _at(_number(request, "height"), _number(request, "time") or 0), _number(request, "old") or 0
+            found = ledger.consent(_hex(request.path_params["id"]), at)
+            between = (found.record.by, found.record.grantee) if found.record else ()
+            members = [member for id in dict.fromkeys(between) if (member := ledger.member(id, found.head))]
+            path = ledger.consistency(old, found.head.height) if at is None and old <= found.head.height else []
+            return ConsentTold(found, tuple(members), tuple(encode_hash(hash) for hash in path))
 
         return answered(work)
 
