@@ -31,6 +31,8 @@ from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
+from safeweave.web.asked import Site
+from safeweave.web.people import people_app
 from safeweave.words import say
 from safeweave.worker import Timer, Worker
 
@@ -97,6 +99,10 @@ class Node:
             log.warning("the store is away: %s", away)
         except Exception:
             log.exception("the banks' notices could not be taken; they are asked for again")
+
+    def site(self) -> Site:
+        """What stands behind the pages for people."""
+        return Site(self.database, self.worker, self.adjudicator, self.post, self.settings, self.clock)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -180,6 +186,9 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
     settings = node.settings
     hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
     app = doors.http_door(hall)
+    site = node.site() if settings.pages else None
+    if site is not None:
+        app.mount("/", people_app(site))
     config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)
@@ -205,6 +214,8 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
             await asyncio.sleep(0.1)
     finally:
         http.should_exit = True
+        if site is not None:
+            site.close()
         hl7.close()
         notices.cancel()
         with contextlib.suppress(asyncio.CancelledError):

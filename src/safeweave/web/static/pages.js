@@ -1,0 +1,37 @@
+// Small helps for pages that work without them: a form is sent once, and what was typed is not lost with the page.
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "yes";
+  form.setAttribute("aria-busy", "true");
+  setTimeout(() => {
+    delete form.dataset.sent; // the network may have been away
+    form.removeAttribute("aria-busy");
+  }, 4000);
+});
+
+addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sent;
+});
+
+for (const part of document.querySelectorAll("[data-print]")) {
+  part.hidden = false;
+  part.addEventListener("click", () => window.print());
+}
+
+for (const text of document.querySelectorAll("textarea[data-keep]")) {
+  const key = `safeweave:${location.pathname}:${text.name}`;
+  if (!text.value) text.value = sessionStorage.getItem(key) ?? "";
+  text.addEventListener("input", () => {
+    try {
+      sessionStorage.setItem(key, text.value);
+    } catch {
+      // too long for the browser's store; the page itself still holds it
+    }
+  });
+  text.form.addEventListener("submit", () => sessionStorage.removeItem(key));
+}
