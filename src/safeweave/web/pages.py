@@ -6,7 +6,6 @@ say who looked, cookies and secure headers. `asked.py` is what a page sees of it
 
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeweave import people
+from safeweave.clock import seconds_running
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
 from safeweave.web import accounts, live
 from safeweave.web.accounts import PERSON, Session
@@ -150,7 +150,7 @@ class Pace:
 
     def check(self, who: str) -> None:
         """Count one more. Raises TooMany."""
-        minute = int(time.monotonic() // 60)
+        minute = int(seconds_running() // 60)
         if minute != self._minute:
             self._minute, self._counts = minute, {}
         self._counts[who] = self._counts.get(who, 0) + 1
