@@ -3,19 +3,9 @@
 import threading
 from datetime import timedelta
 
-import pytest
-
-from given import House
 from pages.given_pages import PHONE, Browser, account_for, codes_sent, person_named, site_of
 from safeweave.web import accounts
-from safeweave.web.asked import SESSION, Site
-
-
-@pytest.fixture
-def site(house: House) -> Site:
-    with house.node.database.transaction() as tx:
-        tx.run("update person set phone = ?", (PHONE,))
-    return site_of(house)
+from safeweave.web.asked import SESSION
 
 
 def waits_for_sending() -> None:

@@ -1,4 +1,4 @@
-"""What people ask about their case: that a person looks at it (个人信息保护法 24), or that a decision is looked at again.
+"""What people ask about their case: that a person looks (个人信息保护法 24), or that a decision is looked at again.
 
 Asked once and open until somebody answers. A case whose papers are complete is put before a person at once; one that
 still waits for its papers is looked at when they come, and the request stands beside it.
@@ -56,7 +56,8 @@ def ask(tx: Transaction, case: CaseId, kind: Kind, words: str, by: str, now: dat
 def answer(tx: Transaction, case: CaseId, by: str, words: str, now: datetime) -> int:
     """Answer everything that is open of a case; how many that were."""
     return tx.run(
-        "update case_request set answered_at = ?, answered_by = ?, answer = ? where case_id = ? and answered_at is null",
+        "update case_request set answered_at = ?, answered_by = ?, answer = ?"
+        " where case_id = ? and answered_at is null",
         (at_text(now), by, words, case),
     )
 

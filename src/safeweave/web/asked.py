@@ -35,7 +35,7 @@ from safeweave.web.access import Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
 from safeweave.web.live import Feed
-from safeweave.words import LANGUAGES, Language, knows
+from safeweave.words import LANGUAGES, Language, knows, say
 from safeweave.worker import Worker
 
 SIZES = ("", "large", "largest")  # of the text: as usual, 22 px, 30 px
@@ -145,6 +145,10 @@ class Asked:
     def ticked(self, name: str) -> tuple[str, ...]:
         """What is ticked under this name."""
         return tuple(self.fields.get(name) or ())
+
+    def say(self, key: str, **values: object) -> str:
+        """A sentence in the reader's language."""
+        return say(key, self.language, **values)
 
     @property
     def typed(self) -> dict[str, Sequence[str]]:
