@@ -212,7 +212,7 @@ def _answer(
 
 def _guarded(asked: Asked, route: Route, over: Session | None, too_large: bool) -> Response:
     if too_large:
-        raise TooLong("", MOST_BYTES, MOST_BYTES)
+        raise TooLong("", 0, MOST_BYTES)
     if route.method == "POST":
         _check_origin(asked.request)
         if asked.account is None and over is not None and not route.open:
