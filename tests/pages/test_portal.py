@@ -55,7 +55,9 @@ def test_a_stay_is_told_from_admission_to_money(house, mine, person):
     house.hears(*CLEAN_STAY[1:])
     mine.opens(f"/stays/{house.case().id}")
     assert "赔付 450.00 元" in mine.text
-    told = [mine.text.index(step) for step in ("您住院了", "您出院了", "票据与清单齐全", "理赔有了结论", "钱已到账")]
+    told = [
+        mine.text.index(step) for step in ("您住院了", "您出院了", "票据与清单齐全", "理赔有了结论", "450.00 元 已到账")
+    ]
     assert told == sorted(told)
 
 

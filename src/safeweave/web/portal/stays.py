@@ -1,5 +1,8 @@
 """One stay from admission to money, its decisions line by line, letters, and asking for a person."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from starlette.responses import Response
 
 from safeweave import telling
@@ -15,6 +18,7 @@ from safeweave.database import Transaction
 from safeweave.errors import Conflict, NotFound
 from safeweave.ids import CaseId, DeterminationId, LetterId
 from safeweave.payments import store as payouts
+from safeweave.payments.payout import Payout
 from safeweave.people import Person
 from safeweave.telling import store as letters
 from safeweave.telling.letter import letter as in_words
@@ -36,6 +40,16 @@ _DECIDING = frozenset({
 _AHEAD = ("discharge", "bill", "decision", "money")
 
 
+class Moment(NamedTuple):
+    """Something that happened, or a payout as it stands now."""
+
+    at: datetime
+    happening: str
+    stage: str = ""
+    note: str = ""
+    payout: Payout | None = None
+
+
 @routes.get("/stays/{case}")
 def stay(asked: Asked) -> Response:
     """The stay as a time line that follows what happens, with decisions and money."""
@@ -52,12 +66,18 @@ def _shown(asked: Asked, tx: Transaction, case: Case, person: Person, status: in
     seen = [each for each in decisions if asked.may(tx, "decisions.read", person, each.id in told)]
     money = payouts.payouts_of(tx, [case.id]) if len(seen) == len(decisions) else []
     untold = _UNTOLD if len(seen) == len(decisions) else _UNTOLD | _DECIDING
-    steps = [step for step in case_store.history(tx, case.id) if step[1] not in untold]
+    if money:
+        untold |= {"payout_confirmed"}  # each payout says it itself
+    steps = [Moment(*step) for step in case_store.history(tx, case.id) if step[1] not in untold]
+    steps += [
+        Moment(each.settled_at or each.ordered_at, "payout", payout=each) for each in money if each.replaced_by is None
+    ]
+    steps.sort(key=lambda moment: moment.at)
     return shown(
         asked, tx, person, "portal/stay.html", "home", status,
         case=case, stage=stage_for(case.stage, len(seen) == len(decisions)), hospital=name, steps=steps,
         decisions=seen, hidden_decisions=len(decisions) - len(seen),
-        payouts=[each for each in money if each.replaced_by is None], ahead=_ahead(case, bool(decisions)),
+        ahead=_ahead(case, bool(decisions)),
         interim=interim_total(case.stay) if case.stay.charges and not case.stay.live_bills else None,
         requests=requests.of(tx, [case.id]), asks_papers=clocks.is_paused(tx, case.id), fault=fault,
         current_decision=seen[-1] if seen else None, can_ask=case.stage not in ("withdrawn", "referred"),
