@@ -152,3 +152,8 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: ticket_wait
 -- stays here: ledger_claim
 -- stays here: bill_operation
+-- stays here: opened_document
+-- stays here: consented_visit
+-- stays here: determination_anchor
+-- stays here: patient_visit
+-- stays here: hand_over

@@ -79,7 +79,7 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
             option("--seed", type=int, default=7),
             option("--seconds", reads=between(int, 1, 3600), default=60),
-            option("--hospitals", reads=between(int, 1, 30), default=5),
+            option("--hospitals", reads=between(int, 1, 30), default=3),
             option("--rate", reads=between(float, 0.1, 10_000)),
             option("--keep", action="store_true"),
         ),
@@ -224,7 +224,13 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
     ),
+    Command("consent import", "consent:import_", (option("file", type=Path, nargs="+"),)),
     Command("consent revoke", "consent:revoke", (option("consent"), option("--by"), HOW, option("--reason"), JSON)),
+    Command(
+        "consent choose",
+        "consent:choose",
+        (option("consent"), option("choice", choices=("withdraw", "apply")), option("--by"), JSON),
+    ),
     Command("consent list", "consent:list_", (option("person"), JSON)),
     Command("consent reads", "consent:reads", (option("person"), JSON)),
     Command(
@@ -248,6 +254,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("insurer join", "member:join", JOIN),
     Command("insurer rotate", "member:rotate", ROTATE),
     Command("insurer serve", "member:serve_insurer"),
+    Command("insurer prove", "member:prove", (option("case"), option("file", type=Path))),
     Command(
         "commission init",
         "member:init_commission",

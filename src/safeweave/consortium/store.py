@@ -17,7 +17,7 @@ from safeweave.keys.receipt import SignedReceipt
 PIECE_BYTES = 256 * 1024
 
 State = Literal["queued", "sealed", "received", "refused", "stopped"]
-LeafOf = Literal["envelope", "receipt", "given"]
+LeafOf = Literal["envelope", "receipt", "given", "determination"]
 
 _encode = msgspec.json.Encoder().encode
 _covers = msgspec.json.Decoder(Cover)

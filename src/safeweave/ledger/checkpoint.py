@@ -9,6 +9,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -24,6 +25,7 @@ COSIGNATURE: Algorithm = 4  # tlog-cosignature: a timestamped Ed25519 signature
 
 _NAME = re.compile(r"[^\s+]+")
 _SIGNATURE = re.compile(r"— (\S+) (\S+)\n")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _MOST_BYTES = 64 * 1024
 
 
@@ -44,6 +46,7 @@ class NoteKey(Said):
         return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.algorithm]) + self.public)}"
 
 
+@lru_cache(maxsize=100)
 def read_key(text: str) -> NoteKey:
     """A key from `name+id+key`; Malformed if it is none."""
     parts = text.strip().split("+", 2)
@@ -111,7 +114,7 @@ class Note(Said):
 
 def read_note(text: str) -> Note:
     """A note from its text; Malformed if it is none."""
-    if len(text) > _MOST_BYTES or any(ord(c) < 32 and c != "\n" for c in text):
+    if len(text) > _MOST_BYTES or _CONTROL.search(text):
         raise Malformed("a note is a short text without control characters")
     body, gap, signatures = text.rpartition("\n\n")
     lines = [found[0] for found in _SIGNATURE.finditer(signatures)]

@@ -14,7 +14,7 @@ from safeweave.errors import Malformed, SafeweaveError, StoreUnavailable, Unavai
 from safeweave.ledger.body import limited_body
 from safeweave.ledger.checkpoint import encode_hash, read_checkpoint
 from safeweave.ledger.embedded import EmbeddedLedger
-from safeweave.ledger.ledger import Final, Head, Outcome, Proof, Refused, Unknown
+from safeweave.ledger.ledger import ConsentFound, Final, Head, Outcome, Proof, Refused, Unknown
 from safeweave.ledger.operation import Said, SignedOperation, operation_id
 from safeweave.ledger.store import LogDamaged
 
@@ -60,8 +60,11 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     router = APIRouter()
 
     async def answer(work: Callable[[], Any]) -> Response:
+        return await run_in_threadpool(answered, work)
+
+    def answered(work: Callable[[], Any]) -> Response:
         try:
-            value = await run_in_threadpool(work)
+            value = work()
         except Malformed as fault:
             return _no(400, fault)
         except (Unavailable, StoreUnavailable) as fault:
@@ -101,14 +104,14 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def proof(id: str) -> Response:
         return await answer(lambda: ledger.prove(_hex(id)))
 
-    @router.get("/head")
-    async def head(old: Annotated[int, Query(ge=0)] = 0) -> Response:
+    async def head(request: Request) -> Response:
         def work() -> HeadTold:
+            old = _number(request, "old") or 0
             found = ledger.head()
             path = ledger.consistency(old, found.height) if old <= found.height else []
             return HeadTold(found, tuple(encode_hash(hash) for hash in path))
 
-        return await answer(work)
+        return answered(work)
 
     @router.get("/consistency")
     async def consistency(old: Annotated[int, Query(ge=0)], size: Annotated[int, Query(ge=0)]) -> Response:
@@ -132,9 +135,12 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def member(id: str, height: int | None = None, time: int = 0) -> Response:
         return await answer(lambda: ledger.member(_hex(id), _at(height, time)))
 
-    @router.get("/consents/{id}")
-    async def consent(id: str, height: int | None = None, time: int = 0) -> Response:
-        return await answer(lambda: ledger.consent(_hex(id), _at(height, time)))
+    async def consent(request: Request) -> Response:
+        def work() -> ConsentFound:
+            at = _at(_number(request, "height"), _number(request, "time") or 0)
+            return ledger.consent(_hex(request.path_params["id"]), at)
+
+        return answered(work)
 
     @router.get("/anchors/{root}")
     async def anchor(root: str) -> Response:
@@ -156,11 +162,24 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def standing() -> Response:
         return await answer(ledger.standing)
 
+    # Asked for with every record that is sent: answered where they are asked, for a thread would take longer than the
+    # few rows they read, and without what FastAPI puts around a question.
+    router.add_route("/head", head)
+    router.add_route("/consents/{id}", consent)
     return router
 
 
 def _at(height: int | None, time: int) -> Head | None:
     return None if height is None else Head(height, "", time)
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or len(text) > 15:
+        raise Malformed(f"{name} is a whole number, not {text!r:.40}")
+    return int(text)
 
 
 def _hex(id: str) -> str:

@@ -3,7 +3,7 @@
 It leaves what a person was promised to `coverage`. Read `identity.py` first (pure), then `person.py` and `store.py`.
 """
 
-from safeweave.people.person import Found, Guardianship, Held, Particulars, Person, age_on
+from safeweave.people.person import Found, Guardianship, Held, Particulars, Person, age_on, particulars_of
 from safeweave.people.store import (
     Registration,
     Saved,
@@ -38,6 +38,7 @@ __all__ = [
     "guarded",
     "known_people",
     "merge_persons",
+    "particulars_of",
     "people_by_id",
     "person_history",
     "persons_at",

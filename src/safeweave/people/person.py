@@ -183,6 +183,17 @@ def described(seen: PersonSeen) -> Described:
     return Described(seen.name, key, seen.birth, seen.sex, tuple(documents), tuple(hidden), tuple(reasons))
 
 
+def particulars_of(seen: PersonSeen) -> Particulars | None:
+    """The description as the register takes it; None without a name, or without an identity document that is sound."""
+    what = described(seen)
+    documents = tuple([Held(document.kind, document.number, document.country) for document in what.documents])
+    if not documents or not seen.name or what.reasons:
+        return None
+    birth = seen.birth or next((document.birth for document in what.documents if document.birth), None)
+    sex = seen.sex or next((document.sex for document in what.documents if document.sex), None)
+    return Particulars(seen.name, documents, birth, sex)
+
+
 def who(seen: Described, leads: Leads, known: Mapping[PersonId, Person]) -> Found:
     """Who is meant: by identity document first, then by policy number with name and birth, then by the number of the
     hospital's own records. Name and birth alone never suffice, and nothing that disagrees is overlooked.
