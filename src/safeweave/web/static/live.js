@@ -46,13 +46,22 @@ async function poll() {
   }
 }
 
+function listen() {
+  const worker = new SharedWorker("/static/stream.js", { name: "safeweave", type: "module" });
+  worker.port.onmessage = (event) => changed(event.data);
+  worker.onerror = () => poll();
+  worker.port.start();
+  addEventListener("pagehide", () => worker.port.postMessage("bye"), { once: true });
+}
+
 if (document.querySelector("[data-live]")) {
   if (window.SharedWorker) {
-    const worker = new SharedWorker("/static/stream.js", { name: "safeweave", type: "module" });
-    worker.port.onmessage = (event) => changed(event.data);
-    worker.onerror = () => poll();
-    worker.port.start();
-    addEventListener("pagehide", () => worker.port.postMessage("bye"));
+    listen();
+    addEventListener("pageshow", (event) => {
+      if (!event.persisted) return; // back from another page, as it was left: listen again and ask for everything
+      listen();
+      changed(["*"]);
+    });
   } else {
     poll();
   }
