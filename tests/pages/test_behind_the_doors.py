@@ -1,22 +1,21 @@
-"""The pages and the hospitals' doors share one address and do not get into each other's way; staff are let in by command."""
+"""The pages and the hospitals' doors share one address, and staff are let in by command."""
 
 import json
 import threading
+from dataclasses import replace
 
 import httpx
 
+from doors.given_doors import free_port
 from given import TOKEN, House
-from pages.given_pages import Browser, site_of
+from pages.given_pages import Browser, site_of, staff
 from safeweave.main import main
 from safeweave.node import serve
-from simulation.ports import free_ports
 
 
 def test_one_address_serves_pages_and_doors(house: House) -> None:
-    http, mllp = free_ports(2)
+    http, mllp = free_port(), free_port()
     site_of(house)
-    from dataclasses import replace
-
     house.node.settings = replace(house.node.settings, http_port=http, mllp_port=mllp)
     ready, stopping = threading.Event(), threading.Event()
     serving = threading.Thread(target=serve, args=(house.node, ready.set, stopping))
@@ -62,7 +61,5 @@ def test_accounts_of_staff_are_opened_listed_and_closed_by_command(house, capsys
 
 
 def test_who_has_no_pages_of_their_own_yet_begins_at_the_settings(house, site):
-    from pages.given_pages import staff
-
     browser = Browser(site).is_signed_in_as(staff(site, "commission"))
     assert browser.opens("/").url.path == "/settings"

@@ -50,7 +50,8 @@ log = logging.getLogger("safeweave.pages")
 
 MOST_BYTES = 16 * 1024 * 1024  # of a form: what somebody pasted is read, so that it can be given back
 BODY_SECONDS = 30.0
-PER_MINUTE = 600  # requests of one browser or, without a cookie, of one address
+PER_MINUTE = 600  # requests of one session, or of one address without one
+PER_MINUTE_OF_ADDRESS = 6000  # of all sessions behind one address, such as an office
 YEAR = 365 * 24 * 3600
 
 HEADERS = {
@@ -141,20 +142,19 @@ class SecureHeaders:
 
 
 class Pace:
-    """How often each browser has asked in the present minute, in this process."""
+    """How often somebody has asked in the present minute, in this process."""
 
-    def __init__(self, most: int = PER_MINUTE) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._minute = 0
         self._counts: dict[str, int] = {}
 
-    def check(self, who: str) -> None:
+    def check(self, who: str, most: int = PER_MINUTE) -> None:
         """Count one more. Raises TooMany."""
         minute = int(seconds_running() // 60)
         if minute != self._minute:
             self._minute, self._counts = minute, {}
         self._counts[who] = self._counts.get(who, 0) + 1
-        if self._counts[who] > self._most:
+        if self._counts[who] > most:
             raise TooMany(60)
 
 
@@ -196,8 +196,9 @@ def _answer(
         asked.browser = asked.cookies[BROWSER] = secrets.token_urlsafe(32)
     try:
         address = request.client.host if request.client else ""
-        pace.check(browser or address)
+        pace.check(f"all of {address}", PER_MINUTE_OF_ADDRESS)
         over = _sign_in(asked)
+        pace.check(asked.session.id if asked.session else address)
         response = _guarded(asked, route, over, too_large)
         asked.write_views()
     except SentBefore as before:
