@@ -218,6 +218,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
             knocker = socket.create_server(
                 (settings.host, settings.http_port), family=family, backlog=config.backlog, reuse_port=share_doors
             )
+            knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait up to 40 ms for their rest
             opened.callback(knocker.close)
         with _told_if_closed(settings, settings.mllp_port):
             hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits, share_port=share_doors)

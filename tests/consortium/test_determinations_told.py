@@ -112,6 +112,7 @@ def test_a_paid_claim_is_proved_from_its_consent_to_its_determination_and_the_au
 def test_the_commands_write_a_proof_and_check_it_with_nothing_but_the_roots(pair, tmp_path, capsys):
     pair.sends_a_clean_stay()
     home, ring = Home(pair.house.node.settings.home), pair.insurer.person.ring
+    home.folder.mkdir(exist_ok=True)  # no store is in it on PostgreSQL
     ring.save(home.keys)
     roots = home.write("roots.json", write_roots(pair.city.ledger.roots()))
     app = FastAPI()

@@ -138,14 +138,14 @@ def review(tx: Transaction, member: str, used: Sequence[Used], now: datetime) ->
             _holds_on(tx, row, kept[row.consent], persons[row.person], now)
             continue
         if answer.consent is not None:
-            _change(tx, row, "renewed", None, now)
+            if not _change(tx, row, "renewed", None, now):
+                continue
             replacing = row._replace(consent=answer.consent, state="holds", ending=None)
             note_used(tx, [replacing], now)
             renewed += [replacing] if row.state == "ended" else []
         elif row.state == "holds":
             state = state_at(kept[row.consent], persons[row.person], now)
-            if state in ENDINGS:
-                _change(tx, row, "ended", state, now)
+            if state in ENDINGS and _change(tx, row, "ended", state, now):
                 ended.append(row._replace(state="ended", ending=state))
     still = {row.key for row in of_visits(tx, {row.key for row in renewed}) if row.state == "ended"}
     open_ = _open_claims(tx, [*ended, *renewed])
@@ -167,10 +167,14 @@ def _holds_on(tx: Transaction, row: Used, kept: Kept, person: Person, now: datet
         )
 
 
-def _change(tx: Transaction, row: Used, state: str, ending: str | None, now: datetime) -> None:
-    tx.run(
-        "update consented_visit set state = ?, ending = ?, asked_at = ? where sender = ? and visit = ? and consent = ?",
-        (state, ending, at_text(now), row.sender, row.visit, row.consent),
+def _change(tx: Transaction, row: Used, state: str, ending: str | None, now: datetime) -> bool:
+    """Whether this was news: another transaction may have found the same."""
+    return bool(
+        tx.run(
+            "update consented_visit set state = ?, ending = ?, asked_at = ?"
+            " where sender = ? and visit = ? and consent = ? and state = ?",
+            (state, ending, at_text(now), row.sender, row.visit, row.consent, row.state),
+        )
     )
 
 

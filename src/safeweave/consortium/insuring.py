@@ -97,7 +97,8 @@ class InsurerDesk(BillDesk):
             Later(event, begin[ConsentId(event.consent)])
             for event in given if begin.get(ConsentId(event.consent), now) > now
         ]  # fmt: skip
-        persons = {event.person for event in given}
+        known_as = people.people_by_id(tx, {event.person for event in given}).values()
+        persons = {id for person in known_as for id in (person.id, *person.former_ids)}
         opened = open_again(tx, locking.locked_of(tx, persons), self.ring, self.limits, now)
         return [*opened, *ending.review(tx, self.ring().member, ending.of_persons(tx, persons), now), *later]
 

@@ -8,7 +8,7 @@ up nobody else.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ LONGEST_RETRY_SECONDS = 60.0
 LONGEST_WISH_SECONDS = 3600.0  # that a recipient may ask us to wait
 WITHHELD_BYTES = 32  # of an envelope, which without them is none, until it is on our own disk
 AT_ONCE = 8  # recipients
+LINES = 6  # exchanges with one recipient that are served beside each other
 IN_A_ROW = 100  # deliveries to one recipient before the others are looked at again
 ANSWER_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
@@ -108,6 +109,7 @@ class Courier:
     _stopping: Event = field(default_factory=Event, init=False)
     _woken: Event = field(default_factory=Event, init=False)
     _thread: Thread | None = field(default=None, init=False)
+    _lines: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def check(self, consent: str, recipient: str, kind: str) -> Permit:
         """That a document of this kind may go now; Refused with the reason. Not for use in a transaction."""
@@ -149,7 +151,10 @@ class Courier:
     def _run(self) -> None:
         slot: Slot | None = None
         busy: dict[str, Future[int]] = {}
-        with ThreadPoolExecutor(AT_ONCE, "courier") as pool:
+        with (
+            ThreadPoolExecutor(AT_ONCE, "courier") as pool,
+            ThreadPoolExecutor(AT_ONCE * LINES, "courier line") as self._lines,
+        ):
             while not self._stopping.is_set():
                 self._woken.wait(POLL_SECONDS)
                 self._woken.clear()
@@ -209,14 +214,20 @@ class Courier:
 
     def _serve(self, member: str) -> int:
         """Send what is due for one recipient until it is all sent, or the recipient cannot be reached."""
-        tries = 0
+        tries, lines = 0, self._lines
         while tries < IN_A_ROW and not self._stopping.is_set():
             with self.database.reading() as tx:
-                found = store.due(tx, member, self.clock(), 1)
+                found = store.due(tx, member, self.clock(), LINES if lines else 1)
             if not found:
                 return tries
-            tries += 1
-            if not self._try(found[0]):
+            tries += len(found)
+            if lines and len(found) > 1:
+                under_way = [lines.submit(self._try, delivery) for delivery in found]
+                wait(under_way)
+                went_on = all([each.result() for each in under_way])
+            else:
+                went_on = self._try(found[0])
+            if not went_on:
                 return tries
         self.wake()
         return tries

@@ -1,13 +1,14 @@
 """A small consortium to be measured: commission and insurer are processes of their own, the hospital is in this one."""
 
-import os
-import subprocess
-import sys
+import gc
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Event
+from signal import SIGTERM, signal
 
 from safeweave.clock import now
 from safeweave.commands.bench.stores import HOST, free_port
@@ -19,6 +20,7 @@ from safeweave.ledger.ledger import Final, Ledger
 from safeweave.ledger.operation import GrantConsent, Operation, Role, fresh_id, sign
 
 FINAL_WITHIN_SECONDS = 10.0
+START_WITHIN_SECONDS = 60.0
 YEAR = 365 * 24 * 3600
 
 
@@ -77,26 +79,32 @@ def _stands(outcome: object) -> None:
 
 @contextmanager
 def _process(home: Home) -> Iterator[None]:
-    """`safeweave ROLE serve` for this home."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAFEWEAVE_")} | {
-        "SAFEWEAVE_HOME": str(home.folder)
-    }
-    command = [sys.executable, "-m", "safeweave.main", home.member().role, "serve"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stdout is not None
-            if not child.stdout.readline():
-                raise Unavailable(f"the {home.member().role} of the bench did not open its door; see above")
-            yield
-        finally:
-            child.terminate()
-            child.wait()
+    """The node of this home as a process of its own, which keeps what it is sent."""
+    context = get_context("spawn")
+    ready = context.Event()
+    child = context.Process(target=_serve, args=(home, ready))
+    child.start()
+    try:
+        if not ready.wait(START_WITHIN_SECONDS):
+            raise Unavailable(f"the {home.member().role} of the bench did not open its door; see above")
+        yield
+    finally:
+        child.terminate()
+        child.join()
+
+
+def _serve(home: Home, ready: Event) -> None:
+    stopping = threading.Event()
+    signal(SIGTERM, lambda *told: stopping.set())
+    gc.set_threshold(50_000, 20, 20)  # as the command does
+    with closing(Database(home.folder / _STORE)) as database:
+        roles.serve(roles.assembled(home, database, taking.keep), ready.set, stopping)
 
 
 @contextmanager
 def _beside(home: Home) -> Iterator[MemberNode]:
     """The node of this home, its door open in a thread."""
-    stopping = Event()
+    stopping = threading.Event()
     with closing(Database(home.folder / _STORE)) as database:
         node = roles.assembled(home, database, taking.keep)
         node.look_around()
