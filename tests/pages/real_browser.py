@@ -58,6 +58,8 @@ def served(house: House, site: Site) -> Iterator[Served]:
 
 def faults(page: Any) -> list[str]:
     """What axe finds serious or critical on this page, with its places."""
+    if not AXE.exists():
+        pytest.skip("axe is not installed: requirements/pages.sh")
     page.evaluate(f"{AXE.read_text(encoding='utf-8')};undefined")  # as a debugger does: pages allow no script from us
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
     return [

@@ -131,7 +131,7 @@ def test_axe_would_find_a_fault(chromium, open_pages):
     page = chromium.new_page()
     page.goto(f"{open_pages.url}/sign-in")
     page.evaluate("document.querySelector('label').remove()")
-    assert [fault.partition(" ")[0] for fault in faults(page)] == ["label"]
+    assert "label" in {fault.partition(" ")[0] for fault in faults(page)}
     page.close()
 
 
@@ -213,8 +213,11 @@ def test_what_was_typed_outlives_a_lost_network(chromium, open_pages, person):
     page.goto(f"{open_pages.url}/decisions/{house.decided()[0].id}/object")
     page.get_by_role("textbox").fill("写了一半 𠮷")
     context.set_offline(True)
+    with page.expect_event("requestfailed"):
+        page.get_by_role("button", name="提出异议").click(no_wait_after=True)
+    assert house.rows("select count(*) from case_request") == [(0,)]
     context.set_offline(False)
-    page.reload()
+    page.goto(f"{open_pages.url}/decisions/{house.decided()[0].id}/object")
     expect(page.get_by_role("textbox")).to_have_value("写了一半 𠮷")
     page.get_by_role("button", name="提出异议").click()
     expect(page.get_by_text("您的异议已收到")).to_be_visible()

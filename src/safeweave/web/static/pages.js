@@ -23,8 +23,15 @@ for (const part of document.querySelectorAll("[data-print]")) {
   part.addEventListener("click", () => window.print());
 }
 
+const KEPT = "safeweave:";
+
+if (document.querySelector(".said")) {
+  // it arrived: what was kept of it is not needed any more
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);
+}
+
 for (const text of document.querySelectorAll("textarea[data-keep]")) {
-  const key = `safeweave:${location.pathname}:${text.name}`;
+  const key = `${KEPT}${location.pathname}:${text.name}`;
   if (!text.value) text.value = sessionStorage.getItem(key) ?? "";
   text.addEventListener("input", () => {
     try {
@@ -33,5 +40,4 @@ for (const text of document.querySelectorAll("textarea[data-keep]")) {
       // too long for the browser's store; the page itself still holds it
     }
   });
-  text.form.addEventListener("submit", () => sessionStorage.removeItem(key));
 }
