@@ -88,7 +88,7 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Consortium
             post.tell,
         ),
         NothingClaimed: (cases.close_unclaimed,),
-        CaseConfirmed: (cases.confirm_cases,),
+        CaseConfirmed: (cases.confirm_cases, payments.settle_confirmed),
         CaseReferred: (cases.refer_case, post.tell),
         RecoveryOpened: (post.tell,),
         PayoutOrdered: (bank.address, Outside("bank", bank.load, bank.send, "bank", bank.banks)),

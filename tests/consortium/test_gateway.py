@@ -37,7 +37,7 @@ class Ward:
         site = self.site
         site.time.seconds = 1_773_115_200  # 2026-03-10 12:00 in Shanghai: after everything was told
         self.gateway = Gateway(
-            Line(self), lambda: site.person.ring, site.courier.put, lambda: None if self.away else site.ledger.head()
+            Line(self), lambda: site.person.ring, site.courier, lambda: None if self.away else site.ledger.head()
         )
         self.worker = Worker(site.database, self.gateway.follows, site.time, alone=ALONE)
         with site.database.transaction() as tx:

@@ -526,7 +526,7 @@ def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -
 
 
 def confirm_cases(events: Sequence[CaseConfirmed], tx: Transaction, now: datetime) -> list[Event]:
-    """Close referred cases that a person leaves as they were decided."""
+    """Move on referred cases that a person leaves as they were decided."""
     words = {event.case: f"{event.by}: {event.note}" for event in events}
     _move(tx, dict.fromkeys(words, "case_confirmed"), now, words)
     clocks.stop(tx, [(case, kind) for case in words for kind in ("decision", "advance")], now)

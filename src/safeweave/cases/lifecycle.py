@@ -82,8 +82,9 @@ TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
         )
     ),
     (("verified", *AWAITING_BILL, *DECIDED, "reopened", "withdrawn"), "case_referred", "referred"),
-    (("referred",), "case_confirmed", "closed"),
-    (("verified", "referred", "reopened"), "case_determined", "determined"),
+    (("referred",), "case_confirmed", "determined"),
+    # A case is closed by what was ordered; what is heard of its determinations later may order more.
+    (("verified", "referred", "reopened", "closed"), "case_determined", "determined"),
     (("verified", "referred", "reopened"), "case_refused", "refused"),
     (("determined",), "payout_confirmed", "paid"),
     (("paid", "closed"), "payout_returned", "determined"),

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
@@ -252,7 +252,7 @@ class Consortium:
 
     # ------------------------------------------------------------ running
 
-    def start(self, closing: ExitStack, banks: Sequence[str]) -> dict[str, subprocess.Popen[bytes]]:
+    def start(self, opened: ExitStack, banks: Sequence[str]) -> dict[str, subprocess.Popen[bytes]]:
         """The processes, by the names of their logs, once every one of them answers."""
         running = dict[str, subprocess.Popen[bytes]]()
         for office in self.offices:
@@ -268,12 +268,24 @@ class Consortium:
             }
             log = f"{'insurer-1' if office is self.insurer else office.settings.home.name}.log"
             serve = leashed(["safeweave.main", office.role, "serve"], self.settings.home / log, environment)
-            running[log] = closing.enter_context(serve)
+            running[log] = opened.enter_context(serve)
             if office is self.commission:
                 self._wait_for(office, running[log], self.settings.home / log)
         for office, (log, process) in zip(self.offices, running.items(), strict=True):
             self._wait_for(office, process, self.settings.home / log)
+        for hospital in self.hospitals:
+            self._wait_for_consents(hospital)
         return running
+
+    def _wait_for_consents(self, hospital: Office) -> None:
+        """Until what people have allowed stands on the ledger."""
+        until = seconds_running() + STARTS_WITHIN_SECONDS
+        with closing(hospital.database()) as database:
+            while seconds_running() < until:
+                with database.reading() as tx:
+                    if not tx.row("select 1 from task where kind = 'ConsentGiven' limit 1"):
+                        return
+                clock.pause(0.1)
 
     def _wait_for(self, office: Office, process: subprocess.Popen[bytes], log: Path) -> None:
         urls = [office.home.member().url + "/health"]

@@ -162,7 +162,7 @@ def serve_hospital(settings: Settings, asked: argparse.Namespace) -> int:
     """Run a hospital's gateway until interrupted: what its systems tell goes to the insurers its patients allow."""
     home, database = _ready_to_serve(settings, "hospital"), Database(settings.store)
     member = roles.assembled(home, database, keep)
-    gateway = Gateway(member.ledger, member.courier.ring, member.courier.put, lambda: member.directory.seen)
+    gateway = Gateway(member.ledger, member.courier.ring, member.courier, lambda: member.directory.seen)
     limits = Limits(max_bytes=settings.max_message_bytes)
     worker = Worker(database, gateway.follows, clock.now, alone=ALONE, batch=settings.batch)
     return _serve(member, Running(settings, database, worker, limits, clock.now))

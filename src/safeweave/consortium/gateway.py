@@ -17,11 +17,12 @@ import msgspec
 
 from safeweave import cases, consents, ids, people
 from safeweave.cases import Heard
-from safeweave.consents import Ask, Consent, DataKind, Kept
+from safeweave.consents import Ask, Consent, ConsentId, DataKind, Kept
 from safeweave.consents.consent import in_order
 from safeweave.consortium import tickets
 from safeweave.consortium.consenting import LANE, ConsentDesk
 from safeweave.consortium.disclosure import disclosed, needed
+from safeweave.consortium.sending import Courier
 from safeweave.consortium.taking import MESSAGE
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Unavailable
@@ -70,15 +71,12 @@ class _Way(NamedTuple):
 
 
 class Gateway:
-    """Hands over what one hospital tells. `seen` gives the newest head of the ledger known here, asking nobody.
-
-    `put` queues a document (`sending.Courier.put`).
-    """
+    """Hands over what one hospital tells. `seen` gives the newest head of the ledger known here, asking nobody."""
 
     def __init__(
-        self, ledger: Ledger, ring: Callable[[], KeyRing], put: Callable[..., str], seen: Callable[[], Head | None]
+        self, ledger: Ledger, ring: Callable[[], KeyRing], courier: Courier, seen: Callable[[], Head | None]
     ) -> None:
-        self.ledger, self.ring, self.put, self.seen = ledger, ring, put, seen
+        self.ledger, self.ring, self.courier, self.seen = ledger, ring, courier, seen
 
     @property
     def follows(self) -> Follows:
@@ -119,6 +117,8 @@ class Gateway:
 
     def hear_again(self, entered: Sequence[ConsentEntered], tx: Transaction, now: datetime) -> list[Event]:
         """The visits of whoever allowed something anew."""
+        stands = consents.entries(tx, [ConsentId(event.consent) for event in entered if not event.revoked])
+        self.courier.hurry(tx, [entry.entry for entry in stands.values()], now)
         persons = sorted({event.person for event in entered if not event.revoked})
         rows = tx.rows("select sender, visit from patient_visit where person in ? order by sender, visit", (persons,))
         return [VisitTold(sender, visit) for sender, visit in rows]
@@ -165,7 +165,7 @@ class Gateway:
         now: datetime, id: str = "",
     ) -> None:  # fmt: skip
         recipient = way.consent.recipient.member
-        delivery = self.put(tx, recipient, way.exchange, way.entry, kind, BytesIO(content), now, id)
+        delivery = self.courier.put(tx, recipient, way.exchange, way.entry, kind, BytesIO(content), now, id)
         tx.run(
             "insert into hand_over (id, person, sender, visit, recipient, exchange, consent, kinds, events, bills)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -7,7 +7,7 @@ up nobody else.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -129,6 +129,11 @@ class Courier:
         tx.committed.append(self.wake)
         return store.queue(tx, recipient, exchange, consent, kind, content, now, id)
 
+    def hurry(self, tx: Transaction, consents: Collection[str], now: datetime) -> None:
+        """What waits for these consents of the ledger may be tried at once: they stand there now."""
+        tx.committed.append(self.wake)
+        store.make_due(tx, consents, now)
+
     # ------------------------------------------------------------ running
 
     def start(self) -> None:
@@ -224,7 +229,7 @@ class Courier:
             if lines and len(found) > 1:
                 under_way = [lines.submit(self._try, delivery) for delivery in found]
                 wait(under_way)
-                went_on = all([each.result() for each in under_way])
+                went_on = all(each.result() for each in under_way)
             else:
                 went_on = self._try(found[0])
             if not went_on:
@@ -308,11 +313,8 @@ class Courier:
     def _keep(self, delivery: Outgoing, sealed: BinaryIO, cover: Cover, head: Head) -> None:
         sealed.seek(0)
         with self.database.transaction(beside=True) as tx:
-            tx.wait_for({f"outgoing {delivery.recipient}/{delivery.exchange}"})
-            current = store.outgoing(tx, delivery.id)
-            if current is None or current.state != "queued":
+            if not store.keep_sealed(tx, delivery.id, sealed, cover, head.time, self.clock()):
                 raise _Gone
-            store.keep_sealed(tx, delivery.id, sealed, cover, head.time, self.clock())
 
     def _seal(self, delivery: Outgoing, allowed: Permit, sealed: BinaryIO) -> Cover:
         ring, head = self.ring(), allowed.head
