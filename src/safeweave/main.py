@@ -84,7 +84,11 @@ COMMANDS: tuple[Command, ...] = (
             option("--keep", action="store_true"),
         ),
     ),
-    Command("serve", "serve:serve", (option("--processes", reads=between(int, 1, 64), default=1),)),
+    Command(
+        "serve",
+        "serve:serve",
+        (option("--processes", reads=between(int, 1, 64), default=1), option("--pages", action="store_true")),
+    ),
     Command("work", "serve:work"),
     Command("feed", "feed:feed", (option("path", nargs="+", type=Path), option("--sender"), JSON)),
     Command("stories", "deciding:stories", (option("path", nargs="+"), option("--products"), JSON)),
@@ -172,6 +176,24 @@ COMMANDS: tuple[Command, ...] = (
             option("--application", default=""),
         ),
     ),
+    Command(
+        "accounts add",
+        "accounts:add",
+        (
+            option("name"),
+            option(
+                "--role",
+                choices=("agent", "examiner", "senior", "director", "hospital", "commission", "operator"),
+                required=True,
+            ),
+            option("--phone", default=""),
+            option("--email", default=""),
+            option("--licence", default=""),
+            option("--sender", default=""),
+        ),
+    ),
+    Command("accounts list", "accounts:list_", (JSON,)),
+    Command("accounts close", "accounts:close", (option("account"),)),
     Command("senders list", "hospitals:list_senders", (JSON,)),
     Command(
         "consent give",

@@ -31,6 +31,8 @@ from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
+from safeweave.web.asked import Site
+from safeweave.web.people import people_app
 from safeweave.words import say
 from safeweave.worker import Timer, Worker
 
@@ -54,6 +56,10 @@ class Running:
 
     def write_times(self) -> None:
         """Write down what was remembered of times."""
+
+    def site(self) -> Site | None:
+        """What stands behind the pages for people; None: there are none here."""
+        return None
 
     def close(self) -> None:
         """Let go of the store."""
@@ -113,6 +119,12 @@ class Node(Running):
             log.warning("the store is away: %s", away)
         except Exception:
             log.exception("the banks' notices could not be taken; they are asked for again")
+
+    def site(self) -> Site | None:
+        """What stands behind the pages for people, if they are to be served."""
+        if not self.settings.pages:
+            return None
+        return Site(self.database, self.worker, self.adjudicator, self.post, self.settings, self.clock)
 
 
 def open_node(
@@ -194,6 +206,9 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
     settings = node.settings
     hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
     app = doors.http_door(hall)
+    site = node.site()
+    if site is not None:
+        app.mount("/", people_app(site))
     config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)
@@ -220,6 +235,8 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
             await asyncio.sleep(0.1)
     finally:
         http.should_exit = True
+        if site is not None:
+            site.close()
         hl7.close()
         notices.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -15,10 +15,12 @@ from safeweave.people.store import (
     merge_persons,
     people_by_id,
     person_history,
+    persons_at,
     remember_medical_record,
     remember_policies,
     report_death,
     save_people,
+    wards_of,
 )
 
 __all__ = [
@@ -39,8 +41,10 @@ __all__ = [
     "particulars_of",
     "people_by_id",
     "person_history",
+    "persons_at",
     "remember_medical_record",
     "remember_policies",
     "report_death",
     "save_people",
+    "wards_of",
 ]

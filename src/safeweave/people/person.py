@@ -126,6 +126,24 @@ def age_on(birth: date, day: date) -> int:
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
+def is_guardian(own: Collection[PersonId], ward: Person, day: date) -> bool:
+    """Whether somebody with these ids may act for the ward on that day.
+
+    A link without an end is over when the ward is of age, unless it began later (民法典 28, 33).
+    """
+    return any(
+        link.guardian in own
+        and link.holds_on(day)
+        and (
+            link.last_day is not None
+            or ward.birth is None
+            or age_on(ward.birth, day) < OF_AGE
+            or age_on(ward.birth, link.first_day) >= OF_AGE
+        )
+        for link in ward.guardianships
+    )
+
+
 class Leads(NamedTuple):
     """Which persons each part of one description leads to; name and birth only count where nothing else leads."""
 
