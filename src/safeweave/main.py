@@ -280,6 +280,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("store status", "store:status", (JSON,)),
     Command("store migrate", "store:migrate"),
+    Command("store unpack", "store:unpack"),
     Command("payouts", "money:payouts", (JSON,)),
     Command("recoveries list", "money:recoveries", (JSON,)),
     Command(

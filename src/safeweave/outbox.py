@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import groupby
+from typing import Any, Union
 
 import msgspec
 
 from safeweave import events
-from safeweave.database import Transaction, at_of, at_text
+from safeweave.database import Transaction, at_of, at_text, packed, unpacked
 from safeweave.errors import Crossed
 from safeweave.events import BillsReversed, Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
 from safeweave.ids import person_key
@@ -24,7 +26,7 @@ _SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document")
 
 
 def event_from(kind: str, payload: str) -> Event:
-    """The event a row holds."""
+    """The event a task holds."""
     event: Event = _decoders[kind].decode(payload)
     return event
 
@@ -57,6 +59,9 @@ def key_of(event: Event) -> str:
 
 # ---------------------------------------------------------------- what hospitals told
 
+# What is told of one visit in one go is one row: its number is that of its last event, those before it are numbered
+# just below. Only events that name a visit share a row, so that a paper that waits for its visit is moved by itself.
+
 
 class Logged(msgspec.Struct, frozen=True):
     """An event as it stands in the log."""
@@ -65,6 +70,8 @@ class Logged(msgspec.Struct, frozen=True):
     event: Event
     told_at: datetime
 
+
+_Row = tuple[int, str, str, str, bytes]
 
 _INSERT = "insert into event (id, kind, subject, told_at, payload) values (?, ?, ?, ?, ?)"
 
@@ -75,35 +82,60 @@ def append(tx: Transaction, told: Sequence[Event], now: datetime, read_back: boo
         return []
     numbered = list(enumerate(told, start=tx.numbers("event", len(told))))
     at = at_text(now)
-    rows = [(n, type(event).__name__, subject_of(event), at, _encode(event).decode()) for n, event in numbered]
+    groups = [list(group) for _, group in groupby(numbered, key=_together)]
+    rows = [_row(group, at) for group in groups]
     tx.queue(_INSERT, rows, _number_of)
     if read_back:
-        _queued(tx).add(rows, [Logged(n, event, now) for n, event in numbered])
+        _queued(tx).add(rows, [[Logged(n, event, now) for n, event in group] for group in groups])
     return numbered
+
+
+def _together(numbered: tuple[int, Event]) -> object:
+    """What is equal for events that share a row with those beside them."""
+    number, event = numbered
+    return subject_of(event) if isinstance(event, HospitalEvent) and event.visit else number
+
+
+def _row(group: Sequence[tuple[int, Event]], at: str) -> _Row:
+    last, event = group[-1]
+    payload = _encode(event if len(group) == 1 else [each for _, each in group])
+    return last, ",".join([type(each).__name__ for _, each in group]), subject_of(event), at, packed(payload)
 
 
 def _number_of(row: Sequence[object]) -> object:
     return row[0]
 
 
+_ANY: Any = Union[tuple(KINDS.values())]  # noqa: UP007 - of as many as there are
+_one = msgspec.json.Decoder(_ANY)
+_several = msgspec.json.Decoder(tuple[_ANY, ...])
+
+
+def events_in(payload: str | bytes) -> tuple[Event, ...]:
+    """The events a row of the log holds."""
+    text = unpacked(payload)
+    several: tuple[Event, ...] = _several.decode(text) if text.startswith(b"[") else (_one.decode(text),)
+    return several
+
+
 class _Queued:
     """Events of this transaction that it reads back before they are written."""
 
     def __init__(self) -> None:
-        self.rows: dict[int, tuple[int, str, str, str, str]] = {}
+        self.rows: dict[int, _Row] = {}
         self.by_subject: dict[str, dict[int, Logged]] = {}
 
-    def add(self, rows: Iterable[tuple[int, str, str, str, str]], logged: Iterable[Logged]) -> None:
-        for row, entry in zip(rows, logged, strict=True):
+    def add(self, rows: Iterable[_Row], logged: Iterable[Sequence[Logged]]) -> None:
+        for row, entries in zip(rows, logged, strict=True):
             self.rows[row[0]] = row
-            self.by_subject.setdefault(row[2], {})[row[0]] = entry
+            self.by_subject.setdefault(row[2], {}).update((entry.number, entry) for entry in entries)
 
-    def move(self, number: int, subject: str) -> tuple[int, str, str, str, str]:
+    def move(self, number: int, subject: str) -> _Row:
         """The row as it is to be written instead."""
         n, kind, before, at, payload = self.rows[number]
         entry = self.by_subject[before].pop(number)
         row = (n, kind, subject, at, payload)
-        self.add([row], [entry])
+        self.add([row], [[entry]])
         return row
 
 
@@ -115,10 +147,11 @@ def _queued(tx: Transaction) -> _Queued:
 def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[Logged]]:
     """Everything told of each subject, in order of arrival."""
     found: dict[str, list[Logged]] = {subject: [] for subject in subjects}
-    for number, kind, subject, payload, told_at in tx.rows(
-        "select id, kind, subject, payload, told_at from event where subject in ? order by id", (list(found),)
+    for last, subject, payload, told_at in tx.rows(
+        "select id, subject, payload, told_at from event where subject in ? order by id", (list(found),)
     ):
-        found[subject].append(Logged(number, event_from(kind, payload), at_of(told_at)))
+        told, at = events_in(payload), at_of(told_at)
+        found[subject] += [Logged(n, event, at) for n, event in enumerate(told, start=last - len(told) + 1)]
     queued = _queued(tx).by_subject
     for subject in found:
         if queued.get(subject):

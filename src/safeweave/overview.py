@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from safeweave import payments
+from safeweave.adjudication import store as determinations
 from safeweave.database import Transaction, at_of, at_text
 from safeweave.facts import Fact
 from safeweave.ids import person_key
@@ -70,14 +71,14 @@ def overview(tx: Transaction) -> Overview:
         " (select case_id, max(case when decided_by <> 'machine' or decision in ('refer', 'refuse-proposed')"
         " then 1 else 0 end) as touched from determination group by case_id) as each_case"
     )[0]
-    referred = tx.rows("select count(distinct case_id) from case_step where happening = 'case_referred'")[0][0]
+    referred = tx.rows("select count(distinct case_id) from case_step where steps like ?", ('%["case_referred",%',))[0][
+        0
+    ]
     paid, paid_fen = tx.rows("select count(*), coalesce(sum(amount_fen), 0) from payout where state = 'paid'")[0]
     reasons: dict[str, int] = {}
-    for codes, count in tx.rows(
-        "select json_extract(result, '$.refer'), count(*) from determination where decision = 'refer' group by 1"
-    ):
-        for code in _codes(codes):
-            reasons[code] = reasons.get(code, 0) + count
+    for codes in determinations.reasons_to_refer(tx):
+        for code in codes:
+            reasons[code] = reasons.get(code, 0) + 1
     messages, refused = tx.rows(
         "select count(*), count(*) filter (where status in ('refused', 'conflict')) from inbound_message"
     )[0]
@@ -86,10 +87,6 @@ def overview(tx: Transaction) -> Overview:
         tuple(milliseconds(tx)), reasons, messages, refused,
         dict(tx.rows("select waiting, count(*) from visit where waiting is not null group by waiting")),
     )  # fmt: skip
-
-
-def _codes(codes: str | None) -> list[str]:
-    return [code for code in (codes or "").strip("[]").replace('"', "").split(",") if code]
 
 
 def _took(completed: str | None, made: str, instructed: str | None) -> float | None:

@@ -1,11 +1,11 @@
 -- What hospitals told, the work still to be done about it, and how those whom we call outside are doing.
 
 create table if not exists event (
-    id integer primary key,
-    kind text not null,
+    id integer primary key,         -- the number of its last event; those told with it are numbered just below
+    kind text not null,             -- of each of them, comma between
     subject text not null,          -- the visit it tells of: "sender/visit"
     told_at text not null,
-    payload text not null           -- the event as JSON
+    payload blob not null           -- the event as JSON, or a list of several; packed, see database/packing.py
 );
 create index if not exists event_by_subject on event (subject, id);
 

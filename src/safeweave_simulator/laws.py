@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
+from safeweave import outbox
 from safeweave.adjudication.history import History
 from safeweave.adjudication.holds import held
 from safeweave.adjudication.replay import replay
 from safeweave.adjudication.steps import decide
-from safeweave.adjudication.store import by_id, released, stored
+from safeweave.adjudication.store import by_id, released, stored, texts_of
 from safeweave.clock import shanghai_day
 from safeweave.coverage import opening_usage
 from safeweave.coverage.usage import Usage
@@ -298,10 +299,11 @@ def _usage(world: World, persons: Which) -> None:
 def _uses(world: World, determination: str) -> list[tuple[str, str, str, int]]:
     """What a stored determination says it uses; a determination never changes."""
     if determination not in world.uses:
-        ((uses,),) = world.rows("select result -> '$.uses' from determination where id = ?", determination)
+        ((kept,),) = world.rows("select kept from determination where id = ?", determination)
+        uses = json.loads(texts_of(kept)["result"]).get("uses", {})
         world.uses[determination] = [
             (scope, kind, block, amount)
-            for scope, tables in json.loads(str(uses or "{}")).get("scopes", {}).items()
+            for scope, tables in uses.get("scopes", {}).items()
             for kind, used in tables.items()
             for block, amount in used.items()
         ]
@@ -358,12 +360,14 @@ def _outcomes(world: World) -> None:
         for sender, visit, reason in world.rows("select sender, visit, waiting from visit where case_id is null")
     }
     in_force: dict[str, list[Any]] = defaultdict(list)
-    for case, claim, payable in world.rows(
-        "select case_id, claim, payable from determination where in_force = 1 order by id"
+    for case, kept, payable in world.rows(
+        "select case_id, kept, payable from determination where in_force = 1 order by id"
     ):
-        in_force[str(case)].append((json.loads(str(claim)), payable))
+        in_force[str(case)].append((json.loads(texts_of(kept)["claim"]), payable))
     for_a_person = {str(case) for (case,) in world.rows("select case_id from determination where waiting = 1")}
-    referred = {str(case) for (case,) in world.rows("select case_id from case_step where happening = 'case_referred'")}
+    referred = {
+        str(case) for (case,) in world.rows("select case_id from case_step where steps like ?", '%["case_referred",%')
+    }
     unpaid = {
         str(case): str(reason)
         for case, reason in world.rows(
@@ -429,8 +433,12 @@ def _messages_taken(world: World) -> None:
     _equal("every message is acknowledged in the end", said - world.acknowledged, set())
     _equal("every acknowledged message is kept", world.acknowledged - set(kept), set())
     _equal("a message is kept once", [key for key, count in kept.items() if count > 1], [])
-    logged = Counter(str(payload) for (payload,) in world.rows("select payload from event"))
-    told = Counter(msgspec.json.encode(event).decode() for event in world.told(kept))
+    logged = Counter(
+        msgspec.json.encode(event)
+        for (payload,) in world.rows("select payload from event")
+        for event in outbox.events_in(payload)
+    )
+    told = Counter(msgspec.json.encode(event) for event in world.told(kept))
     if logged != told:
         lost, doubled = told - logged, logged - told
         raise Broken("no event is lost or doubled", f"{sum(lost.values())} lost, {sum(doubled.values())} too many")

@@ -15,7 +15,6 @@ import shutil
 import sys
 import tempfile
 import traceback
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +30,7 @@ from safeweave.clock import seconds_running, shanghai_day
 from safeweave_simulator import laws
 from safeweave_simulator.broken import Broken
 from safeweave_simulator.store_file import StoreFile, stored_in
-from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with, keep_messages_with
+from safeweave_simulator.world import WORLDS_A_CITY, World, draw_ids_with
 
 MEMORY = Path("/dev/shm")  # a store there is written at once; elsewhere a simulation is only slower
 PROGRESS_EVERY_SECONDS = 10.0
@@ -81,7 +80,6 @@ def run(seed: int, stays: int = 40, store: StoreFile | None = None, with_digest:
     finally:
         gc.enable()
         draw_ids_with(randbits)
-        keep_messages_with(zlib.compress)
         logger.setLevel(level)
     if result.law:
         store.close()  # the next world shall not begin where this one has broken off

@@ -9,7 +9,6 @@ import functools
 import heapq
 import tempfile
 import traceback
-import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -107,17 +106,6 @@ def _opened(door: Door, body: bytes, sender: Sender) -> Arrived:
     return inbound.open_message(body, sender, Limits(), CONTENT_TYPES[door])
 
 
-@functools.lru_cache(maxsize=2000)
-def _compressed(raw: bytes, level: int) -> bytes:
-    """What a message is kept as, which is the same in every world of a city."""
-    return zlib.compress(raw, level)
-
-
-def keep_messages_with(compress: Callable[[bytes, int], bytes]) -> None:
-    """What was received is compressed with this from now on."""
-    vars(inbound)["zlib"] = SimpleNamespace(compress=compress, decompress=zlib.decompress)
-
-
 def draw_ids_with(random_bits: Callable[[int], int]) -> None:
     """Fresh ids are drawn with this from now on."""
     vars(ids)["secrets"] = SimpleNamespace(randbits=random_bits)
@@ -131,7 +119,6 @@ class World:
         self.random = random = Random(f"{seed}/simulation")
         self.city, self.messages, self._senders, fresh, late = _place(seed // WORLDS_A_CITY, stays)
         draw_ids_with(Random(f"{seed}/ids").getrandbits)
-        keep_messages_with(_compressed)
         store.begin(fresh)
         self._late_policies = list(late)
         self.truths: list[Truth] = list(self.city.truth.values())

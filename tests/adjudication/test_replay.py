@@ -12,12 +12,12 @@ from safeweave import coverage
 from safeweave.adjudication import engine, product_files, replay
 from safeweave.adjudication.handlers import Adjudicator
 from safeweave.adjudication.replay import Replayed
-from safeweave.database import Transaction
+from safeweave.adjudication.store import texts_of
+from safeweave.database import Transaction, packed
 from safeweave.main import main
 
-STORED = ("claim", "cover", "overlays", "usage_before", "result")
-OTHERS = ("id", "case_id", "policy", "person", "product", "product_digest", "engine", "decision", "decided_by",
-          "made_at", "facts_digest", "digest")  # fmt: skip
+PACKED = ("claim", "cover", "overlays", "usage_before", "result", "product_digest", "engine")
+COLUMNS = ("kept", "id", "case_id", "policy", "person", "product", "decision", "decided_by", "made_at", "digest")
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +74,11 @@ def flipped(
     ((raw,),) = house.rows(f"select cast({column} as blob) from {table} where {key} = ?", id)
     changed = bytearray(raw)
     changed[at % len(changed)] ^= 1 << bit
-    return f"update {table} set {column} = cast(? as text) where {key} = ?", (bytes(changed), id)
+    value = "?" if column == "kept" else "cast(? as text)"
+    return f"update {table} set {column} = {value} where {key} = ?", (bytes(changed), id)
 
 
-@given(st.sampled_from((*STORED, *OTHERS)), st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 7))
+@given(st.sampled_from(COLUMNS), st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 7))
 @example("policy", 0, 0, 7)  # no text any more: its chain cannot be found by it
 @example("person", 0, 0, 7)
 @example("case_id", 5, 0, 7)
@@ -85,6 +86,21 @@ def flipped(
 def test_a_flipped_bit_in_any_stored_text_is_noticed(kept, column, row, at, bit):
     ((id,),) = kept.rows("select id from determination order by id limit 1 offset ?", row)
     assert faults_after(kept, flipped(kept, "determination", "id", id, column, at, bit))
+
+
+@given(st.sampled_from(PACKED), st.integers(0, 5), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_a_text_that_was_changed_and_packed_again_is_noticed(kept, name, row, at):
+    ((id, value),) = kept.rows("select id, kept from determination order by id limit 1 offset ?", row)
+    texts = texts_of(value)
+    at %= len(texts[name])
+    texts[name] = f"{texts[name][:at]}~{texts[name][at + 1 :]}"
+    faults = faults_after(kept, ("update determination set kept = ? where id = ?", (packed(joined(texts)), id)))
+    assert any("digest differs" in fault for fault in faults)
+
+
+def joined(texts: dict[str, str]) -> str:
+    return "\x1e".join(texts.values())
 
 
 @given(st.integers(0, 10**6), st.integers(0, 7))
@@ -160,7 +176,8 @@ def test_the_command_agrees_and_fails_when_a_byte_has_changed(house, capsys):
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (answer["replayed"], answer["agree"]) == (1, 1)
     with house.node.database.transaction() as tx:
-        tx.run("update determination set claim = replace(claim, '100000', '100001')")
+        ((value,),) = tx.rows("select kept from determination")
+        tx.run("update determination set kept = ?", (packed(joined(texts_of(value)).replace("100000", "100001")),))
     assert main(["--home", home, "replay", case, "--json"]) == 1
     (determination,) = json.loads(capsys.readouterr().out)["determinations"]
     assert determination["agrees"] is False

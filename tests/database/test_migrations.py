@@ -1,5 +1,6 @@
 """A store of every earlier version is brought up to this one with all its rows, on both engines, or left as it was."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import psycopg
 import pytest
 
 from given import NOON, VISIT, Time
+from safeweave.adjudication.store import _PACKED, by_id, texts_of
 from safeweave.cases import store as cases
 from safeweave.cases.lifecycle import Stage
-from safeweave.database import SCHEMA_VERSION, Database, NotOurStore, engine_of, migrating
+from safeweave.database import SCHEMA_VERSION, Database, NotOurStore, engine_of, migrating, unpacked
 from safeweave.database.migrations import kit
 from safeweave.database.sqlite import APPLICATION_ID
 from safeweave.database.tables import statements
@@ -157,10 +159,47 @@ def test_every_row_is_kept(earlier):
     before, columns = stored(), first_columns()
     with open_(earlier).reading() as tx:
         assert set(before) <= set(tables(tx))
-        for table in set(before) - {"task", "message"}:
+        for table in set(before) - {"task", "message", *PACKED_SINCE}:
             assert set(tx.rows(f"select {', '.join(columns[table])} from {table}")) == before[table], table
         kept = "id, change, channel, person, case_id, occasion, language, address, subject, body, amount, told_at"
         assert {row[:12] for row in before["message"]} == set(tx.rows(f"select {kept} from message"))
+
+
+PACKED_SINCE = ("event", "case_step", "determination", "letter")
+
+
+def test_what_can_be_packed_since_version_4_is_kept_with_the_same_content(earlier):
+    before, columns = stored(), first_columns()
+
+    def by_name(table: str) -> list[dict[str, Any]]:
+        return [dict(zip(columns[table], row, strict=True)) for row in sorted(before[table], key=lambda row: row[0])]
+
+    with open_(earlier).reading() as tx:
+        assert [
+            (*row[:-1], unpacked(row[-1]).decode())
+            for row in tx.rows("select id, kind, subject, told_at, payload from event order by id")
+        ] == sorted(before["event"])
+        assert [
+            (id, case, at, json.loads(steps))
+            for id, case, at, steps in tx.rows("select id, case_id, at, steps from case_step order by id")
+        ] == [
+            (step["id"], step["case_id"], step["at"], [[step["happening"], step["stage"], step["note"]]])
+            for step in by_name("case_step")
+        ]
+        made = by_name("determination")
+        plain = sorted(set(columns["determination"]) - {*_PACKED, "facts_digest"})
+        assert tx.rows(f"select {', '.join(plain)} from determination order by id") == [
+            tuple(row[name] for name in plain) for row in made
+        ]
+        assert [texts_of(kept) for (kept,) in tx.rows("select kept from determination order by id")] == [
+            {name: row[name] for name in _PACKED} for row in made
+        ]
+        assert {row["facts_digest"] for row in made} == {
+            decided.facts_digest for decided in by_id(tx, [row["id"] for row in made]).values()
+        }
+        assert [
+            (id, unpacked(content).decode()) for id, content in tx.rows("select id, content from letter order by id")
+        ] == [(row["id"], row["content"]) for row in by_name("letter")]
 
 
 def test_what_belongs_to_a_person_says_so_in_every_row(earlier):
@@ -206,7 +245,7 @@ def test_numbers_go_on_behind_those_that_are_there(earlier):
         for table in ("event", "inbound_message"):
             ((last,),) = tx.rows(f"select max(id) from {table}")
             assert tx.numbers(table, 1) == last + 1
-        tx.run("insert into case_step (case_id, shard, at, happening, stage) values ('case_x', 'x', '', '', '')")
+        tx.run("insert into case_step (case_id, shard, at, steps) values ('case_x', 'x', '', '[]')")
 
 
 def test_what_fails_half_way_leaves_the_store_as_it_was(earlier, monkeypatch):

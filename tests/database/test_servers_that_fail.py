@@ -195,7 +195,7 @@ def test_what_a_row_holds_is_not_said_of_a_row_that_is_refused(database):
         with database.transaction() as tx:
             tx.run(
                 "insert into journal_entry (booking, no, account, fen, ref, shard, booked_at)"
-                " values (?, 1, ?, 0, '', '', '')",
+                " values (?, 1, ?, 0, '', '', '2026-03-06T07:21:05.120000Z')",
                 ("张三的住院", "张三"),
             )
 

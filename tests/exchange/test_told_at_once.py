@@ -8,7 +8,15 @@ from safeweave import outbox
 from safeweave.commands.bench.feeders import take
 from safeweave.commands.bench.stores import Store
 from safeweave.database import Database
-from safeweave.events import LeaveBegan, LeaveEnded, MessageNoted
+from safeweave.events import (
+    AdmissionReported,
+    BillIssued,
+    LeaveBegan,
+    LeaveEnded,
+    MessageNoted,
+    PatientDischarged,
+    SettlementReported,
+)
 from safeweave.outbox import Logged
 from stores import place
 
@@ -35,6 +43,29 @@ def test_events_are_read_back_before_they_are_written_after_those_of_earlier_tra
         assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": [Logged(1, LEFT, NOON), Logged(2, BACK, NOON)]}
     with database.reading() as tx:
         assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": [Logged(1, LEFT, NOON), Logged(2, BACK, NOON)]}
+
+
+def test_what_is_told_of_a_visit_in_one_go_is_one_row_and_keeps_its_numbers(database):
+    other = LeaveBegan(occurred_at=NOON, sender="first", visit="ZY2")
+    with database.transaction() as tx:
+        numbered = outbox.append(tx, [LEFT, BACK, other, LEFT], NOON)
+    with database.transaction() as tx:
+        assert outbox.append(tx, [BACK], NOON) == [(5, BACK)]
+    assert numbered == [(1, LEFT), (2, BACK), (3, other), (4, LEFT)]
+    with database.reading() as tx:
+        assert tx.rows("select id, kind, subject from event order by id") == [
+            (2, "LeaveBegan,LeaveEnded", "first/ZY1"), (3, "LeaveBegan", "first/ZY2"),
+            (4, "LeaveBegan", "first/ZY1"), (5, "LeaveEnded", "first/ZY1"),
+        ]  # fmt: skip
+        logged = [Logged(n, event, NOON) for n, event in ((1, LEFT), (2, BACK), (4, LEFT), (5, BACK))]
+        assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": logged}
+
+
+def test_papers_that_wait_for_their_visit_share_no_row(database):
+    told(database, NOTED, NOTED)
+    with database.transaction() as tx:
+        outbox.move(tx, [2], "first/ZY1")
+        assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": [Logged(2, NOTED, NOON)]}
 
 
 def test_a_paper_without_a_visit_is_placed_whether_it_came_just_now_or_earlier(database):
@@ -76,8 +107,12 @@ def test_a_batch_ends_where_its_messages_one_by_one_end(tmp_path, store):
                 take(node, messages[start : start + size])
             with node.database.reading() as tx:
                 ends.append([
-                    tx.rows("select subject, kind, payload from event where kind in ('AdmissionReported', 'BillIssued',"
-                            " 'PatientDischarged', 'SettlementReported') order by subject, id"),
+                    [
+                        (subject, event)
+                        for subject, payload in tx.rows("select subject, payload from event order by subject, id")
+                        for event in outbox.events_in(payload)
+                        if type(event) in (AdmissionReported, BillIssued, PatientDischarged, SettlementReported)
+                    ],
                     tx.rows("select visit, stage from claim_case order by visit"),
                     tx.rows("select amount_fen, state, account, purpose <> '' from payout order by account"),
                     tx.rows("select account, sum(fen) from journal_entry group by account order by account"),

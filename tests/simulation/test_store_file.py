@@ -66,7 +66,7 @@ def test_what_a_step_touches_is_told_by_which_laws_read_it(store):
     with process.transaction() as tx:
         tx.run("pragma defer_foreign_keys = on")
         tx.run("insert into clock (case_id, shard, kind, started_at, due_on) values ('case_1', '', 'papers', '', '')")
-        tx.run("insert into case_step (case_id, shard, at, happening, stage) values ('case_2', '', '', 'x', 'y')")
+        tx.run("insert into case_step (case_id, shard, at, steps) values ('case_2', '', '', '[]')")
         tx.run("delete from clock")
         tx.run("delete from case_step")
         assert watch.now == {"case_1", "case_2"}

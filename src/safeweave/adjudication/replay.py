@@ -16,7 +16,7 @@ from safeweave.adjudication.store import Decided, PolicyOf, Stored, digest_of, r
 from safeweave.cases import heads as heads_of_cases
 from safeweave.coverage.product import Product, parse_product
 from safeweave.coverage.usage import Usage, tidied
-from safeweave.database import Transaction
+from safeweave.database import Damaged, Transaction
 from safeweave.errors import Malformed
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, DeterminationId
@@ -98,7 +98,7 @@ def _chain_again(
             broken.append(decided)
             result = Replayed(
                 DeterminationId(stored.text("id")), CaseId(stored.text("case_id")), Fen(0), None,
-                stored.text("engine") == ENGINE_VERSION, (decided,),
+                stored.engine == ENGINE_VERSION, (decided,),
             )  # fmt: skip
             results.append((result, stored, None))
         else:
@@ -120,15 +120,14 @@ def _read(stored: Stored) -> Decided | str:
     """The determination, or why its bytes do not hold together any more."""
     id = stored.text("id")
     try:
-        *plain, digest = row = stored.row()
+        *plain, digest = values = stored.values()
+    except Damaged as damaged:
+        return f"determination {id}: its stored bytes are not those that were written ({damaged})"
     except ValueError:
         return f"determination {id}: its stored bytes are not those that were written (they are no text)"
-    claim, cover, overlays, usage = row[8:12]
     if digest_of(*("" if value is None else str(value) for value in plain)) != digest:
         return f"determination {id}: its stored bytes are not those that were written (digest differs)"
-    if digest_of(claim, cover, overlays, usage) != row[-2]:
-        return f"determination {id}: its stored facts are not those that were decided on (facts digest differs)"
-    return store.decided_from(row)
+    return store.decided_of(values)
 
 
 def _replayed(

@@ -1,7 +1,7 @@
 """Determinations as rows: everything a decision read and said, so that it can be replayed and proven unchanged."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -10,7 +10,7 @@ from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.history import Settled
 from safeweave.adjudication.kept import claim_from, kept_claim, kept_result, kept_settled, result_from, settled_from
 from safeweave.coverage.usage import Usage
-from safeweave.database import Row, Transaction, at_of, at_text
+from safeweave.database import Row, Transaction, at_of, at_text, packed, unpacked
 from safeweave.errors import Malformed
 from safeweave.facts import Claim, Cover, Fact, Overlay
 from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, person_key
@@ -25,7 +25,8 @@ _covers = msgspec.json.Decoder(Cover)
 _overlays = msgspec.json.Decoder(tuple[Overlay, ...])
 _usages = msgspec.json.Decoder(Usage)
 
-_COLUMNS = (
+# What a determination is, in the order of its digest.
+_VALUES = (
     "id",
     "case_id",
     "policy",
@@ -49,6 +50,12 @@ _COLUMNS = (
     "facts_digest",
     "digest",
 )
+# What is only read as a whole is kept packed in one column; the digest of the facts follows from them.
+_PACKED = ("claim", "cover", "overlays", "usage_before", "result", "product_digest", "engine")
+_FACTS = _PACKED[:4]
+_BETWEEN = "\x1e"  # JSON has it only escaped
+_PLAIN = tuple(name for name in _VALUES if name not in (*_PACKED, "facts_digest"))
+_COLUMNS = (*_PLAIN, "kept")
 
 
 class Decided(Fact):
@@ -80,16 +87,16 @@ class Decided(Fact):
 
 def digest_of(*texts: str) -> str:
     """The SHA-256 of these texts, each closed off from the next."""
-    return hashlib.sha256("\x1e".join(texts).encode()).hexdigest()
+    return hashlib.sha256(_BETWEEN.join(texts).encode()).hexdigest()
 
 
 def row_of(decided: Decided) -> tuple[object, ...]:
-    """The row of a determination, with its digests computed over the very texts that are stored."""
+    """The row of a determination, with its digest computed over the very texts that are stored."""
     claim, result = kept_claim(decided.claim), kept_result(decided.result)
     cover, overlays, usage = (
         _encoder.encode(part).decode() for part in (decided.cover, decided.overlays, decided.usage_before)
     )
-    facts_digest = digest_of(claim, cover, overlays, usage)
+    kept = _BETWEEN.join((claim, cover, overlays, usage, result, decided.product_digest, decided.engine))
     plain: list[object] = [
         decided.id,
         decided.case,
@@ -111,14 +118,37 @@ def row_of(decided: Decided) -> tuple[object, ...]:
         int(decided.payable),
         decided.supersedes,
         at_text(decided.made_at),
-        facts_digest,
+        digest_of(claim, cover, overlays, usage),
     ]
-    return (*plain, digest_of(*("" if value is None else str(value) for value in plain)))
+    digest = digest_of(*("" if value is None else str(value) for value in plain))
+    v = dict(zip(_VALUES, (*plain, digest), strict=True))
+    return (*[v[name] for name in _PLAIN], packed(kept))
+
+
+def texts_of(kept: bytes) -> dict[str, str]:
+    """What is packed in a determination, by name. ValueError if it is not what was written."""
+    return dict(zip(_PACKED, unpacked(kept).decode().split(_BETWEEN), strict=True))
+
+
+def values_of(row: Row) -> Row:
+    """The values of a determination, in the order of its digest, from a row of `_COLUMNS`.
+
+    ValueError if what is packed is not what was written.
+    """
+    *plain, kept = row
+    v = dict(zip(_PLAIN, plain, strict=True)) | texts_of(kept)
+    v["facts_digest"] = digest_of(*[v[name] for name in _FACTS])
+    return tuple(v[name] for name in _VALUES)
 
 
 def decided_from(row: Row) -> Decided:
     """The determination a row of `_COLUMNS` holds."""
-    v = dict(zip(_COLUMNS, row, strict=True))
+    return decided_of(values_of(row))
+
+
+def decided_of(values: Row) -> Decided:
+    """The determination of these values."""
+    v = dict(zip(_VALUES, values, strict=True))
     return Decided(
         v["id"],
         v["case_id"],
@@ -258,13 +288,23 @@ class Stored(Fact):
     in_force: bool
     waiting: bool
 
-    def row(self) -> Row:
-        """The row of `_COLUMNS`. UnicodeDecodeError or ValueError if the bytes are no longer what was written."""
-        texts = [None if column is None else column.decode() for column in self.columns]
-        return tuple(
-            int(text or "") if name in ("sequence", "payable") else text
-            for name, text in zip(_COLUMNS, texts, strict=True)
-        )
+    def values(self) -> Row:
+        """What it says, in the order of its digest. ValueError if the bytes are no longer what was written."""
+        *plain, kept = self.columns
+        texts = [None if column is None else column.decode() for column in plain]
+        return values_of((
+            *(int(text or "") if name in ("sequence", "payable") else text
+              for name, text in zip(_PLAIN, texts, strict=True)),
+            kept or b"",
+        ))  # fmt: skip
+
+    @property
+    def engine(self) -> str:
+        """Which engine decided, as far as the bytes can be read."""
+        try:
+            return str(self.values()[_VALUES.index("engine")])
+        except ValueError:
+            return ""
 
     @property
     def key(self) -> PolicyOf:
@@ -290,11 +330,11 @@ def stored_of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Stored]:
 
 
 def _stored(tx: Transaction, where: str, values: Sequence[object]) -> list[Stored]:
-    raw = ", ".join(f"cast({column} as blob)" for column in (*_COLUMNS, "settled"))
+    raw = ", ".join(f"cast({column} as blob)" for column in (*_PLAIN, "settled"))
     return [
-        Stored(tuple(columns), settled, in_force != 0, waiting != 0)
-        for in_force, waiting, *columns, settled in tx.rows(
-            f"select in_force, waiting, {raw} from determination where {where}", (values,)
+        Stored((*columns, kept), settled, in_force != 0, waiting != 0)
+        for in_force, waiting, kept, *columns, settled in tx.rows(
+            f"select in_force, waiting, kept, {raw} from determination where {where}", (values,)
         )
     ]
 
@@ -320,6 +360,12 @@ def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
     return [
         decided_from(row) for row in tx.rows(f"{_SELECT} where case_id = ? and in_force = 1 order by made_at", (case,))
     ]
+
+
+def reasons_to_refer(tx: Transaction) -> Iterator[tuple[str, ...]]:
+    """Why each determination that was referred was, as codes."""
+    for id, kept in tx.rows("select id, kept from determination where decision = 'refer'"):
+        yield result_from(texts_of(kept)["result"], id).refer
 
 
 def keep_products(tx: Transaction, products: Sequence[tuple[str, str, str]], now: datetime) -> None:

@@ -14,13 +14,6 @@ create table if not exists determination (
     person text not null,
     sequence integer not null,      -- of this person under this policy: the order in which usage was counted
     product text not null,
-    product_digest text not null,
-    engine text not null,           -- adjudication.ENGINE_VERSION
-    claim text not null,            -- the facts, as JSON
-    cover text not null,
-    overlays text not null,
-    usage_before text not null,
-    result text not null,           -- the machine's Determination as JSON
     decision text not null,         -- what was decided in the end: the machine's word, or a person's
     decided_by text not null,       -- "machine", or who
     note text not null default '',  -- the person's reason
@@ -31,12 +24,12 @@ create table if not exists determination (
     waiting integer not null,       -- 1 while a person is to decide
     supersedes text,
     made_at text not null,
-    facts_digest text not null,
-    digest text not null            -- SHA-256 over all of the above that never changes
+    digest text not null,           -- SHA-256 over all that never changes
+    kept blob not null              -- claim, cover, overlays, usage before and result as JSON, the product's digest and
+                                    -- adjudication.ENGINE_VERSION, 0x1e between them; packed, see database/packing.py
 );
 create unique index if not exists determination_once on determination (policy, person, sequence);
 create index if not exists determination_by_case on determination (case_id);
-create index if not exists determination_in_force on determination (policy, person) where in_force = 1;
 create index if not exists determination_waiting on determination (made_at) where waiting = 1;
 
 create table if not exists paid_bill (

@@ -215,18 +215,33 @@ def _kept(case: CaseHead) -> str:
 
 
 def add_steps(tx: Transaction, steps: Sequence[tuple[CaseId, Happening, Stage | None, str]], now: datetime) -> None:
-    """Add to the history: (case, happening, the stage after it, a note)."""
+    """Add to the history: (case, happening, the stage after it, a note). Those of one transaction stand in one row."""
     at = at_text(now)
     tx.queue(
-        "insert into case_step (case_id, shard, at, happening, stage, note) values (?, ?, ?, ?, ?, ?)",
-        [(case, person_key(case), at, happening, stage or "", note) for case, happening, stage, note in steps],
+        "insert into case_step (case_id, shard, at, steps) values (?, ?, ?, ?)",
+        [
+            (case, person_key(case), at, _encode([(happening, stage or "", note)]).decode())
+            for case, happening, stage, note in steps
+        ],
+        key=lambda row: (row[0], row[2]),
+        joined=_joined,
     )
+
+
+def _joined(earlier: Sequence[object], later: Sequence[object]) -> Sequence[object]:
+    """One row with the steps of both."""
+    return (*earlier[:3], f"{str(earlier[3])[:-1]},{str(later[3])[1:]}")
 
 
 def history(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str, str]]:
     """What happened to a case: (at, happening, stage after it, note), oldest first."""
-    rows = tx.rows("select at, happening, stage, note from case_step where case_id = ? order by id", (case,))
-    return [(at_of(at), happening, stage, note) for at, happening, stage, note in rows]
+    rows = tx.rows("select at, steps from case_step where case_id = ? order by id", (case,))
+    return [
+        (at_of(at), happening, stage, note) for at, steps in rows for happening, stage, note in _steps.decode(steps)
+    ]
+
+
+_steps = msgspec.json.Decoder(tuple[tuple[str, str, str], ...])
 
 
 def save_aliases(tx: Transaction, rows: Iterable[tuple[str, str, str, str]]) -> None:

@@ -52,9 +52,7 @@ create table if not exists case_step (
     case_id text not null,
     shard text not null,            -- of the case's id
     at text not null,
-    happening text not null,
-    stage text not null,
-    note text not null default ''
+    steps text not null             -- what happened then, as JSON: [happening, the stage after it, a note], ...
 );
 create index if not exists case_step_by_case on case_step (case_id);
 

@@ -1,9 +1,11 @@
-"""`safeweave store`: which version the tables have, and bringing them up to this one."""
+"""`safeweave store`: which version the tables have, bringing them up to this one, reading what is packed in them."""
 
 import argparse
+import sys
 
 from safeweave.commands.screen import print_json
-from safeweave.database import SCHEMA_VERSION, engine_of
+from safeweave.database import SCHEMA_VERSION, engine_of, unpacked
+from safeweave.errors import Malformed
 from safeweave.settings import Settings
 from safeweave.words import say
 
@@ -26,4 +28,16 @@ def migrate(settings: Settings, asked: argparse.Namespace) -> int:
     found = engine_of(settings.store).migrate(settings.store)
     done = "made" if not found else "migrated" if found < SCHEMA_VERSION else "present"
     print(say(f"cli.store.migrate.{done}", settings.language, found=found, needed=SCHEMA_VERSION))
+    return 0
+
+
+def unpack(settings: Settings, asked: argparse.Namespace) -> int:
+    """Print the text of each packed value on standard input, in hex. Malformed if a line is none."""
+    for number, line in enumerate(sys.stdin, start=1):
+        try:
+            text = unpacked(bytes.fromhex(line.strip().removeprefix("\\x"))).decode()
+        except ValueError as error:
+            why = say("cli.store.unpack.no_value", settings.language, line=number, why=error)
+            raise Malformed(why, line=number) from None
+        print(text.replace("\x1e", "\n"))
     return 0

@@ -5,6 +5,7 @@ which engine answers. Read `transaction.py` first.
 """
 
 from safeweave.database.instants import at_of, at_text
+from safeweave.database.packing import Damaged, Dictionary, packed, unpacked
 from safeweave.database.tables import PACKAGES_WITH_TABLES, SCHEMA_VERSION, NotOurStore
 from safeweave.database.transaction import Database, Row, Slot, Transaction, engine_of
 from safeweave.errors import StoreUnavailable
@@ -12,7 +13,9 @@ from safeweave.errors import StoreUnavailable
 __all__ = [
     "PACKAGES_WITH_TABLES",
     "SCHEMA_VERSION",
+    "Damaged",
     "Database",
+    "Dictionary",
     "NotOurStore",
     "Row",
     "Slot",
@@ -21,4 +24,6 @@ __all__ = [
     "at_of",
     "at_text",
     "engine_of",
+    "packed",
+    "unpacked",
 ]

@@ -39,6 +39,8 @@ _SESSION = {
     "tcp_keepalives_count": "3",
     "enable_seqscan": "off",  # a plan made while a table was small must do when it has grown
     "jit": "off",
+    "timezone": "UTC",  # how instants are written for `_Instant`
+    "datestyle": "ISO",
 }
 _DRIVER = {
     "application_name": "safeweave",
@@ -89,7 +91,7 @@ alter table task set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autov
 alter table claim_case set (fillfactor = 75);
 alter table clock set (fillfactor = 85);
 alter table payout set (fillfactor = 80);
-alter table message set (fillfactor = 85)
+alter table message set (fillfactor = 95)
 """
 
 
@@ -264,6 +266,7 @@ class PostgreSQL(Database):
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(bool, _TruthDumper)
         connection.adapters.register_loader("numeric", _WholeNumber)
+        connection.adapters.register_loader("timestamptz", _Instant)
         return connection
 
     @contextmanager
@@ -492,6 +495,15 @@ class _WholeNumber(psycopg.adapt.Loader):
 
     def load(self, data: psycopg.adapt.Buffer) -> int:
         return int(bytes(data))
+
+
+class _Instant(psycopg.adapt.Loader):
+    """Instants as `at_text` writes them."""
+
+    def load(self, data: psycopg.adapt.Buffer) -> str:
+        day, _, time = bytes(data).decode().removesuffix("+00").partition(" ")
+        whole, _, part = time.partition(".")
+        return f"{day}T{whole}.{part:0<6}Z"
 
 
 class _Slots:

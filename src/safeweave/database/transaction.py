@@ -54,17 +54,20 @@ class Transaction:
         rows: Iterable[Sequence[object]],
         key: Callable[[Sequence[object]], object] = id,
         every: bool = False,
+        joined: Callable[[Sequence[object], Sequence[object]], Sequence[object]] | None = None,
     ) -> None:
         """Write these rows with the same statement just before the transaction commits, in one go.
 
         Whoever reads such rows in this transaction has them written first (`flush`). Of rows with the same `key`
-        only the last is written. If `every` row must change something, and one does not, Crossed is raised then.
+        only the last is written, or what they are `joined` to. If `every` row must change something, and one does
+        not, Crossed is raised then.
         """
         if every:
             self._must_change.add(sql)
         waiting = self._queued.setdefault(sql, {})
         for row in rows:
-            waiting[key(row)] = row
+            of = key(row)
+            waiting[of] = joined(waiting[of], row) if joined is not None and of in waiting else row
 
     def flush(self, *statements: str) -> None:
         """Write what was queued, statement by statement in the order they were first queued; or only of these."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from safeweave import outbox
-from safeweave.database import Transaction, at_of, at_text
+from safeweave.database import Dictionary, Transaction, at_of, at_text, packed, unpacked
 from safeweave.errors import Malformed, NotFound
 from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
 from safeweave.exchange.formats import Limits, Reading, Sender, read
@@ -184,7 +183,7 @@ def take(tx: Transaction, arrived: Sequence[Arrived], now: datetime) -> tuple[li
                 count,
                 msgspec.json.encode(fault).decode() if fault else None,
                 answered,
-                zlib.compress(message.raw, 1),
+                packed(message.raw, Dictionary.MESSAGES),
             )
         )
 
@@ -199,6 +198,9 @@ _KEEP = (
     "insert into inbound_message (id, sender, control_id, digest, format, kind, status, sent_at, sequence,"
     " received_at, events, error, answer, original) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+_KNOWN = "id, null, sender, control_id, digest, answer, status, format, kind from inbound_message"  # each by its index
 
 
 def _timely(message: Arrived, now: datetime) -> Arrived:
@@ -226,9 +228,10 @@ def _seen(
     for number, event, sender, control_id, digest, answer, status, format_, kind in tx.rows(
         f"select {tx.numbering('inbound_message')}, {tx.numbering('event')}, null, null, null, null, null, null, null"
         " union all"
-        " select id, null, sender, control_id, digest, answer, status, format, kind from inbound_message"
-        " where status <> 'repaired' and (sender, control_id) in ?",
-        (len(keys), events, keys),
+        f" select {_KNOWN} where status = 'taken' and (sender, control_id) in ?"
+        " union all"
+        f" select {_KNOWN} where status <> 'taken' and status <> 'repaired' and (sender, control_id) in ?",
+        (len(keys), events, keys, keys),
     ):
         if sender is None:
             tx.reserve("inbound_message", len(keys), number)
@@ -322,7 +325,7 @@ def original(tx: Transaction, number: int) -> tuple[str, bytes]:
     row = tx.row("select sender, original from inbound_message where id = ?", (number,))
     if row is None:
         raise NotFound(f"there is no message {number}; `safeweave inbox list` shows those that wait for repair")
-    return row[0], zlib.decompress(row[1])
+    return row[0], unpacked(row[1])
 
 
 def repair(
@@ -354,7 +357,7 @@ def unplaced(tx: Transaction) -> list[tuple[str, str, str]]:
         "select substr(subject, 1, length(subject) - 1), kind, payload from event"
         " where subject in (select id || '/' from sender) order by id"
     ):
-        event = outbox.event_from(kind, payload)
+        (event,) = outbox.events_in(payload)
         named = getattr(event, "bill", None) or getattr(event, "settlement", "")
         found.append((sender, kind, str(getattr(named, "key", named))))
     return found

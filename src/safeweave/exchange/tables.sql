@@ -19,10 +19,10 @@ create table if not exists inbound_message (
     events integer not null default 0,
     error text,                     -- what was wrong, located, as JSON
     answer blob,                    -- the acknowledgement given, so that a duplicate gets the same
-    original blob                   -- the bytes as they came, deflated
+    original blob                   -- the bytes as they came, packed: see database/packing.py
 );
 create unique index if not exists inbound_message_once on inbound_message (sender, control_id) where status = 'taken';
-create index if not exists inbound_message_key on inbound_message (sender, control_id);
+create index if not exists inbound_message_other on inbound_message (sender, control_id) where status <> 'taken';
 create index if not exists inbound_message_status on inbound_message (status, id) where status <> 'taken';
 
 create table if not exists gap (

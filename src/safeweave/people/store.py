@@ -202,7 +202,7 @@ union all
 select 'name', person, name, last_day, null, null, null, null, null, null
   from person_name where person in (select person from asked)
 union all
-select 'document', person, kind, number, country, last_day, added_at, lookup, null, null
+select 'document', person, kind, number, country, last_day, cast(added_at as text), lookup, null, null
   from person_document where person in (select person from asked)
 union all
 select 'guardian', ward, guardian, proof, first_day, last_day, null, null, null, null

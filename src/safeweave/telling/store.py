@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from safeweave import people
-from safeweave.database import Row, Transaction, at_of, at_text
-from safeweave.ids import CaseId, DeterminationId, LetterId, MessageId, person_key
+from safeweave.database import Row, Transaction, at_of, at_text, packed, unpacked
+from safeweave.ids import CaseId, LetterId, MessageId, person_key
 from safeweave.telling.letter import LetterFacts
 from safeweave.telling.message import DESK, Message, Wording
 from safeweave.words import Language
@@ -37,7 +37,7 @@ def add_letters(tx: Transaction, letters: Sequence[LetterRow]) -> None:
         for column in _IN_COLUMNS:
             content.pop(column, None)
         rows.append((
-            facts.id, facts.case, facts.determination, row.language, facts.kind, _encode(content).decode(),
+            facts.id, facts.case, facts.determination, row.language, facts.kind, packed(_encode(content)),
             at_text(row.made_at), person_key(facts.id),
         ))  # fmt: skip
     tx.queue(_ADD_LETTER, rows)
@@ -53,11 +53,6 @@ def letters_of_case(tx: Transaction, case: CaseId) -> list[LetterRow]:
     return _letters(tx, "case_id = ?", case)
 
 
-def letters_of_determination(tx: Transaction, determination: DeterminationId) -> list[LetterRow]:
-    """The letters about a determination: one at most, as a list."""
-    return _letters(tx, "determination = ?", determination)
-
-
 def _letters(tx: Transaction, where: str, value: str) -> list[LetterRow]:
     rows = _rows(
         tx,
@@ -68,7 +63,7 @@ def _letters(tx: Transaction, where: str, value: str) -> list[LetterRow]:
     return [
         LetterRow(
             msgspec.convert(
-                {**msgspec.json.decode(content), **dict(zip(_IN_COLUMNS, columns, strict=True))}, LetterFacts
+                {**msgspec.json.decode(unpacked(content)), **dict(zip(_IN_COLUMNS, columns, strict=True))}, LetterFacts
             ),
             language,
             at_of(made_at),
@@ -177,7 +172,12 @@ def note_faults(tx: Transaction, faults: Iterable[tuple[MessageId, str]]) -> Non
 
 def messages_of(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str]]:
     """(told at, channel, text) of everything people were told about a case, the oldest first."""
-    rows = _rows(tx, f"select {_MESSAGE} where m.case_id = ? and m.channel <> ? order by m.told_at, m.id", (case, DESK))
+    first = f"msg_{person_key(case)}"  # so the id of every message of a case begins: no index by case is needed
+    rows = _rows(
+        tx,
+        f"select {_MESSAGE} where m.id >= ? and m.id < ? and m.case_id = ? and m.channel <> ? order by m.told_at, m.id",
+        (first, f"{first}~", case, DESK),
+    )
     return [(message.told_at, message.channel, message.text) for message in map(_message, rows)]
 
 

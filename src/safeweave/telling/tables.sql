@@ -6,11 +6,10 @@ create table if not exists letter (
     determination text,             -- null: referred before anything could be determined
     language text not null,         -- of the person written to; a letter can be shown in both
     kind text not null,
-    content text not null,          -- LetterFacts as JSON, without what the determination holds
+    content blob not null,          -- LetterFacts as JSON, without what the determination holds; packed
     made_at text not null
 );
 create index if not exists letter_of_case on letter (case_id);
-create index if not exists letter_of_determination on letter (determination) where determination is not null;
 
 -- The words messages were told in, each kept once and never changed; {name}, {amount} and such are places to fill in.
 create table if not exists wording (
@@ -38,5 +37,4 @@ create table if not exists message (
     receipt text not null default '',
     fault text not null default ''  -- why it can never be delivered
 );
-create index if not exists message_of_case on message (case_id);
 create index if not exists message_undeliverable on message (told_at) where fault <> '';

@@ -17,7 +17,7 @@ def is_postgresql() -> bool:
 
 
 def run(*script: str) -> None:
-    """Run these statements, `create table` as PostgreSQL reads it if that is the engine."""
+    """Run these statements, `create table` as PostgreSQL reads it if that is the engine, but for instants."""
     bind = op.get_bind()
     compressed = is_postgresql() and bool(
         bind.exec_driver_sql(
@@ -27,7 +27,9 @@ def run(*script: str) -> None:
     for part in script:
         for statement in statements(part):
             bind.exec_driver_sql(
-                table_translated(statement, compressed).replace("%", "%%") if is_postgresql() else statement
+                table_translated(statement, compressed, instants=False).replace("%", "%%")
+                if is_postgresql()
+                else statement
             )
 
 
@@ -36,9 +38,9 @@ def run_file(beside: str) -> None:
     run(Path(beside).with_suffix(".sql").read_text(encoding="utf-8"))
 
 
-def rows(query: str) -> Iterable[Any]:
+def rows(query: str, **values: object) -> Iterable[Any]:
     """The rows of a query, by name."""
-    return op.get_bind().execute(sqlalchemy.text(query)).mappings().all()
+    return op.get_bind().execute(sqlalchemy.text(query), values).mappings().all()
 
 
 def insert(table: str, new: list[Mapping[str, object]]) -> None:
@@ -68,3 +70,15 @@ def number_on() -> None:
             f"select setval(pg_get_serial_sequence('{table}', '{column}'), coalesce(max({column}), 0) + 1, false)"
             f" from {table}"
         )
+
+
+def altered(ending: str, to: str) -> None:
+    """Give every text column of PostgreSQL whose name ends like this another type."""
+    for row in rows(
+        "select table_name, string_agg(format('alter column %I type ' || :to || ' using %I::' || :to,"
+        " column_name, column_name), ', ') as changes from information_schema.columns"
+        " where table_schema = current_schema() and data_type = 'text' and right(column_name, :length) = :ending"
+        " group by table_name order by table_name",
+        to=to, length=len(ending), ending=ending,
+    ):  # fmt: skip
+        op.get_bind().exec_driver_sql(f"alter table {row['table_name']} {row['changes']}")

@@ -22,6 +22,7 @@ from safeweave.payments.payout import Payout
 from safeweave.people import Person
 from safeweave.telling import store as letters
 from safeweave.telling.letter import letter as in_words
+from safeweave.telling.letters import letter_id
 from safeweave.telling.pdf import pdf
 from safeweave.web import audit, live
 from safeweave.web.asked import Asked
@@ -111,13 +112,13 @@ def decision(asked: Asked) -> Response:
     """A decision line by line: why this much and not more, with the clause."""
     with asked.reading() as tx:
         decided, person = _decided(asked, tx, "decisions.read")
-        rows = letters.letters_of_determination(tx, decided.id)
-        if not rows:
+        row = letters.letter(tx, letter_id(decided.id))
+        if row is None:
             raise NotFound("there is no letter about it yet")
-        facts = telling.letter_facts(tx, rows[0].facts)
+        facts = telling.letter_facts(tx, row.facts)
         return shown(
             asked, tx, person, "portal/decision.html", "home",
-            letter=in_words(facts, asked.language), decided=decided, letter_id=rows[0].facts.id,
+            letter=in_words(facts, asked.language), decided=decided, letter_id=row.facts.id,
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from safeweave.database.migrations.kit import run
 
-revision, down_revision = "0005", "0003"
+revision, down_revision = "0005", "0004"
 branch_labels = depends_on = None
 
 _PAGES = """

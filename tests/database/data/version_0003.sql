@@ -1,0 +1,1 @@
+insert into record_read (id, person, member, visit, kinds, purpose, reason, consent, read_at) values (1, 'person_8pq0kyzsg8h8bbpe', 'insurer-1', 'H33020000001/ZY1', 'bill', 'settlement', 'consent', null, '2026-03-06T07:21:05.120000Z');
