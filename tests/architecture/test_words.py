@@ -8,7 +8,7 @@ import pytest
 from test_imports import SOURCES
 from write_docs import help_key
 
-from safeweave.adjudication.reasons import CUT_REASONS, REFER_CODES
+from safeweave.adjudication.reasons import CUT_REASONS, PERSON_REASONS, REFER_CODES
 from safeweave.cases.clocks import DAYS
 from safeweave.cases.lifecycle import HAPPENINGS, STAGES
 from safeweave.events import DeterminationMade
@@ -71,7 +71,7 @@ def test_every_word_of_a_closed_list_is_said(key):
     assert knows(key)
 
 
-@pytest.mark.parametrize("code", [*CUT_REASONS, *REFER_CODES, *SYSTEM_REASONS])
+@pytest.mark.parametrize("code", [*CUT_REASONS, *PERSON_REASONS, *REFER_CODES, *SYSTEM_REASONS])
 def test_every_reason_has_words_for_whoever_reads_it(code):
     assert [use for use in ("short", "insured", "examiner") if not knows(f"reasons.{code}.{use}")] == []
 

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from safeweave.adjudication.reasons import CUT_REASONS, REFER_CODES
+from safeweave.adjudication.reasons import CUT_REASONS, PERSON_REASONS, REFER_CODES
 from safeweave.telling.letter import reason
 from safeweave.telling.reasons import SYSTEM_REASONS, reference
 from safeweave.words import LANGUAGES, catalogue
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reasons.md"
-EVERY_CODE = sorted({*CUT_REASONS, *REFER_CODES, *SYSTEM_REASONS})
+EVERY_CODE = sorted({*CUT_REASONS, *PERSON_REASONS, *REFER_CODES, *SYSTEM_REASONS})
 
 
 def placeholders(text: str) -> set[str]:
@@ -33,7 +33,7 @@ def test_no_words_are_kept_for_codes_that_nothing_says():
     assert {key.split(".")[1] for key in catalogue() if key.startswith("reasons.")} == set(EVERY_CODE)
 
 
-@pytest.mark.parametrize("code", CUT_REASONS)
+@pytest.mark.parametrize("code", [*CUT_REASONS, *PERSON_REASONS])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_cut_names_its_clause_and_reads_well_without_one(code, language):
     with_clause = reason(code, "insured", language, 12345, "2.3")

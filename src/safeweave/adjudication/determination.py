@@ -3,22 +3,25 @@
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from safeweave.adjudication.reasons import CutReason, Decision, Payee
+from safeweave.adjudication.reasons import CutReason, Decision, Payee, PersonReason
 from safeweave.coverage.usage import NO_USAGE, Usage
 from safeweave.facts import Fact, PaidBill
 from safeweave.money import Fen
 
 
 class Cut(Fact, frozen=True, gc=False):
-    """Part of an amount that is not paid, why, and by which clause ("" if no block caused it)."""
+    """Part of an amount that is not paid, why, and by which clause ("" if no block caused it).
 
-    reason: CutReason
+    Below zero only where a person pays more than the rules.
+    """
+
+    reason: CutReason | PersonReason
     amount: Fen
     clause: str
 
 
 # A cut of an amount that is whole fen already. Calling `Fen` for each would cost as much as making the cut.
-cut_of = cast("Callable[[CutReason, int, str], Cut]", Cut)
+cut_of = cast("Callable[[CutReason | PersonReason, int, str], Cut]", Cut)
 
 
 class LineResult(Fact, frozen=True, gc=False):
@@ -60,6 +63,26 @@ class StayDays(Fact, frozen=True):
     paid: int
 
 
+class Change(Fact, frozen=True):
+    """What a person pays, instead of what the rules yield, for one line under one benefit and policy year.
+
+    Without a bill it is what a benefit pays that has no lines.
+    """
+
+    benefit: str
+    period: str
+    bill: str
+    no: int
+    paid: Fen
+
+
+class Adjustment(Fact, frozen=True):
+    """A person's changes to one determination, and the clause they rest on."""
+
+    clause: str
+    changes: tuple[Change, ...]
+
+
 class Determination(Fact, frozen=True):
     """The decision on one claim. `payable` is what the rules yield; it is released only on `pay`."""
 
@@ -76,6 +99,7 @@ class Determination(Fact, frozen=True):
     uses: Usage = NO_USAGE  # what `pay` adds to the usage
     bills: tuple[PaidBill, ...] = ()  # what `pay` makes paid: the bills that were read and not dropped
     stays: tuple[StayDays, ...] = ()  # one for each allowance that was not cut as a whole
+    adjusted: Adjustment | None = None  # what a person changed; it is worked into all of the above
 
 
 def payable_of(benefits: Iterable[BenefitResult]) -> Fen:

@@ -8,6 +8,7 @@ DECIDING_MODULES: dict[str, tuple[str, ...]] = {
     "safeweave": ("facts.py", "money.py"),
     "safeweave.coverage": ("form.py", "product.py", "usage.py"),
     "safeweave.adjudication": (
+        "adjusting.py",
         "allowance.py",
         "bills.py",
         "checks.py",

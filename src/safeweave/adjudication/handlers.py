@@ -9,7 +9,8 @@ import msgspec
 
 from safeweave import cases, coverage
 from safeweave.adjudication import store
-from safeweave.adjudication.determination import Determination
+from safeweave.adjudication.adjusting import adjusted, by_hand, check
+from safeweave.adjudication.determination import Adjustment, Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
 from safeweave.adjudication.holds import held, holds_of
@@ -33,7 +34,7 @@ from safeweave.events import (
     NothingClaimed,
 )
 from safeweave.facts import Claim, Overlay
-from safeweave.ids import CaseId, DeterminationId, PersonId, bill_key, derived, person_key
+from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, bill_key, derived, person_key
 from safeweave.money import ZERO, Fen
 from safeweave.worker import PUT_OFF, Later
 
@@ -91,13 +92,16 @@ class Adjudicator:
         return told + referred
 
     def decide_by_person(
-        self, tx: Transaction, case: CaseId, by: str, note: str, refuse: bool, now: datetime
-    ) -> list[Event]:
-        """A person's word on what the machine referred: pay what the rules yield, or refuse.
+        self, tx: Transaction, case: CaseId, by: str, note: str, refuse: bool, now: datetime,
+        adjust: Mapping[PolicyId, Adjustment] | None = None,
+    ) -> list[Event]:  # fmt: skip
+        """A person's word on what the machine referred: pay what the rules yield, pay otherwise (`adjust`), or refuse.
 
-        Releasing adjudicates again, with today's usage. Raises NotFound if nothing of the case waits for a person,
-        NotAllowed without a name and a reason, Conflict if there is nothing the rules could compute.
+        Releasing adjudicates again, with today's usage; an adjustment is laid over that. Raises NotFound if nothing of
+        the case waits for a person, NotAllowed without a name and a reason, Conflict if there is nothing the rules
+        could compute, NotAdjustable for a change that may not be made.
         """
+        adjust = adjust or {}
         if not by.strip() or not note.strip():
             raise NotAllowed("a person's decision needs the person's name and the reason in words")
         waiting = store.waiting_for_a_person(tx, case)
@@ -106,6 +110,11 @@ class Adjudicator:
             raise NotFound(f"nothing of case {case} waits for a person's decision")
         if file.stage not in ("verified", "referred"):
             raise Conflict(f"case {case} is {file.stage}: what was referred is not what the hospital tells by now")
+        unknown = sorted(set(adjust) - {each.policy for each in waiting})
+        if unknown:
+            raise Conflict(
+                f"nothing of case {case} waits under policy {', '.join(unknown)}, so nothing can be adjusted"
+            )
         if not waiting:
             return self._decide_undetermined(tx, file, by, note, refuse, now)
         policies = {p.policy: p for p in cases.insured_policies(tx, [file.person], now)[file.person]}
@@ -118,9 +127,18 @@ class Adjudicator:
         told: list[Event] = []
         for earlier in waiting:
             claim = _claim_of(tx, file, earlier.claim.claimed_on)
-            told.append(desk.decide_again(earlier, policies[earlier.policy], claim, by, note, refuse, now))
+            told.append(
+                desk.decide_again(
+                    earlier, policies[earlier.policy], claim, by, note, refuse, now, adjust.get(earlier.policy)
+                )
+            )
         desk.save(now)
         return told
+
+    def seen_by_person(self, decided: Decided) -> Determination:
+        """A determination that waits, as a person finds it: with every line, also where the rules computed none."""
+        product = self.products.get(decided.product)
+        return by_hand(decided.result, product, decided.cover, decided.claim) if product else decided.result
 
     def _decide_undetermined(
         self, tx: Transaction, file: Case, by: str, note: str, refuse: bool, now: datetime
@@ -279,8 +297,9 @@ class _Desk:
         return standing is not None and case in standing.case_of.values()
 
     def decide_again(
-        self, earlier: Decided, policy: InsuredPolicy, claim: Claim, by: str, note: str, refuse: bool, now: datetime
-    ) -> Event:
+        self, earlier: Decided, policy: InsuredPolicy, claim: Claim, by: str, note: str, refuse: bool, now: datetime,
+        adjustment: Adjustment | None = None,
+    ) -> Event:  # fmt: skip
         """A person's decision in place of the machine's referral, on what other policies have left uncompensated."""
         key = (earlier.policy, earlier.person)
         standing = [d for d in store.in_force_of(self.tx, earlier.case) if d.id not in self.superseded]
@@ -291,11 +310,13 @@ class _Desk:
                     paid[bill] = paid.get(bill, 0) + amount
         claim = self._own(policy, earlier.case, with_compensation(claim, paid))
         determination = self._decided(policy, claim)
+        if adjustment is not None and not refuse:
+            determination = self._adjusted(policy, claim, determination, adjustment)
         never_was = claim.supersedes is not None and not claim.bills  # nothing to compute: all of it comes back
         if not refuse and not (determination.benefits or determination.decision == "pay" or never_was):
             raise Conflict(
                 f"the rules cannot compute case {earlier.case} ({', '.join(determination.refer)});"
-                " repair the facts first, then decide"
+                " repair the facts first, or pay by hand, then decide"
             )
         self._answer_earlier(key, earlier.case)
         return self._record(earlier.case, policy, claim, determination, now, by, note, "refuse" if refuse else "pay")
@@ -333,6 +354,15 @@ class _Desk:
         product = self.adjudicator.products[policy.product]
         key = (policy.policy, policy.person)
         return decide(product, policy.cover, self.histories[key], claim, self.adjudicator.overlays)
+
+    def _adjusted(
+        self, policy: InsuredPolicy, claim: Claim, result: Determination, adjustment: Adjustment
+    ) -> Determination:
+        """What the rules yield with a person's changes. Raises NotAdjustable."""
+        product = self.adjudicator.products[policy.product]
+        check(adjustment, by_hand(result, product, policy.cover, claim))
+        history = self.histories[policy.policy, policy.person]
+        return adjusted(result, adjustment, product, policy.cover, history, claim)
 
     def _answer_earlier(self, key: PolicyOf, case: CaseId) -> None:
         standing = self.standings[key]

@@ -16,11 +16,11 @@ from msgspec.structs import astuple, replace
 
 from safeweave.adjudication.determination import Cut, Determination, LineResult, cut_of, line_result_of
 from safeweave.adjudication.history import Settled
-from safeweave.adjudication.reasons import CutReason
+from safeweave.adjudication.reasons import CutReason, PersonReason
 from safeweave.coverage.usage import Usage
 from safeweave.facts import Bill, Claim, Line, PaidBill, Split
 
-Word = tuple[CutReason, str]  # the reason of a cut, and its clause
+Word = tuple[CutReason | PersonReason, str]  # the reason of a cut, and its clause
 
 
 class KeptRows(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -50,6 +50,9 @@ CutReason = Literal[
     "year_day_limit",
 ]
 
+# A person's change of what the rules yield; no rule says it, so FORMAT.md does not know it.
+PersonReason = Literal["adjusted"]
+
 ReferCode = Literal[
     # the facts do not hold together (§5.2)
     "dates_unclear",
@@ -85,6 +88,7 @@ ReferCode = Literal[
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 PAYEES: tuple[Payee, ...] = get_args(Payee)
 CUT_REASONS: tuple[CutReason, ...] = get_args(CutReason)
+PERSON_REASONS: tuple[PersonReason, ...] = get_args(PersonReason)
 REFER_CODES: tuple[ReferCode, ...] = get_args(ReferCode)
 
 # What the insured bears by the plain working of the policy: a claim cut by these alone is settled, not refused (§5.9).

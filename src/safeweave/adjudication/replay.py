@@ -6,6 +6,7 @@ import msgspec
 
 from safeweave import coverage
 from safeweave.adjudication import store
+from safeweave.adjudication.adjusting import adjusted
 from safeweave.adjudication.determination import Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
@@ -144,6 +145,8 @@ def _replayed(
             f"determination {decided.id}: the usage before it is not what earlier determinations add up to"
         )
     ruled = decide(product, decided.cover, history, decided.claim, decided.overlays)
+    if decided.result.adjusted is not None:
+        ruled = adjusted(ruled, decided.result.adjusted, product, decided.cover, history, decided.claim)
     again = held(ruled, decided.holds, history.usage)
     faults_found += _differences(decided, again)
     return Replayed(decided.id, decided.case, decided.payable, again.payable, same_engine, tuple(faults_found))

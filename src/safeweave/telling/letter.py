@@ -197,7 +197,13 @@ def letter(facts: LetterFacts, language: Language) -> Letter:
         sections = [voice.referral(), voice.next_steps()]
     else:
         sections = [voice.refusal()] if facts.kind == "refused" else []
-        sections += [*voice.calculations(), voice.altogether(), voice.deductible(), voice.overlays()]
+        sections += [
+            voice.adjustment(),
+            *voice.calculations(),
+            voice.altogether(),
+            voice.deductible(),
+            voice.overlays(),
+        ]
         sections.append(voice.payment() if facts.kind in ("paid", "supplement") else None)
         sections.append(voice.recovery() if facts.kind == "recovery" else None)
     sections.append(voice.rights())
@@ -463,6 +469,13 @@ class _Voice:
     def referral(self) -> Section:
         points = [reason(code, "insured", self.language) for code in self.facts.refer]
         return Section(self.say("why.referred"), self._note(), points=tuple(points))
+
+    def adjustment(self) -> Section | None:
+        """Why a person pays otherwise than the rules; None if nobody does."""
+        if self.facts.kind == "refused" or not self.facts.note:
+            return None
+        paragraphs = [*self._note(), self.say("why.decided_by", person=self.facts.decided_by)]
+        return Section(self.say("why.adjusted"), tuple(paragraphs))
 
     def refusal(self) -> Section:
         cuts = [cut for line in self.facts.lines for cut in line.cuts]

@@ -75,7 +75,7 @@ def write_letters(
         decided, person = found[event.determination], persons.get(event.person)
         payee = payees.get((event.policy, event.person, event.payee))
         hospital = hospitals.get(files[event.case].hospital) if event.case in files else None
-        refused = decided.decision == "refuse"
+        by_person = decided.decision == "refuse" or decided.result.adjusted is not None
         kind = kind_of(event.decision, event.payable, event.adjustment)
         facts = LetterFacts(
             id=letter_id(event.determination),
@@ -92,7 +92,7 @@ def write_letters(
             refer=referral_reasons(event.decision, decided.result.refer) if kind == "referred" else (),
             paid_before=None if event.adjustment is None else Fen(event.payable - event.adjustment),
             due_on=due_day("decision", today) if kind == "referred" else None,
-            note=decided.note if refused else "",
+            note=decided.note if by_person else "",
             decided_by="" if decided.decided_by == MACHINE else decided.decided_by,
             contacts=contacts,
         )

@@ -1,6 +1,6 @@
 """All reason codes with their words, as a reference page: `python -m safeweave.telling.reasons` prints it."""
 
-from safeweave.adjudication.reasons import CUT_REASONS, REFER_CODES
+from safeweave.adjudication.reasons import CUT_REASONS, PERSON_REASONS, REFER_CODES
 from safeweave.telling.letter import reason
 from safeweave.words import LANGUAGES, Language
 
@@ -27,6 +27,7 @@ SYSTEM_REASONS: tuple[str, ...] = (
 
 _GROUPS = (
     ("Cuts: why an amount is not paid", "扣减理由", CUT_REASONS),
+    ("What a person changed", "人工调整", PERSON_REASONS),
     ("Referrals by the rules: a person looks first", "规则转人工", REFER_CODES),
     ("Referrals by the system", "系统转人工", SYSTEM_REASONS),
 )
