@@ -16,8 +16,11 @@ def is_postgresql() -> bool:
     return op.get_bind().dialect.name == "postgresql"
 
 
-def run(*script: str) -> None:
-    """Run these statements, `create table` as PostgreSQL reads it if that is the engine, but for instants."""
+def run(*script: str, instants: bool = False) -> None:
+    """Run these statements, `create table` as PostgreSQL reads it if that is the engine.
+
+    Versions after 4 make `instants` of what ends in `_at` there.
+    """
     bind = op.get_bind()
     compressed = is_postgresql() and bool(
         bind.exec_driver_sql(
@@ -27,9 +30,7 @@ def run(*script: str) -> None:
     for part in script:
         for statement in statements(part):
             bind.exec_driver_sql(
-                table_translated(statement, compressed, instants=False).replace("%", "%%")
-                if is_postgresql()
-                else statement
+                table_translated(statement, compressed, instants).replace("%", "%%") if is_postgresql() else statement
             )
 
 
