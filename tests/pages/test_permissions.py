@@ -62,6 +62,9 @@ PROBES: dict[str, tuple[str, str, dict[str, str]]] = {
     "bank_account.read": probe("GET", "/people/{person}/account"),
     "bank_account.change": probe("POST", "/people/{person}/account", name="nobody"),
     "delegations.read": probe("GET", "/people/{person}/agents"),
+    "referrals.read": probe("GET", "/desk/cases/{case}"),
+    "referrals.decide": probe("POST", "/desk/cases/{case}/decide", verdict="approve", note="看过"),
+    "referrals.confirm": probe("POST", "/desk/cases/{case}/confirm", verdict="confirm", act="none"),
     "delegations.change": probe("POST", "/people/{person}/agents", licence="nobody"),
 }
 

@@ -347,6 +347,45 @@ def waiting_for_a_person(tx: Transaction, case: CaseId) -> list[Decided]:
     ]
 
 
+class Waiting(Fact, frozen=True):
+    """What is listed of a determination that waits for a person."""
+
+    id: DeterminationId
+    case: CaseId
+    policy: PolicyId
+    reasons: tuple[str, ...]
+    payable: Fen
+    computed: bool
+
+
+class _Listed(msgspec.Struct):
+    """The part of a kept result that a list shows."""
+
+    decision: str
+    payable: Fen
+    refer: tuple[str, ...] = ()
+    benefits: tuple[msgspec.Raw, ...] = ()
+
+
+_listed = msgspec.json.Decoder(_Listed)
+
+
+def waiting_of(tx: Transaction, cases: Collection[CaseId]) -> dict[CaseId, list[Waiting]]:
+    """The determinations of these cases that wait for a person, as a list shows them; cases without one are absent."""
+    tx.flush(_ADD)
+    found: dict[CaseId, list[Waiting]] = {}
+    for id, case, policy, kept in tx.rows(
+        "select id, case_id, policy, kept from determination where waiting = 1 and case_id in ? order by made_at, id",
+        (list(cases),),
+    ):
+        listed = _listed.decode(texts_of(kept)["result"])
+        proposed = ("refusal_needs_person",) if listed.decision == "refuse-proposed" else ()
+        reasons = (*proposed, *listed.refer)
+        each = Waiting(id, case, policy, reasons, listed.payable, bool(listed.benefits))
+        found.setdefault(case, []).append(each)
+    return found
+
+
 def waiting_in(tx: Transaction, cases: Collection[CaseId]) -> set[CaseId]:
     """Those of these cases of which a determination waits for a person."""
     tx.flush(_ADD)

@@ -27,7 +27,7 @@ from safeweave.money import Fen
 
 Columns = dict[str, npt.NDArray[Any]]
 
-REASON = {reason: place for place, reason in enumerate(CUT_REASONS)}
+REASON: dict[str, int] = {reason: place for place, reason in enumerate(CUT_REASONS)}
 DECISION = {decision: place for place, decision in enumerate(DECISIONS)}
 TABLE = {table: place for place, table in enumerate(TABLES)}
 FINAL = (*DECISIONS, "refuse")

@@ -209,3 +209,16 @@ def running(tx: Transaction, before: date | None = None) -> list[ClockRow]:
         ClockRow(case, kind, at_of(started), date.fromisoformat(due), at_of(paused) if paused else None)
         for case, kind, started, due, paused in rows
     ]
+
+
+def running_of(tx: Transaction, case: CaseId) -> list[ClockRow]:
+    """The clocks of one case that have not stopped, the most urgent first."""
+    rows = tx.rows(
+        "select kind, started_at, due_on, paused_at from clock where case_id = ? and stopped_at is null"
+        " order by due_on, kind",
+        (case,),
+    )
+    return [
+        ClockRow(case, kind, at_of(started), date.fromisoformat(due), at_of(paused) if paused else None)
+        for kind, started, due, paused in rows
+    ]

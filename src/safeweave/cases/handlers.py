@@ -520,7 +520,8 @@ def _report_death(tx: Transaction, case: Case, now: datetime) -> None:
 
 def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -> list[Event]:
     """Put cases before a person that no determination could be made for."""
-    _move(tx, {event.case: "case_referred" for event in events}, now)
+    reasons = {event.case: ",".join(event.reasons) for event in events}
+    _move(tx, dict.fromkeys(reasons, "case_referred"), now, reasons)
     clocks.start(tx, [(event.case, "decision") for event in events], now)
     return []
 

@@ -1,6 +1,6 @@
 """Cases, the visits they come from, and the registry of hospitals, as rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 
 import msgspec
@@ -156,6 +156,27 @@ def case_of_visit(tx: Transaction, visit: str) -> Case | None:
     return cases_by_id(tx, ids)[ids[0]] if len(ids) == 1 else None
 
 
+def cases_named(tx: Transaction, number: str, most: int) -> list[CaseId]:
+    """The cases with this id or of this visit number, at whatever hospital."""
+    rows = tx.rows(
+        "select id from claim_case where id = ? union select id from claim_case where visit = ? limit ?",
+        (number, number, most),
+    )
+    return [id for (id,) in rows]
+
+
+def cases_of_bill(tx: Transaction, number: str, most: int) -> list[CaseId]:
+    """The cases in whose visits a bill with this key, or a settlement with this number, was told."""
+    tx.flush(_SAVE_ALIAS)
+    rows = tx.rows(
+        "select v.case_id from visit_alias a join visit v on v.sender = a.sender and v.visit = a.visit"
+        " where a.sender in (select distinct sender from visit) and a.kind in ('bill', 'settlement') and a.value = ?"
+        " and v.case_id is not null limit ?",
+        (number, most),
+    )
+    return [id for (id,) in rows]
+
+
 def stages_of(tx: Transaction, sender: str) -> list[tuple[str, str]]:
     """The (visit, stage) of every case a sender's messages opened."""
     return tx.rows("select visit, stage from claim_case where sender = ?", (sender,))
@@ -239,6 +260,18 @@ def history(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str, str
     return [
         (at_of(at), happening, stage, note) for at, steps in rows for happening, stage, note in _steps.decode(steps)
     ]
+
+
+def last_notes(tx: Transaction, cases: Collection[CaseId], happening: Happening) -> dict[CaseId, tuple[str, ...]]:
+    """What was noted when this happened last to each of these cases, split at commas; absent: it never did."""
+    found: dict[CaseId, tuple[str, ...]] = {}
+    for case, steps in tx.rows(
+        "select case_id, steps from case_step where case_id in ? order by id", (sorted(set(cases)),)
+    ):
+        for what, _, note in _steps.decode(steps):
+            if what == happening:
+                found[case] = tuple(part for part in note.split(",") if part)
+    return found
 
 
 _steps = msgspec.json.Decoder(tuple[tuple[str, str, str], ...])

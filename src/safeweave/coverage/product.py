@@ -358,6 +358,11 @@ class Product:
             )
         return rules
 
+    @property
+    def clauses(self) -> frozenset[str]:
+        """Every clause that a block of the product names."""
+        return frozenset(block.clause for blocks in self._blocks.values() for block in blocks) - {""}
+
     def blocks_of(self, kind: str) -> tuple[Block, ...]:
         """All blocks of a kind, as they stand in the file."""
         return self._blocks.get(kind, ())

@@ -172,6 +172,12 @@ def policy_history(tx: Transaction, policy: PolicyId) -> list[tuple[str, str, Pe
     return [(at, kind, person, text) for at, kind, person, text, _ in rows]
 
 
+def persons_under(tx: Transaction, number: str) -> list[PersonId]:
+    """Everybody who is or was insured under the policy with this number, by id."""
+    rows = tx.rows("select distinct person from insured_change where policy = ? order by person", (policy_id(number),))
+    return [person for (person,) in rows]
+
+
 def all_payees(tx: Transaction, policies: Collection[PolicyId]) -> dict[InsuredKey, tuple[Payee, ...]]:
     """The latest payees of everybody insured under the policies."""
     within = sorted(policies)

@@ -13,6 +13,7 @@ from safeweave.people.store import (
     guarded,
     known_people,
     merge_persons,
+    named_like,
     people_by_id,
     person_history,
     persons_at,
@@ -21,6 +22,7 @@ from safeweave.people.store import (
     report_death,
     save_people,
     wards_of,
+    with_document,
 )
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "guarded",
     "known_people",
     "merge_persons",
+    "named_like",
     "particulars_of",
     "people_by_id",
     "person_history",
@@ -47,4 +50,5 @@ __all__ = [
     "report_death",
     "save_people",
     "wards_of",
+    "with_document",
 ]

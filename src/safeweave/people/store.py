@@ -15,7 +15,7 @@ from safeweave.errors import Conflict, NotFound
 from safeweave.events import PersonSeen
 from safeweave.facts import Fact, Sex
 from safeweave.ids import PersonId
-from safeweave.people.identity import is_citizen, lookup_of, name_key
+from safeweave.people.identity import PERSONAL_KINDS, is_citizen, lookup_of, name_key, normalised
 from safeweave.people.person import (
     Described,
     Found,
@@ -239,6 +239,27 @@ def wards_of(tx: Transaction, guardian: PersonId, on: date) -> list[Person]:
     linked = [ward for (ward,) in tx.rows("select distinct ward from person_guardian where guardian in ?", (own,))]
     found = {ward.id: ward for ward in people_by_id(tx, linked).values() if is_guardian(own, ward, on)}
     return [found[id] for id in sorted(found)]
+
+
+def with_document(tx: Transaction, number: str) -> list[PersonId]:
+    """Everybody who holds or held a document with this number, of whatever kind, by id."""
+    plain = normalised(number)
+    lookups = sorted({lookup_of(kind, plain) for kind in PERSONAL_KINDS})
+    rows = tx.rows("select distinct person from person_document where lookup in ? order by person", (lookups,))
+    return [person for (person,) in rows]
+
+
+def named_like(tx: Transaction, name: str, most: int) -> list[PersonId]:
+    """Those whose name, present or former, begins like this; at most so many, by name and id."""
+    key = name_key(name)
+    if not key:
+        return []
+    rows = tx.rows(
+        "select distinct name_birth, person from person_name where name_birth >= ? and name_birth < ?"
+        " order by name_birth, person limit ?",
+        (key, key + chr(0x10FFFF), most),
+    )
+    return list(dict.fromkeys(person for _, person in rows))
 
 
 def persons_at(tx: Transaction, address: str) -> list[Person]:

@@ -2,11 +2,13 @@
 
 from fastapi import FastAPI
 
-from safeweave.web import portal, signing_in
+from safeweave.web import portal, signing_in, workbench
 from safeweave.web.asked import Site
 from safeweave.web.pages import Routes, pages_app
 
-PARTS: list[Routes] = [signing_in.routes, *portal.PARTS]
+PARTS: list[Routes] = [signing_in.routes, *portal.PARTS, *workbench.PARTS]
+
+signing_in.homes.update(dict.fromkeys(workbench.EXAMINERS, workbench.HOME))
 
 
 def people_app(site: Site) -> FastAPI:

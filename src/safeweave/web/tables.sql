@@ -105,3 +105,35 @@ create table if not exists page_notice (
     person text not null default '',    -- whom it is about; '' for things of nobody
     noticed_at text not null
 );
+
+-- What an examiner has typed about a case and not sent yet.
+create table if not exists desk_draft (
+    case_id text not null,
+    account text not null references account (id),
+    version integer not null,       -- how often it was saved
+    fields text not null,           -- as JSON
+    saved_at text not null,
+    primary key (case_id, account)
+);
+
+-- What examiners decided and proposed. Above somebody's authority a second person confirms, or returns it.
+create table if not exists desk_act (
+    id text primary key,
+    case_id text not null,
+    version integer not null,       -- of the case then
+    verdict text not null,          -- approve, adjust, refuse
+    note text not null,
+    clause text not null,
+    amount integer not null,        -- what authority is asked for
+    adjust text not null,           -- changed amounts by policy, as JSON
+    by_account text not null,
+    by_name text not null,
+    acted_at text not null,
+    state text not null,            -- open, done, returned
+    answered_by text not null default '',
+    answered_name text not null default '',
+    answered_at text,
+    answer text not null default ''
+);
+create index if not exists desk_act_of on desk_act (case_id);
+create unique index if not exists desk_act_open on desk_act (case_id) where state = 'open';

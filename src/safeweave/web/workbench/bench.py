@@ -1,0 +1,123 @@
+"""The screen of an examiner: the queue, and beside it the evidence and the decision of one case."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from safeweave.cases import store as case_store
+from safeweave.cases.case import Case
+from safeweave.clock import shanghai_day
+from safeweave.database import Transaction
+from safeweave.errors import NotAllowed, NotFound
+from safeweave.ids import CaseId
+from safeweave.people import Person
+from safeweave.people.identity import masked
+from safeweave.web.access import Standing, role_that_may
+from safeweave.web.asked import Asked
+from safeweave.web.pages import Routes
+from safeweave.web.workbench import queue, store
+from safeweave.web.workbench.authority import every_skill, limits
+from safeweave.web.workbench.seen import Seen, at_work, line_name, seen
+
+routes = Routes()
+
+MOST_WORDS = 4000
+
+
+def must_be_examiner(asked: Asked) -> None:
+    """Go on only if whoever asks clears referrals. Raises NotAllowed."""
+    role = asked.who.role
+    known = [Standing(role, frozenset({"all"}))] if role in limits() else []  # type: ignore[arg-type]
+    if role_that_may("referrals.read", known) is None:
+        raise NotAllowed("referrals.read")
+
+
+def case_and_person(asked: Asked, tx: Transaction, action: str) -> tuple[Case, Person]:
+    """The case of this address and whose it is, if the action is allowed. Raises NotFound, NotAllowed."""
+    id = CaseId(asked.place("case"))
+    found = case_store.cases_by_id(tx, [id]).get(id)
+    if found is None:
+        raise NotFound("there is no such case")
+    person = asked.someone(tx, found.person)
+    asked.must(tx, action, person, found.id)
+    return found, person
+
+
+@routes.get("/desk")
+def desk(asked: Asked) -> Response:
+    """What waits, the most urgent first. Nobody's name stands here: it is seen, and noted, once a case is opened."""
+    must_be_examiner(asked)
+    with asked.reading() as tx:
+        return asked.page("workbench/queue.html", **_queue(asked, tx))
+
+
+@routes.get("/desk/keys")
+def keys(asked: Asked) -> Response:
+    """What each key does."""
+    must_be_examiner(asked)
+    return asked.page("workbench/keys.html")
+
+
+@routes.get("/desk/cases/{case}")
+def case(asked: Asked) -> Response:
+    """Everything about one case on one screen."""
+    with asked.reading() as tx:
+        found, person = case_and_person(asked, tx, "referrals.read")
+        return shown(asked, tx, found, person)
+
+
+def shown(
+    asked: Asked, tx: Transaction, case: Case, person: Person, status: int = 200, fault: str = "",
+    typed: Mapping[str, str] | None = None,
+) -> Response:  # fmt: skip
+    """The screen of a case; `typed` takes the place of what was kept of it."""
+    found = seen(asked, tx, case, person)
+    kept = store.draft(tx, case.id, asked.who.id)
+    values = dict(typed) if typed is not None else dict(kept.fields) if kept else {}
+    hospital = case_store.hospitals(tx, [case.stay.hospital], shanghai_day(asked.now)).get(case.stay.hospital)
+    seen_before = asked.query("seen")
+    return asked.page(
+        "workbench/case.html", status,
+        **_queue(asked, tx),
+        seen=found, case=case, person=person, document=masked(person.document.number) if person.documents else "",
+        hospital=((hospital.name_en if asked.language == "en" else "") or hospital.name) if hospital else case.sender,
+        kept=kept, values=values, fault=fault, others=at_work(asked, tx, case),
+        line_name=lambda line: line_name(line, line.no, asked.language),
+        may_decide=asked.may(tx, "referrals.decide", person),
+        may_confirm=_may_confirm(asked, tx, found, person),
+        changed=bool(seen_before) and seen_before != found.version,
+        most=MOST_WORDS, paid_text=paid_text,
+    )  # fmt: skip
+
+
+def _may_confirm(asked: Asked, tx: Transaction, found: Seen, person: Person) -> bool:
+    act = found.proposal
+    return act is not None and act.by != asked.who.id and asked.may(tx, "referrals.confirm", person)
+
+
+def paid_text(fen: int) -> str:
+    """An amount as it stands in a field."""
+    return f"{fen // 100}.{fen % 100:02d}"
+
+
+def _queue(asked: Asked, tx: Transaction) -> dict[str, Any]:
+    """The queue as it is filtered in the address."""
+    skill, reason = asked.query("skill"), asked.query("reason")
+    proposed = asked.query("proposed") == "1"
+    items = queue.waiting(tx, asked.now, skill, reason, proposed)
+    text = asked.query("page")
+    last = max((len(items) - 1) // queue.ON_A_PAGE, 0)
+    page = min(int(text), last) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+    start = page * queue.ON_A_PAGE
+    return {
+        "items": items[start : start + queue.ON_A_PAGE],
+        "total": len(items),
+        "at_most": queue.MOST,
+        "page": page,
+        "last_page": last,
+        "skill": skill if skill in every_skill() else "",
+        "reason_wanted": reason,
+        "proposed_only": proposed,
+        "skills": every_skill(),
+    }

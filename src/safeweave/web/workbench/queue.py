@@ -1,0 +1,96 @@
+"""What waits for a person, the most urgent first: why, how much, until when, and for whom."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
+
+from safeweave.adjudication import store as determinations
+from safeweave.adjudication.store import Waiting
+from safeweave.cases import store as case_store
+from safeweave.cases.clocks import DAYS
+from safeweave.clock import shanghai_day
+from safeweave.database import Transaction, at_of
+from safeweave.facts import Fact
+from safeweave.ids import CaseId, PersonId
+from safeweave.web.workbench.authority import skills_for
+
+MOST = 400  # looked at in one go; more wait behind them
+ON_A_PAGE = 40
+
+
+class Item(Fact, frozen=True):
+    """One case on the desk."""
+
+    case: CaseId
+    person: PersonId
+    sender: str
+    visit: str
+    hospital: str
+    opened_at: datetime
+    reasons: tuple[str, ...]
+    amount: int | None  # what the rules would pay; None: nothing computed
+    due_on: date | None
+    days_left: int | None
+    paused: bool  # something was asked of the insured, and the clock stands
+    proposed: bool  # a second person is to confirm
+    skills: tuple[str, ...]
+
+    @property
+    def urgency(self) -> str:
+        """How near the last day is: "over", "near" or ""."""
+        if self.paused or self.days_left is None:
+            return ""
+        return "over" if self.days_left < 0 else "near" if self.days_left <= DAYS["decision"] // 5 else ""
+
+
+_WAITING = """
+select c.id, c.person, c.sender, c.visit, c.opened_at, k.due_on, k.paused_at, a.id
+  from claim_case c
+  left join clock k on k.case_id = c.id and k.kind = 'decision' and k.stopped_at is null
+  left join desk_act a on a.case_id = c.id and a.state = 'open'
+ where c.stage = 'referred'
+   and not exists (select 1 from desk_act d where d.case_id = c.id and d.state = 'done' and d.version = c.version)
+ order by k.paused_at is not null, coalesce(k.due_on, '9999'), c.opened_at, c.id limit ?
+"""
+
+
+def waiting(tx: Transaction, now: datetime, skill: str = "", reason: str = "", proposed: bool = False) -> list[Item]:
+    """The desk, the most urgent first, at most `MOST`; only what asks for a skill or has a reason, if one is given."""
+    today = shanghai_day(now)
+    rows = tx.rows(_WAITING, (MOST,))
+    ids = [row[0] for row in rows]
+    found = determinations.waiting_of(tx, ids)
+    noted = referral_notes(tx, [id for id in ids if id not in found])
+    hospitals = _hospitals(tx, [row[2] for row in rows], today)
+    items = []
+    for id, person, sender, visit, opened, due, paused, act in rows:
+        due_on = date.fromisoformat(due) if due else None
+        reasons = reasons_of(found.get(id, ()), noted.get(id, ()))
+        item = Item(
+            id, person, sender, visit, hospitals.get(sender, sender), at_of(opened), reasons,
+            amount_of(found.get(id, ())), due_on, (due_on - today).days if due_on else None, paused is not None,
+            act is not None, skills_for(reasons),
+        )  # fmt: skip
+        if (not skill or skill in item.skills) and (not reason or reason in reasons) and (act or not proposed):
+            items.append(item)
+    return items
+
+
+def reasons_of(found: Sequence[Waiting], noted: Sequence[str]) -> tuple[str, ...]:
+    """Why a person looks: what the determinations that wait say, or else what the referral said."""
+    codes = [code for each in found for code in each.reasons]
+    return tuple(dict.fromkeys(codes or noted))
+
+
+def amount_of(found: Sequence[Waiting]) -> int | None:
+    """What the rules would pay; None if they could compute nothing."""
+    computed = [each.payable for each in found if each.computed]
+    return sum(computed) if computed else None
+
+
+def referral_notes(tx: Transaction, cases: Collection[CaseId]) -> Mapping[CaseId, tuple[str, ...]]:
+    """The reasons with which these cases were last referred without a determination."""
+    return {case: notes for case, notes in case_store.last_notes(tx, cases, "case_referred").items() if notes}
+
+
+def _hospitals(tx: Transaction, senders: Sequence[str], on: date) -> Mapping[str, str]:
+    return {code: row.name for code, row in case_store.hospitals(tx, senders, on).items()}
