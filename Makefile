@@ -24,6 +24,7 @@ setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
 	@requirements/postgresql.sh $(BIN)/python
 	@requirements/chain.sh
+	@requirements/pages.sh
 
 $(VENV)/.run: $(RUN_LOCK) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -75,4 +76,4 @@ lock:
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group build --extra dev -o $(DEV_LOCK)
 
 clean:
-	rm -rf $(VENV) safeweave-data requirements/chain/node_modules
+	rm -rf $(VENV) safeweave-data requirements/chain/node_modules requirements/pages/node_modules

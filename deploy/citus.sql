@@ -46,6 +46,7 @@ alter table person_guardian drop constraint person_guardian_guardian_fkey;
 -- Nor can tables of the coordinator refer to rows that are spread.
 alter table consent_grant drop constraint consent_grant_person_fkey;
 alter table consent_asking drop constraint consent_asking_person_fkey;
+alter table delegation drop constraint delegation_person_fkey;
 
 
 -- ---------------------------------------------------------------- the same on every node
@@ -152,3 +153,22 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: ticket_wait
 -- stays here: ledger_claim
 -- stays here: bill_operation
+-- stays here: opened_document
+-- stays here: consented_visit
+-- stays here: determination_anchor
+-- stays here: patient_visit
+-- stays here: hand_over
+
+-- The pages, and what people ask there: few rows beside claims. Many views (page_view) would be spread by the person.
+-- stays here: account
+-- stays here: page_session
+-- stays here: sign_in_code
+-- stays here: passkey
+-- stays here: passkey_challenge
+-- stays here: form_sent
+-- stays here: form_kept
+-- stays here: rate
+-- stays here: page_view
+-- stays here: page_notice
+-- stays here: delegation
+-- stays here: case_request

@@ -266,6 +266,65 @@ class BillsAnswered(Event, frozen=True):
     refused: str = ""
 
 
+class ConsentGiven(Event, frozen=True):
+    """A person has allowed something; it is to stand on the ledger."""
+
+    consent: str
+    person: PersonId
+
+
+class ConsentRevoked(Event, frozen=True):
+    """A person has taken a consent back; that is to stand on the ledger."""
+
+    consent: str
+    person: PersonId
+
+
+class ConsentEntered(Event, frozen=True):
+    """A consent, or that it was taken back, stands on the ledger, where all members see it."""
+
+    consent: str
+    person: PersonId
+    revoked: bool = False
+
+
+class ConsentEnded(Event, frozen=True):
+    """The consent that an open claim lives on has ended: nothing new is fetched, what is undecided is locked."""
+
+    case: CaseId
+    consent: str
+    ending: Literal["expired", "revoked", "lapsed", "retake"]
+
+
+class ConsentRenewed(Event, frozen=True):
+    """Another consent has taken the place of the one that had ended; the claim goes on."""
+
+    case: CaseId
+    consent: str
+
+
+class ClaimChosen(Event, frozen=True):
+    """What the person chose for an open claim whose consent has ended: to withdraw it, or to apply with own papers."""
+
+    case: CaseId
+    choice: Literal["withdraw", "apply"]
+    by: str
+
+
+class DocumentDue(Event, frozen=True):
+    """It is time to ask again whether a locked document may be used."""
+
+    document: str
+
+
+class BillsReversed(Event, frozen=True):
+    """A hospital has reversed bills for which it had given tickets; `nullifiers` are their numbers on the ledger."""
+
+    sender: str
+    visit: str
+    nullifiers: tuple[str, ...]
+
+
 class DeterminationMade(Event, frozen=True):
     """One policy's determination of a case. `payable` is released only when `decision` is "pay"."""
 

@@ -18,8 +18,14 @@ from safeweave.events import (
     CaseReady,
     CaseReferred,
     CaseSettled,
+    ClaimChosen,
     ClockDue,
+    ConsentEnded,
+    ConsentGiven,
+    ConsentRenewed,
+    ConsentRevoked,
     DeterminationMade,
+    DocumentDue,
     Event,
     MessageDelivered,
     MessageTold,
@@ -43,8 +49,12 @@ from safeweave.worker import Follows, Outside, Told
 ALONE = frozenset({PersonsMerged})
 
 
-class Bills(Protocol):
-    """Holds bills on a ledger before anything is decided about them, and says there what became of them."""
+class Consortium(Protocol):
+    """What a member insurer does with its ledger and its consents.
+
+    It holds bills on the ledger before anything is decided about them, and says there what became of them; it decides
+    nothing that no consent covers, and anchors what was decided.
+    """
 
     def prepare(self, ready: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
     def prepare_again(self, awaited: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
@@ -53,9 +63,17 @@ class Bills(Protocol):
     def note(self, answered: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
     def settle(self, over: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
     def renew(self, tx: Transaction, now: datetime) -> Sequence[Event]: ...
+    def consents_given(self, given: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def consents_revoked(self, revoked: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def deaths_heard(self, told: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def documents_due(self, due: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def go_on(self, renewed: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def let_go(self, chosen: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def answer(self, made: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+    def look_around(self, tx: Transaction, now: datetime) -> Sequence[Event]: ...
 
 
-def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Bills | None = None) -> Follows:
+def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Consortium | None = None) -> Follows:
     """For each event, what is done about it, in this order; in a consortium, `bills` are held on its ledger first."""
     alone: Follows = {
         PersonsMerged: (cases.link_records,),
@@ -70,7 +88,7 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Bills | No
             post.tell,
         ),
         NothingClaimed: (cases.close_unclaimed,),
-        CaseConfirmed: (cases.confirm_cases,),
+        CaseConfirmed: (cases.confirm_cases, payments.settle_confirmed),
         CaseReferred: (cases.refer_case, post.tell),
         RecoveryOpened: (post.tell,),
         PayoutOrdered: (bank.address, Outside("bank", bank.load, bank.send, "bank", bank.banks)),
@@ -88,11 +106,18 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Bills | No
         return alone
     return {
         **alone,
+        VisitTold: (*alone[VisitTold], bills.deaths_heard),
         CaseReady: (bills.prepare,),
         TicketsAwaited: (bills.prepare_again,),
         BillsPut: (Outside("ledger", bills.load, bills.put),),
         BillsAnswered: (bills.note,),
-        DeterminationMade: (*alone[DeterminationMade], bills.settle),
+        DeterminationMade: (*alone[DeterminationMade], bills.answer, bills.settle),
         NothingClaimed: (*alone[NothingClaimed], bills.settle),
         CaseSettled: (*alone[CaseSettled], bills.settle),
+        ConsentGiven: (bills.consents_given,),
+        ConsentRevoked: (bills.consents_revoked,),
+        ConsentEnded: (cases.note_consents, post.tell),
+        ConsentRenewed: (cases.note_consents, bills.go_on),
+        ClaimChosen: (cases.end_chosen, bills.let_go, bills.settle, post.tell),
+        DocumentDue: (bills.documents_due,),
     }

@@ -1,4 +1,4 @@
-"""One insurer node, built from its parts: store, flow, worker, doors."""
+"""A node built from its parts: store, flow, worker, doors. An insurer's is whole here."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from safeweave.errors import Conflict, StoreUnavailable
 from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
-from safeweave.flow import ALONE, Bills, flow
+from safeweave.flow import ALONE, Consortium, flow
 from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
@@ -31,6 +31,8 @@ from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
+from safeweave.web.asked import Site
+from safeweave.web.people import people_app
 from safeweave.words import say
 from safeweave.worker import Timer, Worker
 
@@ -40,18 +42,38 @@ NOTICES_EVERY = timedelta(seconds=2)
 
 
 @dataclass
-class Node:
-    """The parts of a node that commands work with."""
+class Running:
+    """A store with a worker, behind the doors at which hospitals' systems knock."""
 
     settings: Settings
     database: Database
-    adjudicator: Adjudicator
-    desk: BankDesk
-    post: Post
     worker: Worker
     limits: Limits
     clock: Clock
-    bills: Bills | None = None
+
+    def look_around(self) -> None:
+        """What is done every few seconds."""
+
+    def write_times(self) -> None:
+        """Write down what was remembered of times."""
+
+    def site(self) -> Site | None:
+        """What stands behind the pages for people; None: there are none here."""
+        return None
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.database.close()
+
+
+@dataclass
+class Node(Running):
+    """An insurer's node: the parts that commands work with."""
+
+    adjudicator: Adjudicator
+    desk: BankDesk
+    post: Post
+    bills: Consortium | None = None
     instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
     def read_notices(self) -> int:
@@ -98,12 +120,16 @@ class Node:
         except Exception:
             log.exception("the banks' notices could not be taken; they are asked for again")
 
-    def close(self) -> None:
-        """Let go of the store."""
-        self.database.close()
+    def site(self) -> Site | None:
+        """What stands behind the pages for people, if they are to be served."""
+        if not self.settings.pages:
+            return None
+        return Site(self.database, self.worker, self.adjudicator, self.post, self.settings, self.clock)
 
 
-def open_node(settings: Settings, now: Clock = clock.now, bills: Callable[[Adjudicator], Bills] | None = None) -> Node:
+def open_node(
+    settings: Settings, now: Clock = clock.now, bills: Callable[[Adjudicator], Consortium] | None = None
+) -> Node:
     """The node of these settings; its store is made if it is not there. Malformed if a product file is.
 
     In a consortium, `bills` makes what holds bills on its ledger.
@@ -135,24 +161,24 @@ def assembled(
     banks: Mapping[str, Bank],
     post: Post,
     now: Clock,
-    bills: Bills | None = None,
+    bills: Consortium | None = None,
 ) -> Node:
     """The node of these parts; in a consortium, `bills` are held on its ledger."""
     desk = BankDesk(banks, cases.payees)
     follows = flow(adjudicator, desk, post, bills)
     timers: list[Timer] = [cases.ring_clocks, desk.release_waiting]
     if bills is not None:
-        timers.append(bills.renew)
+        timers += [bills.renew, bills.look_around]
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=timers, alone=ALONE, batch=settings.batch)
     running.calls = dict.fromkeys(running.lanes, settings.calls)
-    node = Node(settings, database, adjudicator, desk, post, running, limits, now, bills)
+    node = Node(settings, database, running, limits, now, adjudicator, desk, post, bills)
     running.committed = node.note_times
     return node
 
 
 def serve(
-    node: Node,
+    node: Running,
     ready: Callable[[], None] = lambda: None,
     stopping: threading.Event | None = None,
     share_doors: bool = False,
@@ -176,10 +202,13 @@ def work(node: Node, stopping: threading.Event) -> None:
         node.write_times()
 
 
-async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Event, share_doors: bool) -> None:
+async def _serve(node: Running, ready: Callable[[], None], stopping: threading.Event, share_doors: bool) -> None:
     settings = node.settings
     hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
     app = doors.http_door(hall)
+    site = node.site()
+    if site is not None:
+        app.mount("/", people_app(site))
     config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)
@@ -189,6 +218,7 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
             knocker = socket.create_server(
                 (settings.host, settings.http_port), family=family, backlog=config.backlog, reuse_port=share_doors
             )
+            knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait up to 40 ms for their rest
             opened.callback(knocker.close)
         with _told_if_closed(settings, settings.mllp_port):
             hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits, share_port=share_doors)
@@ -205,6 +235,8 @@ async def _serve(node: Node, ready: Callable[[], None], stopping: threading.Even
             await asyncio.sleep(0.1)
     finally:
         http.should_exit = True
+        if site is not None:
+            site.close()
         hl7.close()
         notices.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -226,7 +258,7 @@ def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
         raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
 
 
-async def _watch_notices(node: Node) -> None:
+async def _watch_notices(node: Running) -> None:
     while True:
         await asyncio.sleep(NOTICES_EVERY.total_seconds())
         await asyncio.to_thread(node.look_around)

@@ -11,7 +11,7 @@ import msgspec
 from safeweave import events
 from safeweave.database import Transaction, at_of, at_text, packed, unpacked
 from safeweave.errors import Crossed
-from safeweave.events import Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
+from safeweave.events import BillsReversed, Event, HospitalEvent, MessageNoted, PersonsMerged, VisitTold
 from safeweave.ids import person_key
 
 KINDS: dict[str, type[Event]] = {
@@ -21,7 +21,8 @@ KINDS: dict[str, type[Event]] = {
 }
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
-_SUBJECT_FIELDS = ("case", "payout", "message")
+_OF_A_VISIT = HospitalEvent | VisitTold | BillsReversed
+_SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document")
 
 
 def event_from(kind: str, payload: str) -> Event:
@@ -31,10 +32,10 @@ def event_from(kind: str, payload: str) -> Event:
 
 
 def subject_of(event: Event) -> str:
-    """Whose story an event belongs to: the visit for what hospitals say, else the case, payout or message."""
+    """Whose story an event belongs to: the visit for what hospitals say, else the case, the payout or what it names."""
     if isinstance(event, MessageNoted | PersonsMerged) and not event.visit:
         return event.sender  # not a paper that waits for its visit
-    if isinstance(event, HospitalEvent | VisitTold):
+    if isinstance(event, _OF_A_VISIT):
         return visit_subject(event.sender, event.visit)
     field = _subject_field(type(event))
     return getattr(event, field) if field else ""
@@ -53,7 +54,7 @@ def visit_subject(sender: str, visit: str) -> str:
 def key_of(event: Event) -> str:
     """What must be held while an event is followed: its visit, or all that belongs to the person of its case."""
     subject = subject_of(event)
-    return subject if isinstance(event, HospitalEvent | VisitTold) else person_key(subject)
+    return subject if isinstance(event, _OF_A_VISIT) else person_key(subject)
 
 
 # ---------------------------------------------------------------- what hospitals told

@@ -117,6 +117,27 @@ def milliseconds(tx: Transaction) -> list[float]:
     ]
 
 
+def milliseconds_from_the_hospital(tx: Transaction) -> list[float]:
+    """The same, from when the hospital's gateway heard the paper: with the sealed exchange and the ledger in it.
+
+    Only of cases whose last paper came from another node; both clocks are the same machine's where this means anything.
+    """
+    return [
+        took
+        for sent, made, instructed in tx.rows(
+            "with paid as materialized (select p.determination, p.case_id, t.instructed_at from payout_timing t"
+            " join payout p on p.id = t.payout and p.shard = t.shard where p.attempt = 1),"
+            " made as materialized (select paid.case_id, d.made_at, paid.instructed_at from paid"
+            " join determination d on d.id = paid.determination where d.decided_by = 'machine')"
+            " select max(m.sent_at), made.made_at, made.instructed_at from made"
+            " join claim_case c on c.id = made.case_id"
+            " join inbound_message m on m.received_at = c.completed_at and m.sender = c.sender and m.format = 'visit'"
+            " group by made.case_id, made.made_at, made.instructed_at"
+        )
+        if (took := _took(sent, made, instructed)) is not None
+    ]
+
+
 def latest_payouts(tx: Transaction, limit: int) -> list[Paid]:
     """The latest payouts with who was paid, where they were treated and how fast."""
     return [

@@ -31,6 +31,9 @@ class Settings:
     wechat_template: str = ""  # id of the subscription-message template
     mail_from: str = "claims@localhost"  # sender of e-mails
     phone: str = ""  # whom the insured can call, as printed in letters and messages
+    pages: bool = False  # 1: serve the pages for people at the HTTP door
+    pages_url: str = ""  # where browsers find them, such as https://claims.example; "": at the HTTP door itself
+    pages_demo: bool = False  # 1: the people of a demonstration are one tap away; never where real people are insured
     max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
     keys_passphrase: str = field(default="", repr=False)  # of the member's key file; "": the file is not encrypted
@@ -54,6 +57,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             if not text.isdigit():
                 raise ValueError(f"SAFEWEAVE_{name.upper()} must be a whole number, not {text!r}")
             values[name] = int(text)
+        elif spec.type in (bool, "bool"):
+            if text not in ("0", "1"):
+                raise ValueError(f"SAFEWEAVE_{name.upper()} must be 0 or 1, not {text!r}")
+            values[name] = text == "1"
         elif "Path" in str(spec.type):
             values[name] = Path(text)
         else:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import msgspec
+
 from safeweave.clock import now, shanghai_day
 from safeweave_simulator.city import City
-from safeweave_simulator.client import Delivery, Doors
+from safeweave_simulator.client import Address, Delivery, Doors
 from safeweave_simulator.running import run
 
 
@@ -30,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write the files to import there, and stop")
     parser.add_argument("--mllp", default="127.0.0.1:2575", metavar="HOST:PORT")
     parser.add_argument("--http", default="http://127.0.0.1:8440", metavar="URL")
+    parser.add_argument(
+        "--doors", type=Path, help='JSON object: institution code to {"mllp": [HOST, PORT], "http": URL} of its gateway'
+    )
     parser.add_argument(
         "--tokens", type=Path, help="JSON object: institution code to bearer token (default: the city's own)"
     )
@@ -59,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         host, _, port = asked.mllp.rpartition(":")
         tokens = json.loads(asked.tokens.read_text(encoding="utf-8")) if asked.tokens else city.tokens()
-        doors = Doors((host, int(port)), asked.http, tokens)
+        own = msgspec.json.decode(asked.doors.read_bytes(), type=dict[str, Address]) if asked.doors else {}
+        doors = Doors((host, int(port)), asked.http, tokens, own)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         tally = run(
@@ -67,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             state=asked.state, answers=asked.answers, opening=asked.opening,
             on_event=None if asked.quiet else _show, stop=stop,
         )  # fmt: skip
-    except (ValueError, OSError) as problem:
+    except (ValueError, OSError, msgspec.MsgspecError) as problem:
         print(problem, file=sys.stderr)
         return 2
     print(

@@ -29,12 +29,24 @@ _BATCH = 50  # messages taken from the stream in one transaction of the state fi
 _WAITING_AT_MOST = 2_000  # unanswered messages after which no new ones are taken
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where somebody listens."""
+
+    mllp: tuple[str, int]
+    http: str
+
+
 class Doors(msgspec.Struct, frozen=True):
-    """Where the insurer listens, and the bearer token of each hospital."""
+    """Where the insurer listens, the bearer token of each hospital, and the gateways of those that have their `own`."""
 
     mllp: tuple[str, int]
     http: str
     tokens: dict[str, str]
+    own: dict[str, Address] = {}
+
+    def of(self, hospital: str) -> Address:
+        """Where this hospital's systems knock."""
+        return self.own.get(hospital) or Address(self.mllp, self.http)
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -157,13 +169,13 @@ class _MllpLine:
 class _HttpLine:
     """One hospital's way to the HTTP doors, over connections shared by all."""
 
-    def __init__(self, client: httpx.AsyncClient, token: str) -> None:
-        self._client, self._token = client, token
+    def __init__(self, client: httpx.AsyncClient, url: str, token: str) -> None:
+        self._client, self._url, self._token = client, url, token
 
     async def send(self, message: Message) -> tuple[Outcome, str]:
         headers = {"content-type": CONTENT_TYPES[message.door], "authorization": f"Bearer {self._token}"}
         try:
-            answer = await self._client.post(_PATHS[message.door], content=message.body, headers=headers)
+            answer = await self._client.post(self._url + _PATHS[message.door], content=message.body, headers=headers)
         except httpx.HTTPError as problem:
             raise _NoAnswer(type(problem).__name__) from problem
         if answer.is_success:
@@ -212,7 +224,7 @@ async def deliver(
 class _Run:
     def __init__(self, doors: Doors, state: State, on_event: OnEvent | None, stop: Stop) -> None:
         self.doors, self.state, self.on_event, self.stop = doors, state, on_event, stop
-        self.client = httpx.AsyncClient(base_url=doors.http, timeout=_ANSWER_WITHIN_SECONDS, trust_env=False)
+        self.client = httpx.AsyncClient(timeout=_ANSWER_WITHIN_SECONDS, trust_env=False)
         self.tally = Tally()
         self.queues: dict[tuple[str, bool], asyncio.Queue[tuple[int, Message]]] = {}
         self.lines: list[asyncio.Task[None]] = []
@@ -275,9 +287,10 @@ class _Run:
             queue = self.queues[key] = asyncio.Queue()
             line: _MllpLine | _HttpLine
             if message.door == "mllp":
-                line = _MllpLine(self.doors.mllp)
+                line = _MllpLine(self.doors.of(message.hospital).mllp)
             else:
-                line = _HttpLine(self.client, self.doors.tokens.get(message.hospital, ""))
+                token = self.doors.tokens.get(message.hospital, "")
+                line = _HttpLine(self.client, self.doors.of(message.hospital).http, token)
             self.lines.append(asyncio.create_task(self.work(line, queue)))
         self.unanswered += 1
         queue.put_nowait((number, message))

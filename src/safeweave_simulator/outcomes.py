@@ -55,10 +55,13 @@ def check_messages(store: Database, acknowledged: Collection[tuple[str, str]]) -
         raise Broken("no event is lost or doubled", (logged, told, merged))
 
 
-def check_outcomes(store: Database, truths: Collection[Mapping[str, Any]]) -> None:
+def check_outcomes(
+    store: Database, truths: Collection[Mapping[str, Any]], senders: Mapping[str, str] | None = None
+) -> None:
     """Every stay has come to exactly one outcome, the one its truth allows; what moves is what was decided.
 
-    `truths` are `City.answers`. Raises Broken.
+    `truths` are `City.answers`. `senders` are given where hospitals hand over only what their patients allow, under
+    these ids: then nothing at all is known of a visit that nobody insures. Raises Broken.
     """
     rows = _reader(store)
     stages = {(s, v): (c, stage) for s, v, c, stage in rows("select sender, visit, id, stage from claim_case")}
@@ -80,7 +83,11 @@ def check_outcomes(store: Database, truths: Collection[Mapping[str, Any]]) -> No
     if not truths:
         raise Broken("there are stays", "none was told")
     for truth in truths:
-        visit = (truth["hospital"], truth["visit"])
+        visit = (senders[truth["hospital"]] if senders else truth["hospital"], truth["visit"])
+        if senders and truth["expected"] == "not_insured":
+            if visit in stages or visit in waiting:
+                raise Broken("nobody hears of a visit that nobody insures", truth)
+            continue
         if truth["expected"] in ("not_insured", "no_cover"):
             if visit in stages or visit not in waiting:
                 raise Broken("a visit nobody insures waits with a reason", truth)

@@ -114,7 +114,7 @@ def test_a_doubt_that_comes_after_the_payment_goes_to_a_person_who_may_leave_it_
     assert house.stage() == "referred"
     house.decides()
     assert (house.stage(), house.payouts()) == ("closed", paid)
-    assert house.history()[-1] == "case_confirmed"
+    assert house.history()[-2:] == ["case_confirmed", "everything_settled"]
 
 
 def test_one_bill_told_with_two_totals_is_a_persons_to_sort_out(house):

@@ -19,7 +19,7 @@ import msgspec
 from safeweave import database, events, settings
 from safeweave.adjudication import Adjudicator
 from safeweave.cases.lifecycle import HAPPENINGS, STAGES, picture
-from safeweave.consortium.reserving import BillDesk
+from safeweave.consortium.insuring import InsurerDesk
 from safeweave.events import Charge, Diagnosis, Event, HospitalEvent, Identifier, PersonSeen
 from safeweave.flow import flow
 from safeweave.main import COMMANDS, Command
@@ -41,7 +41,7 @@ NOTE = "<!-- Made from the code by `make docs`; change it there. -->"
 
 def follows() -> Follows:
     """The flow of a node that has neither products nor banks: only its table is looked at."""
-    bills = object.__new__(BillDesk)  # its handlers are named, not run
+    bills = object.__new__(InsurerDesk)  # its handlers are named, not run
     return flow(Adjudicator([]), BankDesk({}, lambda tx, keys: {}), Post.from_settings(Settings()), bills)
 
 

@@ -1,15 +1,15 @@
 """`safeweave consent`: given, shown, taken back, and who read what, in both languages."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from fhir.resources.R4B.consent import Consent as Model
 
-from consents.given_consents import HOSPITAL, INSURER, PROOF, grown_up
+from consents.given_consents import GUARDIAN, HOSPITAL, INSURER, PROOF, consent, grown_up
 from people.given_people import NOW, SAMPLE_FEMALE, citizen_number, particulars
 from safeweave import consents, people
-from safeweave.consents import Read
+from safeweave.consents import Read, fhir
 from safeweave.database import Database
 from safeweave.main import main
 from safeweave.people import Guardianship
@@ -154,3 +154,96 @@ def test_help_is_there_in_both_languages(capsys, command, language, word):
     with pytest.raises(SystemExit) as end:
         main(["--language", language, "consent", command, "--help"])
     assert (end.value.code, word in capsys.readouterr().out) == (0, True)
+
+
+# ---------------------------------------------------------------- from files
+
+
+def _resource(**changed):
+    """A consent as a hospital's registration desk exports it, with its patient."""
+    given = consent(given_at=NOW, begins_at=NOW, ends_at=NOW + timedelta(days=90))
+    told = fhir.write(consents.Kept(given), "active")
+    patient = {
+        "resourceType": "Patient", "id": "patient", "name": [{"text": "测试甲"}], "gender": "female",
+        "birthDate": "1949-12-31",
+        "identifier": [{"system": "urn:oid:2.16.156.10011.1.3", "value": SAMPLE_FEMALE}],
+    }  # fmt: skip
+    return {
+        **told, "contained": [*told["contained"], patient], "patient": {"reference": "#patient"},
+        "performer": [{"reference": "#patient"}], **changed,
+    }  # fmt: skip
+
+
+def test_consents_are_imported_with_their_patients_and_again_changes_nothing(safeweave, tmp_path):
+    file = tmp_path / "consents.ndjson"
+    file.write_text(json.dumps(_resource()) + "\n\n", encoding="utf-8")
+    for _ in range(2):
+        assert safeweave("import", str(file)) == (0, "1 noted, 0 could not be taken\n")
+    code, shown = safeweave("list", SAMPLE_FEMALE)
+    assert code == 0
+    assert HOSPITAL.name in shown
+    assert shown.count("consent_") == 1
+
+
+def test_of_a_bundle_the_good_are_taken_and_each_bad_one_is_named(safeweave, tmp_path):
+    nameless = _resource()
+    nameless["contained"][-1]["name"] = []
+    bundle = {
+        "resourceType": "Bundle",
+        "entry": [{"resource": _resource(status="draft")}, {"resource": _resource()}, {"resource": nameless}],
+    }
+    file = tmp_path / "bundle.json"
+    file.write_text(json.dumps(bundle), encoding="utf-8")
+    code, shown = safeweave("import", str(file))
+    assert code == 1
+    assert f"{file} entry[0]: Consent.status:" in shown
+    assert f"{file} entry[2]: contained.Patient: the person it brings has no name" in shown
+    assert "1 noted, 2 could not be taken" in shown
+    assert "随附的人员没有姓名" in safeweave("import", str(file), language="zh")[1]
+
+
+def test_lines_that_are_no_consent_are_named_and_the_others_taken(safeweave, tmp_path):
+    file = tmp_path / "consents.ndjson"
+    lines = ["no json", json.dumps(_resource()), "[]", json.dumps({"resourceType": "Patient"})]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    code, shown = safeweave("import", str(file))
+    assert code == 1
+    assert "1 noted, 3 could not be taken" in shown
+    assert all(f"{file}:{line}: " in shown for line in (1, 3, 4))
+
+
+def test_a_consent_that_was_revoked_elsewhere_is_revoked_here(safeweave, tmp_path):
+    given = consent(given_at=NOW, begins_at=NOW, ends_at=NOW + timedelta(days=90))
+    told = fhir.write(consents.Kept(given, NOW + timedelta(days=1)), "revoked")
+    file = tmp_path / "consent.json"
+    file.write_text(json.dumps(_resource(status=told["status"], extension=told["extension"])), encoding="utf-8")
+    assert safeweave("import", str(file))[0] == 0
+    assert "taken back" in safeweave("list", SAMPLE_FEMALE)[1]
+
+
+def test_a_guardians_consent_brings_the_guardian_and_the_proof(safeweave, tmp_path):
+    born = date(2020, 5, 1)
+    given = consent(given_at=NOW, begins_at=NOW, ends_at=NOW + timedelta(days=90), given_by=GUARDIAN, proof=PROOF)
+    told = fhir.write(consents.Kept(given), "active")
+    oid = "urn:oid:2.16.156.10011.1.3"
+    child = {
+        "resourceType": "Patient", "id": "patient", "name": [{"text": "测试童"}], "birthDate": born.isoformat(),
+        "identifier": [{"system": oid, "value": CHILD}],
+    }  # fmt: skip
+    mother = {
+        "resourceType": "RelatedPerson", "id": "guardian", "name": [{"text": "测试甲"}],
+        "identifier": [{"system": oid, "value": SAMPLE_FEMALE}],
+    }  # fmt: skip
+    told |= {
+        "contained": [*told["contained"], child, mother], "patient": {"reference": "#patient"},
+        "performer": [{"reference": "#guardian"}],
+    }  # fmt: skip
+    file = tmp_path / "consent.json"
+    file.write_text(json.dumps(told), encoding="utf-8")
+    assert safeweave("import", str(file)) == (0, "1 noted, 0 could not be taken\n")
+    code, shown = safeweave("list", CHILD, "--json")
+    assert code == 0
+    assert PROOF in shown
+    orphan = {**told, "extension": [each for each in told["extension"] if "proof" not in each["url"]]}
+    file.write_text(json.dumps(orphan), encoding="utf-8")
+    assert safeweave("import", str(file))[0] == 1

@@ -14,14 +14,16 @@ from ledger.given_ledger import DAY, Consortium
 from ledger.ledgers import log_signer
 from safeweave import outbox, worker
 from safeweave.consortium import tickets
-from safeweave.consortium.reserving import BillDesk
-from safeweave.errors import Malformed, NotAllowed, Unavailable
+from safeweave.consortium.anchoring import Anchoring
+from safeweave.consortium.insuring import InsurerDesk
+from safeweave.errors import Conflict, Malformed, NotAllowed, Unavailable
 from safeweave.keys import vrf
 from safeweave.ledger.audit import LogFile, audit
 from safeweave.ledger.bundle import read_bundle, verify_bundle, write_bundle
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import items_of, operation_id
+from safeweave.ledger.proof import Untrusted
 from safeweave.node import open_node
 
 BILL = bill_of()
@@ -49,11 +51,11 @@ class Market:
         self.ledger = Faulty(self.log)
         self.says(*members.beginning())
         house.node.close()
-        self.desk: BillDesk
+        self.desk: InsurerDesk
         house.node = open_node(house.node.settings, house.time, self._desk)
 
-    def _desk(self, adjudicator: Any) -> BillDesk:
-        self.desk = BillDesk(self.ledger, lambda: self.members.insurer.ring, adjudicator.reimburses)  # type: ignore[arg-type]
+    def _desk(self, adjudicator: Any) -> InsurerDesk:
+        self.desk = InsurerDesk(self.ledger, lambda: self.members.insurer.ring, adjudicator.reimburses)  # type: ignore[arg-type]
         return self.desk
 
     def says(self, *signed: Any) -> list[Any]:
@@ -79,6 +81,11 @@ class Market:
         with self.house.node.database.transaction() as tx:
             worker.tell(tx, self.desk.take_sheet(tx, read, self.house.time()), self.house.time())
         self.house.works()
+
+    def anchors(self) -> None:
+        """Put down what waits to be anchored."""
+        self.house.time.pass_(5)
+        assert Anchoring(self.house.node.database, self.log, lambda: self.members.insurer.ring, self.house.time).work()
 
     def state(self, sheet: tickets.Sheet) -> str:
         ticket = sheet.ticket
@@ -263,11 +270,32 @@ def test_a_paid_claim_is_proved_off_line_by_its_bundle(market):
     market.receives(sheet)
     market.house.hears(*CLEAN_STAY)
     case = market.house.case().id
+    with pytest.raises(Conflict):
+        market.house.asks(lambda tx: market.desk.bundle(tx, case))
+    market.anchors()
     raw = write_bundle(market.house.asks(lambda tx: market.desk.bundle(tx, case)))
     verified = verify_bundle(read_bundle(raw), market.log.roots())
-    assert [operation.kind for operation in verified.operations] == ["reserve", "settle"]
+    assert [operation.kind for operation in verified.operations] == ["reserve", "settle", "anchor"]
     assert [proof.nullifier for proof in verified.nullifiers] == [sheet.bills[0].nullifier]
-    assert [opening.document for opening in verified.openings] == [{"case": case}]
+    claim, determination = [opening.document for opening in verified.openings]
+    assert claim == {"case": case}
+    assert (determination["case"], determination["decision"], determination["payable_fen"]) == (case, "pay", 45000)
+    assert determination["paid_fen"] == {BILL.key: 45000}
+    assert [digest for digest, _ in verified.documents] == [verified.openings[1].commitment]
+
+
+def test_a_determination_that_was_changed_afterwards_is_not_believed(market):
+    market.receives(market.sheet())
+    market.house.hears(*CLEAN_STAY)
+    market.anchors()
+    case = market.house.case().id
+    bundle = market.house.asks(lambda tx: market.desk.bundle(tx, case))
+    claim, determination = bundle.openings
+    changed = replace(determination, document=determination.document | {"payable_fen": 45001})
+    with pytest.raises(Untrusted, match="determination"):
+        verify_bundle(replace(bundle, openings=(claim, changed)), market.log.roots())
+    with pytest.raises(Untrusted, match="nor under their anchors"):
+        verify_bundle(replace(bundle, documents=()), market.log.roots())
 
 
 def test_a_number_that_is_not_the_bill_s_is_not_believed(market):

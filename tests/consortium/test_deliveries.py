@@ -219,10 +219,10 @@ def test_a_fault_of_our_own_holds_up_one_recipient_and_not_the_others(city, tmp_
     city.hospital.put(other, city.consent(grantee=other.person), "goes")
     really = city.hospital.courier._seal
 
-    def broken(delivery, allowed):
+    def broken(delivery, allowed, sealed):
         if delivery.id == first:
             raise RuntimeError("nobody thought of this")
-        really(delivery, allowed)
+        return really(delivery, allowed, sealed)
 
     with serving(other), monkeypatch.context() as fault:
         fault.setattr(city.hospital.courier, "_seal", broken)

@@ -1,25 +1,32 @@
 """Three roles as real processes, made and run by the command line: the commission, a hospital and an insurer."""
 
 import io
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from consents.given_consents import consent
 from consortium.given_consortium import free_port
 from exchange.formats.given_messages import EXAMPLES
 from ledger.given_ledger import DAY
-from safeweave.consortium import roles, store
+from people.given_people import particulars
+from safeweave import consents, people
+from safeweave.consents import Consent, Party
+from safeweave.consents.consent import DATA_KINDS
+from safeweave.consortium import roles, store, taking
 from safeweave.consortium.roles import Home
 from safeweave.database import Database
 from safeweave.exchange import senders
 from safeweave.exchange.formats import Sender
+from safeweave.ids import PersonId
 from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import GrantConsent, fresh_id, sign
 from safeweave.main import main
@@ -55,8 +62,9 @@ class Office:
 
     def start(self) -> None:
         serve = ["--home", str(self.folder), "--language", "en", self.role, "serve"]
+        doors = {"SAFEWEAVE_HTTP_PORT": str(free_port()), "SAFEWEAVE_MLLP_PORT": str(free_port())}
         self.running = subprocess.Popen(
-            [sys.executable, "-m", "safeweave.main", *serve], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "safeweave.main", *serve], stdout=subprocess.PIPE, text=True, env=os.environ | doors
         )
         assert self.running.stdout is not None
         assert self.url in self.running.stdout.readline()
@@ -78,6 +86,15 @@ def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < give_up
         time.sleep(0.1)
+
+
+def allowed_by(person: PersonId, insurer: str) -> Consent:
+    """What a person lets an insurer process, records and all, from now on."""
+    now = datetime.now(UTC)
+    return consent(
+        person, act="process", giver=None, recipient=Party(insurer, "示例人寿", "400-000-0001"), given_by=person,
+        kinds=DATA_KINDS, begins_at=now, given_at=now, ends_at=now + timedelta(days=1),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -102,13 +119,17 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
     database = insurer.database()
     with database.transaction() as tx:
         senders.save(tx, [(Sender(id=hospital.home.member().member, hospital="H33020000001"), None)])
+        (saved,) = people.save_people(tx, [particulars()], datetime.now(UTC))
+        assert saved.person is not None
+        allowed = allowed_by(saved.person, insurer.home.member().member)
+        consents.give(tx, [allowed], datetime.now(UTC))
     database.close()
     hospital.start()
     insurer.start()
 
     ledger, ring, now = roles.open_ledger(hospital.home), hospital.home.ring(), int(datetime.now(UTC).timestamp())
-    consent, to = fresh_id(), insurer.home.member().member
-    grant = GrantConsent(ring.member, fresh_id(), consent, fresh_id(), to, fresh_id(), now - DAY, now + DAY)
+    entry, to = fresh_id(), insurer.home.member().member
+    grant = GrantConsent(ring.member, fresh_id(), entry, fresh_id(), to, fresh_id(), now - DAY, now + DAY)
     (id,) = ledger.submit([sign(grant, "std-1", ring.at(0).signing_key())])
     assert isinstance(ledger.outcome(id, 10), Final)
     ledger.close()
@@ -118,8 +139,8 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
     try:
         with database.transaction() as tx:
             ids = [
-                store.queue(tx, to, "stay 1", consent, kind, io.BytesIO(content), datetime.now(UTC))
-                for kind, content in ((roles.MESSAGE, message), ("record", b"a discharge record"))
+                store.queue(tx, to, "stay 1", entry, kind, io.BytesIO(content), datetime.now(UTC))
+                for kind, content in ((taking.MESSAGE, message), ("record", b"a discharge record"))
             ]
 
         def received() -> bool:
@@ -129,7 +150,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
         until(received)
         with arrived.reading() as tx:
             assert tx.rows("select sender, status from inbound_message") == [(ring.member, "taken")]
-            kept = roles.kept_under(ring.member, "stay 1", 2)
+            kept = taking.kept_under(ring.member, "stay 1", 2)
             assert b"".join(store.pieces(tx, kept)) == b"a discharge record"
 
         def heard() -> bool:
@@ -148,7 +169,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
     database, again = hospital.database(), []
     try:
         with database.transaction() as tx:
-            again.append(store.queue(tx, to, "stay 1", consent, "record", io.BytesIO(b"new keys"), datetime.now(UTC)))
+            again.append(store.queue(tx, to, "stay 1", entry, "record", io.BytesIO(b"new keys"), datetime.now(UTC)))
         ids += again
         until(received)
         with database.reading() as tx:

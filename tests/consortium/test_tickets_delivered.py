@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from consortium.given_consortium import City
 from ledger.given_ledger import DAY, NOON
 from safeweave.consortium import tickets
-from safeweave.consortium.reserving import BillDesk
-from safeweave.consortium.roles import take_documents
+from safeweave.consortium.insuring import InsurerDesk
+from safeweave.consortium.taking import take_documents
 from safeweave.exchange.formats import Limits
 
 BILLS = [("33060226", "0000000001"), ("33060226", "0000000002")]
@@ -17,7 +17,7 @@ BILLS = [("33060226", "0000000001"), ("33060226", "0000000002")]
 def listening(city: City) -> City:
     """A city whose insurer takes tickets up."""
     person = city.insurer.person
-    desk = BillDesk(city.ledger, lambda: person.ring, lambda products: True)
+    desk = InsurerDesk(city.ledger, lambda: person.ring, lambda products: True)
     city.insurer.hand_over = take_documents(Limits(), desk)
     city.insurer.open()
     return city

@@ -297,6 +297,39 @@ def test_a_payment_that_arrives_together_with_news_of_the_stay_still_closes_the_
     assert (house.stage(), house.clocks()) == ("closed", [])
 
 
+def test_what_a_person_decided_for_two_policies_may_be_followed_at_different_times(house):
+    house.insures("P-2")
+    house.hears(admitted(), discharged(), billed(a_bill(total="16000.00", fund="4000.00")))
+    node, case = house.node, house.case().id
+    with node.database.transaction() as tx:
+        decided = node.adjudicator.decide_by_person(tx, case, "李核赔", "看过病历", False, house.time())
+        worker.tell(tx, decided, house.time())
+    node.worker.batch = 1  # as where the other one comes first in the next batch
+    node.worker.work()
+    assert node.worker.call_out("bank/main") == 1
+    assert house.payouts() == [("paid", yuan("10710.00"))]
+    node.worker.work()
+    assert sorted(house.payouts()) == [("ordered", yuan("1071.00")), ("paid", yuan("10710.00"))]
+    assert (house.stage(), [kind for kind, _ in house.clocks()]) == ("determined", ["payment"])
+    house.works()
+    assert [state for state, _ in house.payouts()] == ["paid", "paid"]
+    assert (house.stage(), house.clocks()) == ("closed", [])
+    house.is_sound()
+
+
+def test_a_case_that_a_person_leaves_as_it_was_decided_is_open_until_its_money_has_arrived(house):
+    house.bank.fails("booked_later", ms=30_000)
+    house.insures("P-2", "daily-allowance-2022", again=False)
+    house.node.adjudicator.products.pop("hospital-expense-2020")  # a person looks at what it would pay
+    house.hears(*CLEAN_STAY)
+    assert (house.stage(), house.payouts()) == ("referred", [("unconfirmed", yuan("240.00"))])
+    house.decides(note="只赔津贴")
+    assert (house.stage(), [kind for kind, _ in house.clocks()]) == ("determined", ["payment"])
+    house.waits(seconds=60)
+    assert (house.stage(), house.payouts()) == ("closed", [("paid", yuan("240.00"))])
+    assert house.clocks() == []
+
+
 # ---------------------------------------------------------------- hospital facts
 
 

@@ -38,8 +38,13 @@ def test_every_happening_of_the_table_moves_something_in_one_way_only():
 
 
 def test_a_decided_case_is_not_decided_again_by_itself():
-    for stage in ("determined", "paid", "closed", "withdrawn"):
+    for stage in ("determined", "paid", "withdrawn"):
         assert stage_after(stage, "case_determined") == stage  # type: ignore[arg-type]
+
+
+def test_a_closed_case_of_which_one_more_determination_is_heard_is_open_until_its_money_has_arrived():
+    assert stage_after("closed", "case_determined") == "determined"
+    assert stage_after("determined", "everything_settled") == "closed"
 
 
 def test_money_confirmed_never_takes_a_case_off_a_person_s_desk():

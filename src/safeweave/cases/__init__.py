@@ -6,12 +6,16 @@ Leaves deciding to `adjudication` and paying to `payments`. Read `lifecycle.py` 
 from safeweave.cases.case import Case, CaseHead
 from safeweave.cases.clocks import ring as ring_clocks
 from safeweave.cases.handlers import (
+    Heard,
     close_cases,
     close_unclaimed,
     confirm_cases,
+    end_chosen,
     hear,
     insured_policies,
     link_records,
+    listen,
+    note_consents,
     note_determinations,
     note_payouts,
     note_refusals_told,
@@ -19,21 +23,27 @@ from safeweave.cases.handlers import (
     payees,
     refer_case,
     refer_without_papers,
+    remember,
+    whose,
 )
-from safeweave.cases.store import cases_by_id, heads, hospitals
+from safeweave.cases.store import cases_by_id, heads, hospitals, visits
 
 __all__ = [
     "Case",
     "CaseHead",
+    "Heard",
     "cases_by_id",
     "close_cases",
     "close_unclaimed",
     "confirm_cases",
+    "end_chosen",
     "heads",
     "hear",
     "hospitals",
     "insured_policies",
     "link_records",
+    "listen",
+    "note_consents",
     "note_determinations",
     "note_payouts",
     "note_refusals_told",
@@ -41,5 +51,8 @@ __all__ = [
     "payees",
     "refer_case",
     "refer_without_papers",
+    "remember",
     "ring_clocks",
+    "visits",
+    "whose",
 ]

@@ -152,6 +152,17 @@ def resume(tx: Transaction, case: CaseId, now: datetime) -> bool:
     return True
 
 
+def is_paused(tx: Transaction, case: CaseId) -> bool:
+    """Whether the decision clock stands still because something was asked for."""
+    return bool(
+        tx.row(
+            "select 1 from clock where case_id = ? and kind = 'decision' and stopped_at is null"
+            " and paused_at is not null",
+            (case,),
+        )
+    )
+
+
 def ring(tx: Transaction, now: datetime) -> list[ClockDue]:
     """The marks that clocks have reached since the last look, each told once, however long nobody looked.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +24,10 @@ from safeweave.events import (
     CaseReady,
     CaseReferred,
     CaseSettled,
+    ClaimChosen,
     ClockDue,
+    ConsentEnded,
+    ConsentRenewed,
     DeterminationMade,
     Event,
     HospitalEvent,
@@ -62,10 +66,32 @@ def aliases_of(event: HospitalEvent) -> list[tuple[str, str]]:
     return []
 
 
-def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event | Later]:
-    """Bring the cases of these visits up to date with everything their hospitals have told.
+class Heard(NamedTuple):
+    """One visit, brought together from everything told of it: whose it is, or why nobody knows (`waiting`)."""
 
-    The visits are held by whoever runs this. One whose person somebody else holds is put off, and nothing is written.
+    key: store.VisitKey
+    row: store.VisitRow | None
+    person: PersonId | None
+    waiting: str | None
+    stay: Stay
+    log: Sequence[Logged]
+
+    @property
+    def names(self) -> list[tuple[str, str, str, str]]:
+        """The names under which later papers find this visit, of what was told since the last time."""
+        before = set(self.row.case.heard) if self.row and self.row.case else ()
+        return [
+            (self.key[0], kind, value, self.key[1])
+            for logged in self.log if logged.number not in before and isinstance(logged.event, HospitalEvent)
+            for kind, value in aliases_of(logged.event)
+        ]  # fmt: skip
+
+
+def listen(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> tuple[list[Heard], list[Event | Later]]:
+    """What is to be known of these visits, and of those that papers naming no visit turn out to belong to.
+
+    With it, what is to be looked at again: a visit whose person somebody else holds is put off. Nothing is written of
+    the visits themselves; they are held by whoever runs this.
     """
     keys = list(dict.fromkeys((event.sender, event.visit) for event in told))
     logs, out = _logs(tx, keys, now)
@@ -74,20 +100,24 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     stays = {key: folded(happened([logged.event for logged in logs[key]])) for key in keys}
     persons, put_off = _persons(tx, known, stays, now)
     out += [Later(VisitTold(*key), now + PUT_OFF) for key in put_off]
-    keys = [key for key in keys if key in persons]
-    policies = insured_policies(tx, {person for person, _ in persons.values() if person}, now)
+    return [Heard(key, known.get(key), *persons[key], stays[key], logs[key]) for key in keys if key in persons], out
+
+
+def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event | Later]:
+    """Bring the cases of these visits up to date with everything their hospitals have told.
+
+    The visits are held by whoever runs this. One whose person somebody else holds is put off, and nothing is written.
+    """
+    found_visits, out = listen(told, tx, now)
+    policies = insured_policies(tx, {each.person for each in found_visits if each.person}, now)
 
     visits, steps, begun = [], [], set[CaseId]()
     cases = list[Case]()
     aliases = list[tuple[str, str, str, str]]()
-    for key in keys:
-        row, stay, log = known.get(key), stays[key], logs[key]
-        person, waiting = persons[key]
+    for each in found_visits:
+        key, row, person, waiting, stay, log = each
         case: CaseHead | None = row.case if row else None
-        heard = set(case.heard) if case else ()
-        for logged in log:
-            if logged.number not in heard and isinstance(logged.event, HospitalEvent):
-                aliases += [(key[0], kind, value, key[1]) for kind, value in aliases_of(logged.event)]
+        aliases += each.names
         if case is None and person and not _is_covered(policies.get(person, ()), stay, now):
             waiting = "policy_unknown"
         if case is None and waiting is None and not (stay.kind or stay.live_bills):
@@ -112,13 +142,27 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     clocks.restart(tx, [(case.id, "papers") for case in cases if case.id in begun], now)
     clocks.stop(tx, [(case.id, kind) for case in cases for kind in _STOPS.get(case.stage, ())], now)
     dead = {case_id for case_id, happening, _, _ in steps if happening == "patient_died"}
-    for died in (each for each in cases if each.id in dead):
-        _report_death(tx, died, now)
+    for died in cases:
+        if died.id in dead:
+            _report_death(tx, died, now)
     store.save_aliases(tx, aliases)
     store.save_visits(tx, visits, now)
     store.save_cases(tx, cases)
     store.add_steps(tx, steps, now)
     return out
+
+
+def remember(heard: Sequence[Heard], tx: Transaction, now: datetime) -> None:
+    """Keep whose these visits are and by what names their papers find them, without making cases of them."""
+    store.save_aliases(tx, [name for each in heard for name in each.names])
+    store.save_visits(
+        tx,
+        [
+            store.VisitRow(*each.key, each.person, None, each.waiting, each.row.first_told_at if each.row else now)
+            for each in heard
+        ],
+        now,
+    )
 
 
 def _is_heard(row: store.VisitRow | None, log: Sequence[Logged]) -> bool:
@@ -269,6 +313,37 @@ def _persons(
         for identifier in person.identifiers if identifier.kind == "mr"
     ], now)  # fmt: skip
     return answers, put_off
+
+
+def whose(tx: Transaction, sender: str, told: Sequence[HospitalEvent]) -> list[tuple[str, frozenset[PersonId]]]:
+    """For each of these, which need not have been heard, its visit and the persons it may be about.
+
+    The visit is "" and there is nobody if it is not known: by what the event says, by what the others of these say of
+    the same visit, or by what was heard of it before.
+    """
+    seen = [(n, person) for n, event in enumerate(told) if (person := _person_named(event)) is not None]
+    found = people.find_people(tx, [_in_own_records(person, sender) for _, person in seen]) if seen else []
+    named = {n: who.person for (n, _), who in zip(seen, found, strict=True) if who.person}
+    here = {name: event.visit for event in told if event.visit for name in aliases_of(event)}
+    asked = {(sender, *name) for event in told if not event.visit for name in aliases_of(event) if name not in here}
+    leads = {name[1:]: visit for name, visit in store.aliases(tx, sorted(asked)).items()} | here
+    visits = [event.visit or next((leads[name] for name in aliases_of(event) if name in leads), "") for event in told]
+    of_visit: dict[str, set[PersonId]] = {}
+    keys = sorted({(sender, visit) for visit in visits if visit})
+    for key, row in store.visits(tx, keys).items() if keys else ():
+        if row.person:
+            of_visit.setdefault(key[1], set()).add(row.person)
+    for n, who_is_named in named.items():
+        if visits[n]:
+            of_visit.setdefault(visits[n], set()).add(who_is_named)
+    return [
+        (visit, frozenset(of_visit.get(visit, set()) | ({named[n]} if n in named else set())))
+        for n, visit in enumerate(visits)
+    ]
+
+
+def _person_named(event: HospitalEvent) -> PersonSeen | None:
+    return event.survivor if isinstance(event, PersonsMerged) else getattr(event, "person", None)
 
 
 def _in_own_records(person: PersonSeen, sender: str) -> PersonSeen:
@@ -451,10 +526,27 @@ def refer_case(events: Sequence[CaseReferred], tx: Transaction, now: datetime) -
 
 
 def confirm_cases(events: Sequence[CaseConfirmed], tx: Transaction, now: datetime) -> list[Event]:
-    """Close referred cases that a person leaves as they were decided."""
+    """Move on referred cases that a person leaves as they were decided."""
     words = {event.case: f"{event.by}: {event.note}" for event in events}
     _move(tx, dict.fromkeys(words, "case_confirmed"), now, words)
     clocks.stop(tx, [(case, kind) for case in words for kind in ("decision", "advance")], now)
+    return []
+
+
+def note_consents(events: Sequence[ConsentEnded | ConsentRenewed], tx: Transaction, now: datetime) -> list[Event]:
+    """Note in the history of each case that the consent it lives on has ended, or another one took its place."""
+    for event in events:
+        happening: Happening = "consent_ended" if isinstance(event, ConsentEnded) else "consent_renewed"
+        _move(tx, {event.case: happening}, now, {event.case: event.consent})
+    return []
+
+
+def end_chosen(chosen: Sequence[ClaimChosen], tx: Transaction, now: datetime) -> list[Event]:
+    """End cases whose consent has ended as the person chose: no claim, or one that the person makes with own papers."""
+    for event in chosen:
+        happening: Happening = "claim_withdrawn" if event.choice == "withdraw" else "claim_applied_for"
+        _move(tx, {event.case: happening}, now, {event.case: event.by})
+    clocks.stop(tx, [(event.case, kind) for event in chosen for kind in _STOPS["withdrawn"]], now)
     return []
 
 

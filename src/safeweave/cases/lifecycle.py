@@ -45,6 +45,10 @@ Happening = Literal[
     "nothing_claimed",
     "supplement_asked",
     "supplement_received",
+    "consent_ended",
+    "consent_renewed",
+    "claim_withdrawn",
+    "claim_applied_for",
 ]
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -52,7 +56,7 @@ HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
 
 _IN_HOSPITAL: tuple[Stage, ...] = ("reported", "admitted", "charged", "reopened")
 AWAITING_BILL: tuple[Stage, ...] = ("discharged", "transferred", "died")
-_BEFORE_DECISION: tuple[Stage, ...] = (*_IN_HOSPITAL, *AWAITING_BILL, "verified", "referred")
+BEFORE_DECISION: tuple[Stage, ...] = (*_IN_HOSPITAL, *AWAITING_BILL, "verified", "referred")
 DECIDED: tuple[Stage, ...] = ("determined", "paid", "closed", "refused")
 
 # (stages, happening, next stage)
@@ -66,7 +70,7 @@ TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
     ((*_IN_HOSPITAL, "discharged"), "patient_transferred", "transferred"),
     ((*_IN_HOSPITAL, "discharged", "transferred"), "patient_died", "died"),
     (("reported", *AWAITING_BILL, "referred", *DECIDED, "reopened"), "bill_verified", "verified"),
-    ((*_BEFORE_DECISION, *DECIDED), "admission_cancelled", "withdrawn"),
+    ((*BEFORE_DECISION, *DECIDED), "admission_cancelled", "withdrawn"),
     ((*AWAITING_BILL, "verified", "referred"), "discharge_cancelled", "admitted"),
     ((*DECIDED,), "discharge_cancelled", "reopened"),
     *(
@@ -78,13 +82,16 @@ TABLE: tuple[tuple[tuple[Stage | None, ...], Happening, Stage], ...] = (
         )
     ),
     (("verified", *AWAITING_BILL, *DECIDED, "reopened", "withdrawn"), "case_referred", "referred"),
-    (("referred",), "case_confirmed", "closed"),
-    (("verified", "referred", "reopened"), "case_determined", "determined"),
+    (("referred",), "case_confirmed", "determined"),
+    # A case is closed by what was ordered; what is heard of its determinations later may order more.
+    (("verified", "referred", "reopened", "closed"), "case_determined", "determined"),
     (("verified", "referred", "reopened"), "case_refused", "refused"),
     (("determined",), "payout_confirmed", "paid"),
     (("paid", "closed"), "payout_returned", "determined"),
     (("determined", "paid"), "everything_settled", "closed"),
     (("verified", "referred", "reopened"), "nothing_claimed", "closed"),
+    ((*BEFORE_DECISION,), "claim_withdrawn", "withdrawn"),
+    ((*BEFORE_DECISION,), "claim_applied_for", "withdrawn"),
 )
 _NEXT: dict[tuple[Stage | None, Happening], Stage] = {
     (stage, happening): after for stages, happening, after in TABLE for stage in stages

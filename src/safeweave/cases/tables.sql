@@ -71,3 +71,18 @@ create table if not exists clock (
 );
 create unique index if not exists clock_running on clock (case_id, kind, shard) where stopped_at is null;
 create index if not exists clock_next on clock (next_mark_at) where stopped_at is null and paused_at is null;
+
+-- What people ask about their case: that a person looks, or that a decision is looked at again.
+create table if not exists case_request (
+    id text primary key,
+    case_id text not null,
+    kind text not null,             -- person, objection
+    words text not null,            -- what was said; nobody has to say anything
+    asked_by text not null,         -- a person of the register
+    asked_at text not null,
+    answered_at text,
+    answered_by text not null default '',
+    answer text not null default ''
+);
+create index if not exists case_request_of on case_request (case_id);
+create index if not exists case_request_open on case_request (asked_at) where answered_at is null;

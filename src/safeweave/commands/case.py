@@ -18,6 +18,7 @@ from safeweave.clock import shanghai_day
 from safeweave.commands.inbox import shown_at, work_off
 from safeweave.commands.money import reason_shown, state_shown
 from safeweave.commands.screen import console, print_json, print_table
+from safeweave.consortium import ending
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, NotFound
 from safeweave.ids import CaseId
@@ -169,6 +170,7 @@ def decide(settings: Settings, asked: argparse.Namespace) -> int:
     now = node.clock()
     with node.database.transaction() as tx:
         case = find_case(tx, asked.case)
+        ending.check_decidable(tx, case.id)
         told = node.adjudicator.decide_by_person(tx, case.id, asked.by, asked.reason, asked.verdict == "refuse", now)
         worker.tell(tx, told, now)
     work_off(node)

@@ -4,20 +4,19 @@ import argparse
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -25,17 +24,18 @@ from safeweave import clock, payments
 from safeweave.cases import store
 from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.case import find_case, print_case
-from safeweave.commands.hospitals import read_hospitals
+from safeweave.commands.demo_members import Consortium
+from safeweave.commands.demo_scenes import Scenes, shown
+from safeweave.commands.leashed import free_port, leashed
 from safeweave.commands.money import STATEMENT
 from safeweave.commands.screen import console, print_json
-from safeweave.coverage.commands import policies_import
+from safeweave.consortium import roles
 from safeweave.database import Database, at_text
 from safeweave.errors import Conflict, Unavailable
 from safeweave.exchange import senders
-from safeweave.exchange.formats import Sender
 from safeweave.money import yuan_shown
-from safeweave.node import Node, open_node
-from safeweave.overview import Overview, latest_payouts, overview
+from safeweave.node import open_node
+from safeweave.overview import Overview, latest_payouts, milliseconds_from_the_hospital, overview
 from safeweave.payments.banks.sandbox import SandboxBank
 from safeweave.payments.reconcile import reconcile
 from safeweave.settings import Settings
@@ -54,16 +54,17 @@ def demo(settings: Settings, asked: argparse.Namespace) -> int:
     began = seconds_running()
     city = _City(settings, asked)
     out = Console(stderr=True, highlight=False) if asked.json else console()
-    with ExitStack() as closing:
+    with ExitStack() as opened:
         city.prepare(out)
-        summary = city.live(closing, out)
+        summary = city.live(opened, out)
     summary["seconds"] = round(seconds_running() - began, 1)
     city.finish()
     if asked.json:
         print_json(summary)
     else:
         _print_summary(out, summary, city.command, settings.language)
-    return 0 if summary["trial_balance_fen"] == 0 and summary["bank_difference_fen"] == 0 else 1
+    is_right = summary["trial_balance_fen"] == 0 and summary["bank_difference_fen"] == 0
+    return 0 if is_right and summary["consortium"]["well"] else 1
 
 
 class _City:
@@ -79,7 +80,7 @@ class _City:
         self.marker = self.home / "demo.json"
         self.running: dict[str, subprocess.Popen[bytes]] = {}  # what must not end before the city does, by its log
         self.stays = max(int(asked.seconds * STAYS_A_SECOND), 10)
-        self.settings = replace(settings, home=self.home, database="", http_port=_free_port(), mllp_port=_free_port())
+        self.settings = replace(settings, home=self.home, database="", http_port=free_port(), mllp_port=free_port())
 
     # ------------------------------------------------------------ before
 
@@ -93,19 +94,19 @@ class _City:
         goes_on = before is not None and before["plan"] == plan and (not before["finished"] or self.asked.keep)
         self.today = before["today"] if before and goes_on else clock.shanghai_day(clock.now()).isoformat()
         if before is not None and not goes_on:
-            for name in ("safeweave.db", "bank.db", "city.state", STATEMENT):
+            for name in ("safeweave.db", "bank.db", "bank-2.db", "city.state", "proof.json", STATEMENT):
                 for file in self.home.glob(f"{name}*"):
-                    file.unlink()
+                    shutil.rmtree(file) if file.is_dir() else file.unlink()
+            shutil.rmtree(self.home / "consortium", ignore_errors=True)
         self.plan = plan
         self._mark(finished=False)
         if goes_on:
             out.print(say("demo.goes_on", self.language, home=self.home))
         self._write_city()
-        node = open_node(self.settings)
-        try:
-            self._register(node)
-        finally:
-            node.close()
+        today = date.fromisoformat(self.today)
+        self.consortium = Consortium(self.settings, self.home / "city", today, self.language)
+        out.print(say("demo.makes", self.language, hospitals=len(self.consortium.hospitals)))
+        self.consortium.make()
 
     def _mark(self, finished: bool) -> None:
         content = json.dumps({"plan": self.plan, "today": self.today, "finished": finished})
@@ -133,48 +134,17 @@ class _City:
         folder = self.home / "city"
         subprocess.run([sys.executable, "-m", *self._simulator("--write", str(folder))], check=True)
 
-    def _register(self, node: Node) -> None:
-        folder = self.home / "city"
-        tokens: dict[str, str] = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
-        lines = [json.loads(line) for line in (folder / "senders.jsonl").read_text(encoding="utf-8").splitlines()]
-        with node.database.transaction() as tx:
-            store.save_hospitals(tx, read_hospitals(folder / "hospitals.jsonl"))
-            senders.save(
-                tx,
-                [
-                    (Sender(line["id"], line["hospital"], hl7_facility=line["hl7_facility"]), tokens[line["hospital"]])
-                    for line in lines
-                ],
-            )
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:
-            policies_import(node.database, [folder / "policies.jsonl"], False, self.language, nowhere, now=node.clock())
-
     # ------------------------------------------------------------ the city lives
 
-    def live(self, closing: ExitStack, out: Console) -> dict[str, Any]:
+    def live(self, opened: ExitStack, out: Console) -> dict[str, Any]:
         """Start bank, node and city; show them; wait until all is settled; the summary."""
-        bank_url = closing.enter_context(self._bank())
-        environment = {
-            "SAFEWEAVE_HOME": str(self.home),
-            "SAFEWEAVE_DATABASE": "",
-            "SAFEWEAVE_BANK_URL": bank_url,
-            "SAFEWEAVE_HOST": self.settings.host,
-            "SAFEWEAVE_HTTP_PORT": str(self.settings.http_port),
-            "SAFEWEAVE_MLLP_PORT": str(self.settings.mllp_port),
-            "SAFEWEAVE_LANGUAGE": self.language,
-        }
-        node = closing.enter_context(_leashed(["safeweave.main", "serve"], self.home / "node.log", environment))
-        self.running["node.log"] = node
-        self._wait_for_doors()
+        banks = [opened.enter_context(self._bank(name)) for name in ("bank", "bank-2")]
+        bank_url = banks[0]
+        self.running |= self.consortium.start(opened, banks)
         _bank_faults(bank_url)
         database = Database(self.settings.store)
-        closing.callback(database.close)
-        doors = [
-            "--mllp",
-            f"{self.settings.host}:{self.settings.mllp_port}",
-            "--http",
-            f"http://{self.settings.host}:{self.settings.http_port}",
-        ]
+        opened.callback(database.close)
+        doors = ["--doors", str(self.consortium.write_doors(self.home / "doors.json"))]
         rate = self.asked.rate or max(self.stays * MESSAGES_A_STAY / max(self.asked.seconds - 4, 2), 1)
         told = self._simulator(
             *doors,
@@ -192,7 +162,7 @@ class _City:
             "20",
         )
         began = seconds_running()
-        city = closing.enter_context(_leashed(told, self.home / "city.log", {}))
+        city = opened.enter_context(leashed(told, self.home / "city.log", {}))
         if not self.asked.headless:
             self._show_opening(database, out)
         self._watch(database, city, began, out)
@@ -203,29 +173,24 @@ class _City:
         (self.home / STATEMENT).write_bytes(statement.raise_for_status().content)
         with database.reading() as tx:
             now = overview(tx)
-        return _summary(now, difference, items)
+            from_the_hospital = milliseconds_from_the_hospital(tx)
+        with closing(self.consortium.other_insurer.database()) as second, second.reading() as tx:
+            other = overview(tx)
+        summary = _summary(now, difference, items) | _from_the_hospital(from_the_hospital)
+        scenes = Scenes(self.consortium, self.language).play()
+        return summary | {"other_insurer": _summary(other, 0, []), "consortium": scenes}
 
     @contextmanager
-    def _bank(self) -> Iterator[str]:
-        arguments = ["safeweave_simulator.bank", "--data", str(self.home / "bank.db"), "--seed", str(self.asked.seed)]
-        with _leashed(arguments, self.home / "bank.log", {}, read_first_line=True) as process:
+    def _bank(self, name: str) -> Iterator[str]:
+        data, log = self.home / f"{name}.db", self.home / f"{name}.log"
+        arguments = ["safeweave_simulator.bank", "--data", str(data), "--seed", str(self.asked.seed)]
+        with leashed(arguments, log, {}, read_first_line=True) as process:
             assert process.stdout is not None
             url = process.stdout.readline().decode().strip()
             if not url:
-                raise Unavailable(say("demo.bank_silent", self.language, log=self.home / "bank.log"))
-            self.running["bank.log"] = process
+                raise Unavailable(say("demo.bank_silent", self.language, log=log))
+            self.running[log.name] = process
             yield url
-
-    def _wait_for_doors(self) -> None:
-        url = f"http://{self.settings.host}:{self.settings.http_port}/health"
-        deadline = seconds_running() + 30
-        while seconds_running() < deadline:
-            try:
-                if httpx.get(url, timeout=1).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                clock.pause(0.05)
-        raise Unavailable(say("demo.node_silent", self.language, log=self.home / "node.log"))
 
     def _show_opening(self, database: Database, out: Console) -> None:
         """The stay of the public story, as soon as it is paid."""
@@ -281,12 +246,20 @@ class _City:
             statement = bank.statement(datetime(2000, 1, 1, tzinfo=SHANGHAI).date(), clock.shanghai_day(clock.now()))
             with database.reading() as tx:
                 found = reconcile(tx, statement)
-                waiting = tx.rows(
-                    "select count(*) from task where parked is null and due_at < ?", (at_text(clock.later(seconds=20)),)
-                )[0][0]
-            if (not found.items and not waiting) or seconds_running() > deadline:
+            if (not found.items and not self._waiting()) or seconds_running() > deadline:
                 return found.difference_fen, [item.words(self.language) for item in found.items]
             clock.pause(0.2)
+
+    def _waiting(self) -> bool:
+        """Whether any member has something to do or to send in the next seconds."""
+        soon = at_text(clock.later(seconds=20))
+        for office in (*self.consortium.hospitals, *self.consortium.insurers):
+            with closing(office.database()) as database, database.reading() as tx:
+                if tx.row("select 1 from task where parked is null and due_at < ? limit 1", (soon,)) or tx.row(
+                    "select 1 from outgoing where state in ('queued', 'sealed') and due_at < ? limit 1", (soon,)
+                ):
+                    return True
+        return False
 
     @property
     def command(self) -> str:
@@ -300,53 +273,18 @@ class _City:
 
 
 def _is_a_demo(database: Path) -> bool:
-    """Whether there is nothing here yet, or only what a demo left."""
+    """Whether there is nothing here yet, or only what a demo left: nobody but its own hospitals has told anything."""
     if not database.exists():
         return True
     if not database.with_name("demo.json").exists():
         return False
-    held = Database(database)
-    try:
-        with held.reading() as tx:
-            return all(sender.startswith("H") for sender in senders.every(tx))
-    finally:
-        held.close()
+    members = {roles.Home(file.parent).member().member for file in database.parent.glob("consortium/*/member.json")}
+    with closing(Database(database)) as held, held.reading() as tx:
+        return set(senders.every(tx)) <= members
 
 
 def _is_story(visit: str) -> bool:
     return visit.startswith(STORY_VISIT)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def _leashed(
-    arguments: list[str], log: Path, environment: dict[str, str], read_first_line: bool = False
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with this one, whatever happens to it."""
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "safeweave_simulator.leash", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if read_first_line else errors,
-            stderr=errors,
-            env={**os.environ, **environment},
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _bank_faults(url: str) -> None:
@@ -419,24 +357,38 @@ def _summary(now: Overview, difference: int, items: list[str]) -> dict[str, Any]
     }
 
 
+def _from_the_hospital(times: list[float]) -> dict[str, Any]:
+    """How long it took from the hospital's own door, with the sealed exchange and the ledger."""
+    in_order = sorted(times)
+    p50, p95 = (
+        round(in_order[min(int(len(in_order) * share), len(in_order) - 1)], 1) if in_order else None
+        for share in (0.5, 0.95)
+    )
+    return {"hospital_p50_ms": p50, "hospital_p95_ms": p95}
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
 def _print_summary(out: Console, summary: dict[str, Any], command: str, lang: Language) -> None:
     out.rule(say("demo.summary", lang))
-    shown = {
+    values = {
         **summary,
         "share": f"{summary['untouched_share']:.1%}",
         "amount": yuan_shown(summary["paid_fen"]),
         "balance": yuan_shown(summary["trial_balance_fen"]),
         "difference": yuan_shown(summary["bank_difference_fen"]),
     }
-    for line in ("summary_cases", "summary_times", "summary_money"):
-        out.print(say(f"demo.{line}", lang, **shown))
+    for line in ("summary_cases", "summary_times", "summary_hospital", "summary_money"):
+        out.print(say(f"demo.{line}", lang, **values))
     for code, count in sorted(summary["refer_reasons"].items(), key=lambda pair: -pair[1]):
         label = say(f"reasons.{code}.short", lang) if knows(f"reasons.{code}.short") else code
         out.print(f"  {count:>4}  {label}")
     for item in summary["bank_items"]:
         out.print(f"  {item}")
+    out.print(say("demo.summary_other", lang, **summary["other_insurer"]))
+    out.rule(say("demo.scenes.title", lang))
+    for line in shown(summary["consortium"], lang):
+        out.print(escape(line))
     out.print(say("demo.next", lang, safeweave=command))

@@ -5,7 +5,7 @@ import argparse
 from safeweave import clock, outbox
 from safeweave.commands.inbox import shown_at
 from safeweave.commands.screen import print_json, print_table
-from safeweave.consortium import store
+from safeweave.consortium import locking, store
 from safeweave.consortium.sending import lane_of
 from safeweave.consortium.status import ExchangeStatus, status
 from safeweave.consortium.why import Why
@@ -28,10 +28,12 @@ def show(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 def again(settings: Settings, asked: argparse.Namespace) -> int:
-    """Have one delivery, or all, tried now by the running node."""
+    """Have one delivery, or all and all that is locked, tried now by the running node."""
     database, now = Database(settings.store), clock.now()
     with database.transaction() as tx:
         count = store.send_again(tx, now, asked.delivery or "")
+        if not asked.delivery:
+            count += locking.look_again(tx, now)
         for one in store.unfinished(tx):
             outbox.answered(tx, lane_of(one.recipient))
     database.close()
@@ -83,6 +85,13 @@ def _print(found: ExchangeStatus, lang: Language) -> None:
             (name(one.sender), one.sequence, one.times, shown_at(one.refused_at), _why(one.why, lang))
             for one in found.turned_away
         ])  # fmt: skip
+    if found.locked:
+        title("locked")
+        table("sender kind visit received why", [
+            (name(one.sender), one.kind, one.visit, shown_at(one.opened_at), one.why.said(lang) if one.why else "")
+            for one in found.locked
+        ])  # fmt: skip
+        print(say("cli.exchange.how_unlock", lang))
     anchors = found.anchors
     print()
     print(say("cli.exchange.sums", lang, received=found.sent.get("received", 0), stopped=found.sent.get("stopped", 0),

@@ -8,6 +8,7 @@ from safeweave import outbox, worker
 from safeweave.cases.store import waiting_visits
 from safeweave.clock import SHANGHAI
 from safeweave.commands.screen import print_json, print_table
+from safeweave.consortium import MEMBER_FILE, locking
 from safeweave.errors import NotFound
 from safeweave.events import VisitTold
 from safeweave.exchange import inbound, senders
@@ -150,10 +151,16 @@ def hear_waiting_again(node: Node) -> None:
     now = node.clock()
     with node.database.transaction() as tx:
         worker.tell(tx, [VisitTold(visit.sender, visit.visit) for visit in waiting_visits(tx)], now)
+        locking.look_again(tx, now)
     work_off(node)
 
 
 def work_off(node: Node) -> None:
-    """Do what is due inside; calls to the outside are left to the running node."""
+    """Do what is due inside; calls to the outside are left to the running node.
+
+    A member of a consortium leaves all of it to that node, which asks the ledger and the consents first.
+    """
+    if (node.settings.home / MEMBER_FILE).exists():
+        return
     while node.worker.work():
         pass

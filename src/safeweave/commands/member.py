@@ -4,25 +4,33 @@ import argparse
 import gc
 import logging
 from contextlib import closing
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from threading import Event
 from urllib.parse import urlsplit
 
-from safeweave import outbox
+from safeweave import clock, outbox
+from safeweave.commands.case import find_case
 from safeweave.commands.serve import told_to_stop
 from safeweave.consortium import roles
-from safeweave.consortium.receiving import HandOver
-from safeweave.consortium.reserving import BillDesk
-from safeweave.consortium.roles import Application, Home
-from safeweave.database import Database
+from safeweave.consortium.gateway import Gateway
+from safeweave.consortium.insuring import InsurerDesk
+from safeweave.consortium.receiving import Arrival
+from safeweave.consortium.roles import Application, Home, MemberNode
+from safeweave.consortium.taking import keep, take_documents
+from safeweave.database import Database, Transaction
 from safeweave.errors import Malformed
 from safeweave.exchange.formats import Limits
+from safeweave.flow import ALONE
+from safeweave.ledger.bundle import write_bundle
 from safeweave.ledger.checkpoint import read_key, read_roots
 from safeweave.ledger.ledger import Final, Outcome, Refused
 from safeweave.ledger.operation import Role
-from safeweave.node import open_node
+from safeweave.node import Running, open_node
+from safeweave.node import serve as serve_node
 from safeweave.settings import Settings
 from safeweave.words import Language, say
+from safeweave.worker import Worker
 
 
 def _home(settings: Settings) -> Home:
@@ -139,35 +147,67 @@ def _told(outcome: Outcome, lang: Language) -> int:
 # ---------------------------------------------------------------- running
 
 
-def serve_hospital(settings: Settings, asked: argparse.Namespace) -> int:
-    """Run a hospital's gateway until interrupted: what others send is kept, what is queued goes to them."""
-    return _serve(settings, "hospital", roles.keep)
-
-
 def serve_commission(settings: Settings, asked: argparse.Namespace) -> int:
     """Run the commission until interrupted: the ledger for everybody, and its own door."""
-    return _serve(settings, "commission", roles.keep)
+    home, database = _ready_to_serve(settings, "commission"), Database(settings.store)
+    try:
+        node = roles.assembled(home, database, keep)
+        roles.serve(node, partial(_say_ready, settings, node), told_to_stop())
+    finally:
+        database.close()
+    return 0
+
+
+def serve_hospital(settings: Settings, asked: argparse.Namespace) -> int:
+    """Run a hospital's gateway until interrupted: what its systems tell goes to the insurers its patients allow."""
+    home, database = _ready_to_serve(settings, "hospital"), Database(settings.store)
+    member = roles.assembled(home, database, keep)
+    gateway = Gateway(member.ledger, member.courier.ring, member.courier, lambda: member.directory.seen)
+    limits = Limits(max_bytes=settings.max_message_bytes)
+    worker = Worker(database, gateway.follows, clock.now, alone=ALONE, batch=settings.batch)
+    return _serve(member, Running(settings, database, worker, limits, clock.now))
 
 
 def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
     """Run an insurer until interrupted: what hospitals send is settled like what comes in by the other doors."""
-    home = _home(settings)
+    home = _ready_to_serve(settings, "insurer")
     with closing(roles.open_ledger(home)) as ledger:
-        node = open_node(settings, bills=lambda adjudicator: BillDesk(ledger, roles.Ring(home), adjudicator.reimburses))
-        assert isinstance(node.bills, BillDesk)
-        node.worker.start()
-        try:
-            limits = Limits(max_bytes=settings.max_message_bytes)
-            return _serve(settings, "insurer", roles.take_documents(limits, node.bills))
-        finally:
-            node.worker.stop()
-            node.close()
+        limits, ring = Limits(max_bytes=settings.max_message_bytes), roles.Ring(home)
+        node = open_node(settings, bills=lambda adjudicator: InsurerDesk(ledger, ring, adjudicator.reimburses, limits))
+        assert isinstance(node.bills, InsurerDesk)
+        take = take_documents(node.limits, node.bills)
+
+        def take_and_wake(tx: Transaction, arrival: Arrival, now: datetime) -> None:
+            take(tx, arrival, now)
+            tx.committed.append(node.worker.signal)
+
+        def backlog() -> int:
+            with node.database.reading() as tx:
+                return outbox.waiting(tx)
+
+        member = roles.assembled(home, node.database, take_and_wake, backlog=backlog, ledger=ledger)
+        return _serve(member, node)
 
 
-def _serve(settings: Settings, role: Role, hand_over: HandOver) -> int:
+def prove(settings: Settings, asked: argparse.Namespace) -> int:
+    """Write what proves a claim off line to whoever holds the trust roots: see `safeweave verify`."""
+    home = _home(settings)
+    ring, database = roles.Ring(home), Database(settings.store)
+    try:
+        with closing(roles.open_ledger(home)) as ledger, database.reading() as tx:
+            desk = InsurerDesk(ledger, ring, lambda products: True)
+            case = find_case(tx, asked.case)
+            asked.file.write_bytes(write_bundle(desk.bundle(tx, case.id)))
+    finally:
+        database.close()
+    print(say("cli.member.proved", settings.language, case=case.id, file=asked.file))
+    return 0
+
+
+def _ready_to_serve(settings: Settings, role: Role) -> Home:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
     gc.set_threshold(50_000, 20, 20)
-    home, database = _home(settings), Database(settings.store)
+    home = _home(settings)
     if home.member().role != role:
         raise Malformed(
             say(
@@ -175,20 +215,23 @@ def _serve(settings: Settings, role: Role, hand_over: HandOver) -> int:
                 role=say(f"cli.member.role.{home.member().role}", settings.language),
             )
         )  # fmt: skip
+    return home
 
-    def backlog() -> int:
-        with database.reading() as tx:
-            return outbox.waiting(tx)
 
-    node = roles.assembled(home, database, hand_over, backlog=backlog)
-    stopping: Event = told_to_stop()
-
-    def ready() -> None:
-        values = {"name": node.member.name, "url": node.member.url, "home": Path(settings.home)}
-        print(say("cli.member.ready", settings.language, **values), flush=True)
-
+def _serve(member: MemberNode, node: Running) -> int:
+    """The door for other members, and the doors for hospitals' own systems, over one store."""
+    stopping = told_to_stop()
     try:
-        roles.serve(node, ready, stopping)
+        with roles.serving(member, stopping):
+            serve_node(node, partial(_say_ready, node.settings, member), stopping)
     finally:
-        database.close()
+        node.close()
     return 0
+
+
+def _say_ready(settings: Settings, member: MemberNode) -> None:
+    values = {"name": member.member.name, "url": member.member.url, "home": Path(settings.home)}
+    print(say("cli.member.ready", settings.language, **values), flush=True)
+    if member.member.role != "commission":
+        where = {"host": settings.host, "http": settings.http_port, "mllp": settings.mllp_port, "home": settings.home}
+        print(say("cli.serve.ready", settings.language, **where), flush=True)

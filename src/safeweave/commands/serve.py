@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import signal
 import threading
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
 from safeweave.node import open_node
@@ -17,6 +18,7 @@ from safeweave.words import say
 def serve(settings: Settings, asked: argparse.Namespace) -> int:
     """Open the HTTP and MLLP doors and work until interrupted, in as many processes as asked for."""
     _write_log()
+    settings = replace(settings, pages=settings.pages or asked.pages)
     node = open_node(settings)
     spawn = multiprocessing.get_context("spawn")
     others: list[BaseProcess] = []
@@ -28,6 +30,9 @@ def serve(settings: Settings, asked: argparse.Namespace) -> int:
             other.start()
             others.append(other)
         print(say("cli.serve.ready", settings.language, **where), flush=True)
+        if settings.pages:
+            url = settings.pages_url or f"http://{settings.host}:{settings.http_port}/"
+            print(say("cli.serve.pages_at", settings.language, url=url), flush=True)
 
     try:
         serve_node(node, ready, told_to_stop(), share_doors=asked.processes > 1)

@@ -325,8 +325,8 @@ def _no_modifiers(value: object, path: str) -> None:
     elif isinstance(value, _Part):
         if value.modifier_extension:
             raise _fault(f"{path}.modifierExtension".lstrip("."), "not_understood")
-        for field in msgspec.structs.fields(value):
-            _no_modifiers(getattr(value, field.name), f"{path}.{field.encode_name}".lstrip("."))
+        for name, written in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            _no_modifiers(getattr(value, name), f"{path}.{written}".lstrip("."))
 
 
 def _numbered(told: _Consent) -> list[tuple[int, _Actor]]:

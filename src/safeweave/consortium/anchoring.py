@@ -15,7 +15,7 @@ import msgspec
 
 from safeweave.clock import Clock
 from safeweave.consortium import store
-from safeweave.consortium.store import Batch, Leaf
+from safeweave.consortium.store import Batch, Leaf, LeafOf
 from safeweave.consortium.why import Why
 from safeweave.database import Database, Slot, Transaction
 from safeweave.errors import NotFound, SafeweaveError, StoreUnavailable
@@ -26,7 +26,7 @@ from safeweave.ledger.bundle import AnchoredDocument
 from safeweave.ledger.checkpoint import encode_hash
 from safeweave.ledger.ledger import Final, Head, Ledger, Refusal, Refused
 from safeweave.ledger.merkle import Growing, hashes_of, inclusion_spans, root_of
-from safeweave.ledger.operation import Anchor, fresh_id, read_signed, sign, write_signed
+from safeweave.ledger.operation import Anchor, fresh_id, operation_id, read_signed, sign, write_signed
 
 log = logging.getLogger("safeweave.consortium")
 
@@ -181,7 +181,7 @@ class Anchoring:
             leaves = store.leaves_of(tx, batch.id)
             _, paths = paths_of([leaf.digest for leaf in leaves])
             for n, leaf in enumerate(leaves):
-                if leaf.what != "envelope":
+                if leaf.what in ("receipt", "given"):
                     store.complete_receipt(tx, leaf, canonical(_document(leaf, n, paths[n], batch.root)))
             store.note_final(tx, batch.id, height, time)
 
@@ -194,9 +194,9 @@ def _document(leaf: Leaf, index: int, path: tuple[str, ...], root: str) -> Ancho
     return AnchoredDocument(leaf.digest, index, path, root)
 
 
-def anchored(tx: Transaction, outgoing: str) -> AnchoredDocument | None:
-    """Where the envelope of this delivery stands under its anchor, for a proof bundle; None if it is not final yet."""
-    found = store.leaf_of(tx, outgoing, "envelope")
+def anchored(tx: Transaction, of: str, what: LeafOf = "envelope") -> AnchoredDocument | None:
+    """Where this delivery's envelope, or what else was anchored of it, stands; None if it is not final yet."""
+    found = store.leaf_of(tx, of, what)
     if found is None:
         return None
     leaf, id = found
@@ -206,6 +206,13 @@ def anchored(tx: Transaction, outgoing: str) -> AnchoredDocument | None:
     leaves = store.leaves_of(tx, batch.id)
     index = [one.id for one in leaves].index(leaf.id)
     return _document(leaf, index, paths_of([one.digest for one in leaves])[1][index], batch.root)
+
+
+def operation_of(tx: Transaction, of: str, what: LeafOf) -> str | None:
+    """The operation that anchored it; None if it is not final yet."""
+    found = store.leaf_of(tx, of, what)
+    batch = store.batch(tx, found[1]) if found is not None and found[1] is not None else None
+    return operation_id(read_signed(batch.operation).operation) if batch and batch.height is not None else None
 
 
 def disclosed(tx: Transaction, outgoing: str) -> Disclosed | None:

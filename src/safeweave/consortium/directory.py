@@ -27,27 +27,31 @@ def endpoint_hash(url: str) -> str:
 class Directory:
     """The members as this ledger knows them. What was read at a head is remembered until the head moves on.
 
-    `address_of` gives the address that was told for a member, None if none was.
+    `address_of` gives the address that was told for a member, None if none was; `seen` is the head that was read last.
     """
 
     ledger: Ledger
     address_of: Callable[[str], str | None]
+    seen: Head | None = field(default=None, init=False)
     _known: OrderedDict[str, tuple[int, MemberRecord]] = field(default_factory=OrderedDict, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def head(self) -> Head:
         """The newest final head; Refused (ledger_silent)."""
         try:
-            return self.ledger.head()
+            self.seen = self.ledger.head()
         except SafeweaveError as silence:
             raise Refused("ledger_silent", what=str(silence)) from silence
+        return self.seen
 
     def consent(self, id: str) -> ConsentFound:
         """A consent at the newest head; Refused (ledger_silent)."""
         try:
-            return self.ledger.consent(id)
+            found = self.ledger.consent(id)
         except SafeweaveError as silence:
             raise Refused("ledger_silent", what=str(silence)) from silence
+        self.seen = found.head
+        return found
 
     def member(self, id: str, at: Head) -> MemberRecord:
         """A member with all its keys, suspended or not. Refused (stranger, ledger_silent)."""
@@ -68,6 +72,12 @@ class Directory:
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return found
+
+    def member_since(self, id: str, height: int) -> MemberRecord:
+        """A member as it was known at this height or is known since then. Refused (stranger, ledger_silent)."""
+        with self._lock:
+            known = self._known.get(id)
+        return known[1] if known and known[0] >= height else self.member(id, self.head())
 
     def active(self, id: str, at: Head) -> MemberRecord:
         """A member whose word counts at this head. Refused (stranger, suspended, ledger_silent)."""

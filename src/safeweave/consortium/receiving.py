@@ -10,6 +10,7 @@ What was handed over, the note that it was taken and the receipt are written in 
 
 import asyncio
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from safeweave.clock import Clock
+from safeweave.clock import Clock, seconds_running
 from safeweave.consortium import store
 from safeweave.consortium.answer import PATH, Answer, write_answer
 from safeweave.consortium.directory import Directory, check_sealed_since, keys_at
@@ -34,7 +35,7 @@ from safeweave.consortium.why import Code, Refused, Why
 from safeweave.database import Database, Transaction
 from safeweave.errors import Crossed, SafeweaveError, StoreUnavailable, Unavailable
 from safeweave.keys.commitment import commitment, new_salt
-from safeweave.keys.envelope import Cover, Header, open_envelope, read_cover, read_header
+from safeweave.keys.envelope import HEADER_BYTES_MOST, Cover, Header, open_covered, read_cover, read_header
 from safeweave.keys.errors import (
     EnvelopeUnreadable,
     NoSuchKey,
@@ -50,6 +51,8 @@ log = logging.getLogger("safeweave.consortium")
 
 CROSSINGS = 20  # times another transaction may come in between
 RETRY_SECONDS = 2
+FRESH_SECONDS = 0.25  # an envelope that comes slower than that has the ledger asked again once it is here
+BEGINNING_BYTES = HEADER_BYTES_MOST + 64  # of an envelope: its header is in there
 
 
 class Arrival(NamedTuple):
@@ -200,7 +203,7 @@ class Reception:
         now = datetime.fromtimestamp(permit.head.time, UTC)
         try:
             source.seek(0)
-            open_envelope(source, content, self.ring(), keys_at(permit.sender, cover.header.height), now)
+            open_covered(source, content, self.ring(), cover, now)
         except (SealBroken, NoSuchKey) as broken:
             content.close()
             raise Refused("broken_seal") from broken
@@ -355,13 +358,12 @@ def reception_router(reception: Reception) -> APIRouter:
     passing = _Passing()
     limits = reception.limits
 
-    @router.post(PATH)
     async def receive(request: Request) -> Response:
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else limits.envelope_bytes
         if size > limits.envelope_bytes and declared:
             return _response(_answer(Why("too_large", {"most": limits.envelope_bytes})), unread=True)
-        if await run_in_threadpool(reception.backlog) > limits.waiting or not passing.enter(size, limits.at_once_bytes):
+        if not passing.enter(size, limits.at_once_bytes):
             return _response(_answer(Why("busy", {"seconds": RETRY_SECONDS})), unread=True)
         try:
             return await take(request)
@@ -375,26 +377,35 @@ def reception_router(reception: Reception) -> APIRouter:
 
     async def take(request: Request) -> Response:
         with closing(spooled(reception.folder)) as source:
-            size, parts, greeted = 0, request.stream(), False
-            while True:
-                try:
-                    async with asyncio.timeout(limits.silence_seconds):
-                        part = await anext(parts, None)
-                except TimeoutError:
-                    return _response(_answer(Why("slow", {"seconds": int(limits.silence_seconds)})), unread=True)
-                if part is None:
-                    break
-                size += len(part)
-                if size > limits.envelope_bytes:
-                    return _response(_answer(Why("too_large", {"most": limits.envelope_bytes})), unread=True)
-                await _write(source, part)
-                if not greeted and size >= IN_MEMORY_BYTES:  # whoever is refused anyhow does not get at the disk
+            size, parts = 0, request.stream()
+            greeting: asyncio.Task[Greeted] | None = None
+            try:
+                while True:
                     try:
-                        await run_in_threadpool(_greeted, reception, source, size)
-                    except Refused as refused:
-                        return _response(_answer(refused.why), unread=True)
-                    greeted = True
-            return _response(await run_in_threadpool(_taken, reception, source, size))
+                        async with asyncio.timeout(limits.silence_seconds):
+                            part = await anext(parts, None)
+                    except TimeoutError:
+                        return _response(_answer(Why("slow", {"seconds": int(limits.silence_seconds)})), unread=True)
+                    if part is None:
+                        break
+                    size += len(part)
+                    if size > limits.envelope_bytes:
+                        return _response(_answer(Why("too_large", {"most": limits.envelope_bytes})), unread=True)
+                    await _write(source, part)
+                    if greeting is None and size >= BEGINNING_BYTES:  # the ledger is asked while the rest comes
+                        source.seek(0)
+                        beginning = source.read(BEGINNING_BYTES)
+                        source.seek(size)
+                        greeting = asyncio.create_task(run_in_threadpool(_greeted, reception, io.BytesIO(beginning)))
+                        greeting.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    if greeting and (greeting.done() or size >= IN_MEMORY_BYTES):  # who is refused gets not at the disk
+                        await greeting
+                greeted = await greeting if greeting else None
+            except Refused as refused:
+                return _response(_answer(refused.why), unread=True)
+            return _response(await run_in_threadpool(_taken, reception, source, greeted))
+
+    router.add_route(PATH, receive, methods=["POST"])  # without what FastAPI puts around it
 
     @router.get(PATH + "/{envelope}")
     async def receipt(envelope: str) -> Response:
@@ -408,19 +419,28 @@ def reception_router(reception: Reception) -> APIRouter:
     return router
 
 
-def _greeted(reception: Reception, source: BinaryIO, size: int) -> ConsentFound:
+class Greeted(NamedTuple):
+    """The consent that an envelope names, and when it was asked for, on the clock that never jumps."""
+
+    found: ConsentFound
+    asked_at: float
+
+
+def _greeted(reception: Reception, source: BinaryIO) -> Greeted:
+    if reception.backlog() > reception.limits.waiting:
+        raise Refused("busy", seconds=RETRY_SECONDS)
     source.seek(0)
-    found = reception.greet(source)
-    source.seek(size)
-    return found
+    asked_at = seconds_running()
+    return Greeted(reception.greet(source), asked_at)
 
 
-def _taken(reception: Reception, source: BinaryIO, size: int) -> Answer:
+def _taken(reception: Reception, source: BinaryIO, greeted: Greeted | None) -> Answer:
     try:
-        found = _greeted(reception, source, size)
+        if greeted is None or seconds_running() - greeted.asked_at > FRESH_SECONDS:
+            greeted = _greeted(reception, source)
     except Refused as refused:
         return _answer(refused.why)
-    return reception.take(source, found)
+    return reception.take(source, greeted.found)
 
 
 async def _write(source: IO[bytes], part: bytes) -> None:

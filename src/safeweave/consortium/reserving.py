@@ -27,6 +27,7 @@ from safeweave.events import (
     CaseCleared,
     CaseReady,
     CaseSettled,
+    ClaimChosen,
     DeterminationMade,
     Event,
     NothingClaimed,
@@ -244,7 +245,10 @@ class BillDesk:
     # ------------------------------------------------------------ after deciding
 
     def settle(
-        self, over: Sequence[CaseSettled | NothingClaimed | DeterminationMade], tx: Transaction, now: datetime
+        self,
+        over: Sequence[CaseSettled | NothingClaimed | DeterminationMade | ClaimChosen],
+        tx: Transaction,
+        now: datetime,
     ) -> list[Event]:
         """Settle the bills that these cases paid for and release the others; cases that are not over are left."""
         told: list[Event] = []

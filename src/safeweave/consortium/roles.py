@@ -10,10 +10,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Literal
@@ -25,21 +24,18 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
 from safeweave import clock as clocks
-from safeweave import worker
 from safeweave.clock import Clock
-from safeweave.consortium import store, tickets
+from safeweave.consortium import MEMBER_FILE, store
 from safeweave.consortium.anchoring import Anchoring
+from safeweave.consortium.covering import covering
 from safeweave.consortium.directory import Directory, endpoint_hash
 from safeweave.consortium.reads import note_delivered, note_opened
-from safeweave.consortium.receiving import Arrival, HandOver, Reception, reception_router
-from safeweave.consortium.reserving import BillDesk
+from safeweave.consortium.receiving import HandOver, Reception, reception_router
 from safeweave.consortium.sending import Courier
 from safeweave.consortium.store import Contact
 from safeweave.consortium.why import Refused
-from safeweave.database import Database, Transaction
-from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
-from safeweave.exchange import inbound, senders
-from safeweave.exchange.formats import Limits
+from safeweave.database import Database
+from safeweave.errors import Conflict, Malformed, NotFound, StoreUnavailable
 from safeweave.keys.keyset import KeySet
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.checkpoint import (
@@ -134,7 +130,7 @@ class Home:
 
     def member(self) -> Member:
         """Who we are; raises NotFound or Malformed."""
-        file = self.folder / "member.json"
+        file = self.folder / MEMBER_FILE
         try:
             return msgspec.json.decode(file.read_bytes(), type=Member)
         except FileNotFoundError:
@@ -180,14 +176,14 @@ def init(
 ) -> Application:
     """Make the keys and files of a new member; what the commission has to approve. Raises Conflict if there is one."""
     home.folder.mkdir(parents=True, exist_ok=True)
-    if home.keys.exists() or (home.folder / "member.json").exists():
+    if home.keys.exists() or (home.folder / MEMBER_FILE).exists():
         raise Conflict(f"{home.folder} holds a member already; its keys are not made anew")
     ring = KeyRing.generated(fresh_id(), suite)
     ring.save(home.keys, home.passphrase)
     member = Member(
         role=role, name=name, member=ring.member, url=url.rstrip("/"), host=host, port=port, is_witness=is_witness
     )
-    home.write("member.json", _written(member))
+    home.write(MEMBER_FILE, _written(member))
     for kind in (("log",) if role == "commission" else ()) + (("witness",) if is_witness else ()):
         home.write(f"{kind}.key", secrets.token_bytes(32))
     return application(home)
@@ -226,7 +222,7 @@ def read_application(file: Path) -> Application:
 def join(home: Home, ledger: str, roots: TrustRoots) -> None:
     """Take over where the ledger is and whom to believe about it."""
     home.write("roots.json", write_roots(roots))
-    home.write("member.json", _written(msgspec.structs.replace(home.member(), ledger=ledger.rstrip("/"))))
+    home.write(MEMBER_FILE, _written(msgspec.structs.replace(home.member(), ledger=ledger.rstrip("/"))))
 
 
 def found(home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0, now: Clock = clocks.now) -> Outcome:
@@ -245,7 +241,7 @@ def found(home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0
         (id,) = ledger.submit([_said(ring, operation, 0)])
         roots = msgspec.structs.replace(ledger.roots(), founding=operation_id(operation))
         home.write("roots.json", write_roots(roots))
-        home.write("member.json", _written(member))
+        home.write(MEMBER_FILE, _written(member))
         return ledger.outcome(id, FINAL_WITHIN_SECONDS if not witnesses else 1.0)
     finally:
         ledger.close()
@@ -306,52 +302,6 @@ def open_ledger(home: Home, now: Clock = clocks.now) -> EmbeddedLedger | RemoteL
     return RemoteLedger(member.ledger + LEDGER, home.roots(), home.folder / "seen.note")
 
 
-# ---------------------------------------------------------------- what is done with documents
-
-MESSAGE = "message"  # the kind of document that holds a hospital's message, in any format that hospitals speak
-
-
-def take_documents(limits: Limits, desk: BillDesk) -> HandOver:
-    """An insurer's: what hospitals tell is taken like what comes in by the other doors, the unreadable kept for repair.
-
-    The member must be registered as a sender, with the institution code it speaks for. Its tickets go to the desk that
-    reserves bills; NotAllowed for tickets of another hospital, or for a number that is not the bill's.
-    """
-
-    def take(tx: Transaction, arrival: Arrival, now: datetime) -> None:
-        if arrival.header.kind == tickets.KIND:
-            sheet = tickets.read_sheet(arrival.content.read())
-            if sheet.ticket.issuer != arrival.header.sender:
-                raise NotAllowed(f"member {arrival.header.sender} sends tickets of {sheet.ticket.issuer}")
-            tickets.check_numbers(sheet, arrival.permit.sender)
-            worker.tell(tx, desk.take_sheet(tx, sheet, now), now)
-            return None
-        if arrival.header.kind != MESSAGE:
-            return keep(tx, arrival, now)
-        sender = senders.every(tx).get(arrival.header.sender)
-        if sender is None:
-            raise Unavailable(
-                f"member {arrival.header.sender} is no registered sender; `safeweave senders add` registers it"
-            )
-        arrived = inbound.open_message(arrival.content.read(), sender, limits)
-        _, told = inbound.take(tx, [arrived], now)
-        worker.tell(tx, told, now)
-        return None
-
-    return take
-
-
-def keep(tx: Transaction, arrival: Arrival, now: datetime) -> None:
-    """Everybody's: the content is kept as it came, under what `kept_under` says."""
-    header = arrival.header
-    store.keep_pieces(tx, kept_under(header.sender, header.exchange, header.sequence), arrival.content)
-
-
-def kept_under(sender: str, exchange: str, sequence: int) -> str:
-    """Where the content of an envelope is kept, for `store.pieces`."""
-    return f"opened/{sender}/{exchange}/{sequence}"
-
-
 # ---------------------------------------------------------------- running
 
 
@@ -396,6 +346,7 @@ class MemberNode:
             told = msgspec.json.decode(answer.content, type=list[Contact])
             with self.database.transaction(beside=True) as tx:
                 store.keep_contacts(tx, told)
+        self.directory.head()
         self.reception.sweep()
 
     def _keep_house(self) -> None:
@@ -426,13 +377,22 @@ class Ring:
 
 
 def assembled(
-    home: Home, database: Database, hand_over: HandOver, now: Clock = clocks.now, backlog: Callable[[], int] = lambda: 0
+    home: Home,
+    database: Database,
+    hand_over: HandOver,
+    now: Clock = clocks.now,
+    backlog: Callable[[], int] = lambda: 0,
+    ledger: EmbeddedLedger | RemoteLedger | None = None,
 ) -> MemberNode:
-    """The node of this home. Raises NotFound or Malformed for what is missing in it, and what opening a ledger does."""
+    """The node of this home, over its ledger, or over one that the caller has opened and closes.
+
+    Raises NotFound or Malformed for what is missing in the home, and what opening a ledger does.
+    """
     with ExitStack() as opened:
         member, ring = home.member(), Ring(home)
-        ledger = open_ledger(home, now)
-        opened.callback(ledger.close)
+        if ledger is None:
+            ledger = open_ledger(home, now)
+            opened.callback(ledger.close)
 
         def address_of(asked: str) -> str | None:
             with database.reading() as tx:
@@ -440,10 +400,14 @@ def assembled(
             return known.url if known else None
 
         directory = Directory(ledger, address_of)
+        covers = covering(database, now)
         reception = Reception(
-            database, directory, ring, now, hand_over, home.folder / "arriving", recorded=note_opened, backlog=backlog
+            database, directory, ring, now, hand_over, home.folder / "arriving", recorded=note_opened, covers=covers,
+            backlog=backlog,
+        )  # fmt: skip
+        courier = Courier(
+            database, directory, ring, now, home.folder / "leaving", covers=covers, recorded=note_delivered
         )
-        courier = Courier(database, directory, ring, now, home.folder / "leaving", recorded=note_delivered)
         anchoring = Anchoring(database, ledger, ring, now)
         app = FastAPI(title=f"safeweave {member.role}", docs_url=None, redoc_url=None, openapi_url=None)
         app.include_router(reception_router(reception))
@@ -483,6 +447,37 @@ def serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:
     asyncio.run(_serve(node, ready, stopping))
 
 
+@contextmanager
+def serving(node: MemberNode, stopping: Event) -> Iterator[None]:
+    """The same in a thread of its own, for whoever has other doors beside it; each ends when the other does.
+
+    Raises Conflict if the door cannot be opened.
+    """
+    opened = Event()
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            serve(node, opened.set, stopping)
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            stopping.set()
+            opened.set()
+
+    thread = Thread(target=run, name="member")
+    thread.start()
+    opened.wait()
+    try:
+        if not faults:
+            yield
+    finally:
+        stopping.set()
+        thread.join()
+        if faults:
+            raise faults[0]
+
+
 async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:
     member = node.member
     config = uvicorn.Config(node.app, member.host, member.port, log_level="warning", lifespan="off")
@@ -490,6 +485,7 @@ async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -
     try:
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET
         knocker = socket.create_server((member.host, member.port), family=family, backlog=config.backlog)
+        knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer waits up to 40 ms for its rest
     except OSError as error:
         raise Conflict(f"nobody can be heard at {member.host}:{member.port}: {error.strerror}") from error
     node.start()

@@ -1,22 +1,25 @@
 """Carries what is queued to its recipients: sealed once, sent until the recipient's receipt is here.
 
 A delivery is sealed just before it is first sent, with the consent read at the ledger's head of that moment, and is
-kept sealed before it leaves: every later try sends the same bytes. Before each try the consent is read again; once it
-has ended, what was not received is stopped and its bytes are destroyed. One recipient's silence holds up nobody else.
+kept sealed before its last bytes leave: every later try sends the same ones. Before each try the consent is read
+again; once it has ended, what was not received is stopped and its bytes are destroyed. One recipient's silence holds
+up nobody else.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import httpx
+import msgspec
 
 from safeweave import outbox
+from safeweave.asking import Asking
 from safeweave.clock import Clock
 from safeweave.consortium import store
 from safeweave.consortium.answer import MEDIA_TYPE, PATH, Answer, read_answer
@@ -24,22 +27,27 @@ from safeweave.consortium.directory import Directory, keys_at
 from safeweave.consortium.permission import Covers, Permit, permit
 from safeweave.consortium.receiving import committed_to
 from safeweave.consortium.spool import spooled
-from safeweave.consortium.store import Outgoing
+from safeweave.consortium.store import PIECE_BYTES, Outgoing
 from safeweave.consortium.why import CONSENT_ENDED, FOR_GOOD, Refused, Why
 from safeweave.database import Database, Slot, Transaction
 from safeweave.errors import SafeweaveError, StoreUnavailable
 from safeweave.keys.commitment import opens
-from safeweave.keys.envelope import Matter, seal_envelope
+from safeweave.keys.envelope import Cover, Matter, seal_envelope
 from safeweave.keys.receipt import SignedReceipt
 from safeweave.keys.ring import KeyRing
+from safeweave.ledger.ledger import Head
 
 log = logging.getLogger("safeweave.consortium")
 
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 60.0
 LONGEST_WISH_SECONDS = 3600.0  # that a recipient may ask us to wait
+WITHHELD_BYTES = 32  # of an envelope, which without them is none, until it is on our own disk
 AT_ONCE = 8  # recipients
+LINES = 6  # exchanges with one recipient that are served beside each other
 IN_A_ROW = 100  # deliveries to one recipient before the others are looked at again
+ANSWER_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
 POLL_SECONDS = 0.1  # another process may have queued something
 STORE_RETRY_SECONDS = 1.0
 _SLOT = "deliveries"
@@ -49,6 +57,33 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999
 def lane_of(member: str) -> str:
     """The lane under which the outbox keeps how this recipient is doing."""
     return f"deliveries/{member}"
+
+
+class Headers(Protocol):
+    """Of an answer, by their names in any case."""
+
+    def get(self, name: str, default: str) -> str: ...
+
+
+class Response(Protocol):
+    """What a recipient answered."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Headers: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def text(self) -> str: ...
+
+
+class Client(Protocol):
+    """What brings something to an address; httpx.TransportError or httpx.InvalidURL if nobody answers there."""
+
+    def get(self, url: str) -> Response: ...
+    def post(self, url: str, *, content: Iterable[bytes], headers: Mapping[str, str]) -> Response: ...
+    def close(self) -> None: ...
 
 
 class _Gone(Exception):
@@ -70,12 +105,11 @@ class Courier:
     folder: Path
     covers: Covers = lambda consent, kind: True
     recorded: Callable[[Transaction, Outgoing, datetime], None] = lambda tx, delivery, now: None
-    client: httpx.Client = field(
-        default_factory=lambda: httpx.Client(timeout=httpx.Timeout(30.0, connect=5.0), trust_env=False)
-    )
+    client: Client = field(default_factory=lambda: Asking(ANSWER_SECONDS, CONNECT_SECONDS))
     _stopping: Event = field(default_factory=Event, init=False)
     _woken: Event = field(default_factory=Event, init=False)
     _thread: Thread | None = field(default=None, init=False)
+    _lines: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def check(self, consent: str, recipient: str, kind: str) -> Permit:
         """That a document of this kind may go now; Refused with the reason. Not for use in a transaction."""
@@ -94,6 +128,11 @@ class Courier:
         """
         tx.committed.append(self.wake)
         return store.queue(tx, recipient, exchange, consent, kind, content, now, id)
+
+    def hurry(self, tx: Transaction, consents: Collection[str], now: datetime) -> None:
+        """What waits for these consents of the ledger may be tried at once: they stand there now."""
+        tx.committed.append(self.wake)
+        store.make_due(tx, consents, now)
 
     # ------------------------------------------------------------ running
 
@@ -117,7 +156,10 @@ class Courier:
     def _run(self) -> None:
         slot: Slot | None = None
         busy: dict[str, Future[int]] = {}
-        with ThreadPoolExecutor(AT_ONCE, "courier") as pool:
+        with (
+            ThreadPoolExecutor(AT_ONCE, "courier") as pool,
+            ThreadPoolExecutor(AT_ONCE * LINES, "courier line") as self._lines,
+        ):
             while not self._stopping.is_set():
                 self._woken.wait(POLL_SECONDS)
                 self._woken.clear()
@@ -177,14 +219,20 @@ class Courier:
 
     def _serve(self, member: str) -> int:
         """Send what is due for one recipient until it is all sent, or the recipient cannot be reached."""
-        tries = 0
+        tries, lines = 0, self._lines
         while tries < IN_A_ROW and not self._stopping.is_set():
             with self.database.reading() as tx:
-                found = store.due(tx, member, self.clock(), 1)
+                found = store.due(tx, member, self.clock(), LINES if lines else 1)
             if not found:
                 return tries
-            tries += 1
-            if not self._try(found[0]):
+            tries += len(found)
+            if lines and len(found) > 1:
+                under_way = [lines.submit(self._try, delivery) for delivery in found]
+                wait(under_way)
+                went_on = all(each.result() for each in under_way)
+            else:
+                went_on = self._try(found[0])
+            if not went_on:
                 return tries
         self.wake()
         return tries
@@ -197,14 +245,14 @@ class Courier:
             allowed = self.check(delivery.consent, delivery.recipient, delivery.kind)
             url = self.directory.address(allowed.recipient)
             if delivery.state == "queued":
-                self._seal(delivery, allowed)
+                return self._send_fresh(delivery, allowed, url)
         except Refused as refused:
             if delivery.state == "sealed" and refused.why.code in CONSENT_ENDED:
                 return self._stop(delivery, refused.why)
             return self._not_now(delivery, refused.why)
         except _Gone:
             return True
-        return self._send(delivery, url)
+        return self._send_again(delivery, url)
 
     def _stop(self, delivery: Outgoing, why: Why) -> bool:
         """The consent ended: send nothing more, but learn first whether an earlier try arrived before that."""
@@ -231,7 +279,44 @@ class Courier:
                 store.put_off(tx, delivery.id, why, now + _pause(delivery.tries))
         return why.code != "ledger_silent"
 
-    def _seal(self, delivery: Outgoing, allowed: Permit) -> None:
+    def _send_fresh(self, delivery: Outgoing, allowed: Permit, url: str) -> bool:
+        """Seal it and send it for the first time; it is kept sealed before its last bytes leave."""
+        with spooled(self.folder) as sealed:
+            cover = self._seal(delivery, allowed, sealed)
+            size = sealed.tell()
+            fresh = msgspec.structs.replace(delivery, state="sealed", envelope=cover.digest().hex(), cover=cover)
+            kept = False
+
+            def keep() -> None:
+                nonlocal kept
+                if not kept:
+                    self._keep(delivery, sealed, cover, allowed.head)
+                    kept = True
+
+            def parts() -> Iterator[bytes]:
+                sealed.seek(0)
+                left = size - WITHHELD_BYTES
+                while left > 0 and (part := sealed.read(min(left, PIECE_BYTES))):
+                    yield part
+                    left -= len(part)
+                end = sealed.read()
+                keep()
+                yield end
+
+            try:
+                brought = self._brought(url, parts(), size)
+                keep()
+            except _Gone:
+                return True
+        return self._concluded(fresh, brought)
+
+    def _keep(self, delivery: Outgoing, sealed: BinaryIO, cover: Cover, head: Head) -> None:
+        sealed.seek(0)
+        with self.database.transaction(beside=True) as tx:
+            if not store.keep_sealed(tx, delivery.id, sealed, cover, head.time, self.clock()):
+                raise _Gone
+
+    def _seal(self, delivery: Outgoing, allowed: Permit, sealed: BinaryIO) -> Cover:
         ring, head = self.ring(), allowed.head
         matter = Matter(
             recipient=delivery.recipient,
@@ -242,39 +327,42 @@ class Courier:
             expires_at=datetime.fromtimestamp(min(allowed.consent.expires, _LAST_SECOND), UTC),
             kind=delivery.kind,
         )
-        with spooled(self.folder) as content, spooled(self.folder) as sealed:
+        with spooled(self.folder) as content:
             for piece in self._pieces(delivery.id):
                 content.write(piece)
             content.seek(0)
-            keys = keys_at(allowed.recipient, head.height)
             try:
-                cover = seal_envelope(content, sealed, matter, ring, keys)
+                cover = seal_envelope(content, sealed, matter, ring, keys_at(allowed.recipient, head.height))
             except SafeweaveError as fault:
                 raise Refused("unsealable", what=str(fault)) from fault
-            if not cover.signed_by(keys_at(allowed.sender, head.height)):
-                raise Refused("no_keys", member=ring.member, height=head.height)  # not on the ledger yet
-            sealed.seek(0)
-            with self.database.transaction(beside=True) as tx:
-                tx.wait_for({f"outgoing {delivery.recipient}/{delivery.exchange}"})
-                current = store.outgoing(tx, delivery.id)
-                if current is None or current.state != "queued":
-                    raise _Gone
-                store.keep_sealed(tx, delivery.id, sealed, cover, head.time, self.clock())
+        if not cover.signed_by(keys_at(allowed.sender, head.height)):
+            raise Refused("no_keys", member=ring.member, height=head.height)  # not on the ledger yet
+        return cover
 
-    def _send(self, delivery: Outgoing, url: str) -> bool:
+    def _send_again(self, delivery: Outgoing, url: str) -> bool:
         with self.database.reading() as tx:
             size = store.sealed_size(tx, delivery.id)
             current = store.outgoing(tx, delivery.id)
         if current is None or current.state != "sealed":
             return True
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(size)}
         try:
-            response = self.client.post(url + PATH, content=self._pieces(delivery.id), headers=headers)
+            brought = self._brought(url, self._pieces(delivery.id), size)
         except _Gone:
             return True
+        return self._concluded(current, brought)
+
+    def _brought(self, url: str, parts: Iterator[bytes], size: int) -> Response | Why:
+        """What the recipient answers to an envelope, or why it does not; raises what `parts` raises."""
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(size)}
+        try:
+            return self.client.post(url + PATH, content=parts, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as silence:
-            return self._silent(current, Why("silent", {"what": str(silence) or type(silence).__name__}))
-        return self._answered(current, read_answer(response.content), response)
+            return Why("silent", {"what": str(silence) or type(silence).__name__})
+
+    def _concluded(self, delivery: Outgoing, brought: Response | Why) -> bool:
+        if isinstance(brought, Why):
+            return self._silent(delivery, brought)
+        return self._answered(delivery, read_answer(brought.content), brought)
 
     def _pieces(self, id: str) -> Iterator[bytes]:
         """The kept bytes, each piece read by itself so that a slow recipient holds no transaction open."""
@@ -289,7 +377,7 @@ class Courier:
             yield piece
             number += 1
 
-    def _answered(self, delivery: Outgoing, answer: Answer | None, response: httpx.Response) -> bool:
+    def _answered(self, delivery: Outgoing, answer: Answer | None, response: Response) -> bool:
         if answer is None:
             what = response.text.strip()[:200]
             return self._silent(delivery, Why("unwell", {"status": response.status_code, "what": what}), response)
@@ -320,7 +408,7 @@ class Courier:
         """Whether this receipt is the recipient's, for this envelope and this content."""
         receipt = signed.receipt
         try:
-            recipient = self.directory.member(delivery.recipient, self.directory.head())
+            recipient = self.directory.member_since(delivery.recipient, receipt.height)
             return (
                 receipt.envelope.hex() == delivery.envelope
                 and (receipt.sender, receipt.recipient) == (self.ring().member, delivery.recipient)
@@ -333,7 +421,7 @@ class Courier:
         except (Refused, SafeweaveError):
             return False
 
-    def _silent(self, delivery: Outgoing, why: Why, response: httpx.Response | None = None) -> bool:
+    def _silent(self, delivery: Outgoing, why: Why, response: Response | None = None) -> bool:
         """The recipient takes nothing now: try it again later, and meanwhile nothing else for it."""
         now, lane = self.clock(), lane_of(delivery.recipient)
         with self.database.transaction(beside=True) as tx:
@@ -347,7 +435,7 @@ def _pause(failures: int) -> timedelta:
     return timedelta(seconds=min(FIRST_RETRY_SECONDS * 2 ** min(failures, 20), LONGEST_RETRY_SECONDS))
 
 
-def _wished(response: httpx.Response | None) -> timedelta | None:
+def _wished(response: Response | None) -> timedelta | None:
     """How long the recipient asks us to wait (RFC 9110 §10.2.3, in seconds)."""
     wish = response.headers.get("retry-after", "") if response is not None else ""
     return timedelta(seconds=min(max(int(wish), 1), LONGEST_WISH_SECONDS)) if wish.isdecimal() else None

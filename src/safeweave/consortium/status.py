@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from safeweave import outbox
-from safeweave.consortium import store
+from safeweave.consortium import locking, store
+from safeweave.consortium.locking import Opened
 from safeweave.consortium.sending import lane_of
 from safeweave.consortium.store import Incoming, Outgoing, RefusedEnvelope
 from safeweave.consortium.why import Why
@@ -54,6 +55,8 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
     taken: dict[str, int]
     held: tuple[Incoming, ...]
     turned_away: tuple[RefusedEnvelope, ...]
+    locked: tuple[Opened, ...]
+    opened: dict[str, int]
     anchors: Anchors
     names: dict[str, str]
 
@@ -83,6 +86,13 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
                  "times": one.times, "refused_at": one.refused_at, **_reason(one.why, language)}
                 for one in self.turned_away
             ],
+            "locked": [
+                {"document": one.id, "sender": one.sender, "kind": one.kind, "visit": one.visit, "person": one.person,
+                 "opened_at": one.opened_at, "due_at": one.due_at,
+                 **({"code": one.why.reason, "why": one.why.said(language)} if one.why else {})}
+                for one in self.locked
+            ],
+            "opened": self.opened,
             "anchors": {
                 "waiting": anchors.waiting, "waiting_since": anchors.waiting_since, "under_way": anchors.under_way,
                 "tries": anchors.tries, "final": anchors.final, "last_height": anchors.last_height,
@@ -111,6 +121,8 @@ def status(tx: Transaction) -> ExchangeStatus:
         store.count_taken(tx),
         tuple(store.all_held(tx)[:SHOWN]),
         tuple(store.refused(tx, SHOWN)),
+        tuple(locking.locked(tx, SHOWN)),
+        locking.counts(tx),
         _anchors(tx),
         names,
     )

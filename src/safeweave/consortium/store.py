@@ -1,7 +1,7 @@
 """What remembers deliveries: outgoing ones until the recipient's receipt is here, incoming ones for good."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
@@ -17,7 +17,7 @@ from safeweave.keys.receipt import SignedReceipt
 PIECE_BYTES = 256 * 1024
 
 State = Literal["queued", "sealed", "received", "refused", "stopped"]
-LeafOf = Literal["envelope", "receipt", "given"]
+LeafOf = Literal["envelope", "receipt", "given", "determination"]
 
 _encode = msgspec.json.Encoder().encode
 _covers = msgspec.json.Decoder(Cover)
@@ -191,6 +191,14 @@ def due(tx: Transaction, recipient: str, now: datetime, limit: int) -> list[Outg
     return [_outgoing(row) for row in rows]
 
 
+def make_due(tx: Transaction, consents: Collection[str], now: datetime) -> None:
+    """Let what goes under these consents be tried now."""
+    tx.run(
+        "update outgoing set due_at = ? where consent in ? and state in ('queued', 'sealed')",
+        (at_text(now), sorted(consents)),
+    )
+
+
 def outgoing(tx: Transaction, id: str) -> Outgoing | None:
     """One delivery."""
     row = tx.row(f"{_OUTGOING} where o.id = ?", (id,))
@@ -211,17 +219,20 @@ def stopped(tx: Transaction, limit: int) -> list[Outgoing]:
     return [_outgoing(row) for row in rows]
 
 
-def keep_sealed(tx: Transaction, id: str, sealed: BinaryIO, cover: Cover, head_time: int, now: datetime) -> str:
-    """Put the sealed bytes in the place of the content; every try sends these. The digest of the envelope."""
+def keep_sealed(tx: Transaction, id: str, sealed: BinaryIO, cover: Cover, head_time: int, now: datetime) -> bool:
+    """Put the sealed bytes in the place of the content; every try sends these. Whether it was still to be sealed."""
+    envelope = cover.digest().hex()
+    changed = tx.run_many(
+        "update outgoing set state = 'sealed', envelope = ?, cover = ?, head_time = ?"
+        " where id = ? and state = 'queued'",
+        [(envelope, _encode(cover), head_time, id)],
+    )
+    if not changed:
+        return False
     drop_pieces(tx, id)
     keep_pieces(tx, id, sealed)
-    envelope = cover.digest().hex()
-    tx.run(
-        "update outgoing set state = 'sealed', envelope = ?, cover = ?, head_time = ? where id = ?",
-        (envelope, _encode(cover), head_time, id),
-    )
     add_leaf(tx, envelope, "envelope", id, now)
-    return envelope
+    return True
 
 
 def put_off(tx: Transaction, id: str, why: Why, due_at: datetime) -> None:

@@ -74,8 +74,8 @@ create table if not exists piece (
 create table if not exists anchor_leaf (
     id integer primary key,
     digest text not null,
-    what text not null,             -- envelope (sealed here), receipt (given to us), given (by us)
-    of text not null,               -- the outgoing or incoming it belongs to
+    what text not null,             -- envelope (sealed here), receipt (given to us), given (by us), determination
+    of text not null,               -- the outgoing, incoming or determination it belongs to
     made_at text not null,
     batch integer                   -- null: not on its way yet
 );
@@ -142,3 +142,81 @@ create table if not exists bill_operation (
 );
 create index if not exists bill_operation_of on bill_operation (case_id);
 create index if not exists bill_operation_held on bill_operation (held_until) where held_until is not null;
+
+-- What an insurer has opened: of whom it tells, and whether it may be used. Without a consent it is locked.
+
+create table if not exists opened_document (
+    id text primary key,            -- under which the content is kept, if it is
+    sender text not null,
+    exchange text not null,
+    sequence integer not null,
+    kind text not null,
+    entry text not null,            -- the consent on the ledger under which it came
+    visit text not null,            -- of the hospital; empty if it names none
+    person text,                    -- null: nobody known here
+    kinds text not null,            -- of data, with commas between
+    state text not null,            -- taken, locked, destroyed
+    why text,                       -- why it is locked, as JSON
+    tries integer not null default 0,
+    opened_at text not null,
+    due_at text,                    -- when a locked one is asked about again
+    kept_until text,                -- when a locked one is destroyed; null: it is kept, under lock
+    settled_at text
+);
+create index if not exists opened_document_of on opened_document (sender, visit);
+create index if not exists opened_document_in on opened_document (sender, exchange);
+create index if not exists opened_document_locked on opened_document (person) where state = 'locked';
+create index if not exists opened_document_due on opened_document (due_at) where state = 'locked';
+create index if not exists opened_document_kept on opened_document (kept_until) where state = 'locked';
+
+-- The insurer's own consents under which papers of a visit were taken, and how each has ended.
+create table if not exists consented_visit (
+    sender text not null,
+    visit text not null,
+    consent text not null,
+    person text not null,
+    named text not null,            -- the visit as consents name it
+    kinds text not null,            -- of data that were taken under it, with commas between
+    until text not null,            -- when it ends by itself
+    state text not null,            -- holds, ended, renewed (another consent has taken its place)
+    ending text,                    -- expired, revoked, lapsed, retake
+    asked_at text not null,
+    primary key (sender, visit, consent)
+);
+create index if not exists consented_visit_until on consented_visit (until) where state = 'holds';
+create index if not exists consented_visit_of on consented_visit (person);
+create index if not exists consented_visit_under on consented_visit (consent);
+
+-- What a determination is known by on the ledger: a commitment, and the salt and document that open it.
+create table if not exists determination_anchor (
+    determination text primary key,
+    case_id text not null,
+    salt blob not null,
+    suite text not null,
+    document text not null,         -- what was committed to, as JSON
+    commitment text not null
+);
+create index if not exists determination_anchor_of on determination_anchor (case_id);
+
+-- A hospital's: whose its visits are, and what of each was handed over to whom.
+
+create table if not exists patient_visit (
+    person text not null,
+    sender text not null,
+    visit text not null,
+    primary key (person, sender, visit)
+);
+
+create table if not exists hand_over (
+    id text primary key,            -- of the delivery
+    person text not null,
+    sender text not null,
+    visit text not null,
+    recipient text not null,
+    exchange text not null,
+    consent text not null,          -- under which it went
+    kinds text not null,            -- of data that it may hold, as JSON
+    events text not null,           -- numbers of those it tells, as JSON
+    bills text not null             -- those it gives tickets for, each with its number on the ledger, as JSON
+);
+create index if not exists hand_over_of on hand_over (sender, visit);

@@ -9,9 +9,9 @@ from safeweave.words import Language, say
 # Every package that remembers keeps its tables beside its store, in `tables.sql`, written as SQLite reads them.
 PACKAGES_WITH_TABLES = ("safeweave", "safeweave.people", "safeweave.coverage", "safeweave.exchange", "safeweave.cases",
                         "safeweave.adjudication", "safeweave.payments", "safeweave.telling",
-                        "safeweave.consents", "safeweave.consortium")  # fmt: skip
+                        "safeweave.consents", "safeweave.consortium", "safeweave.web")  # fmt: skip
 
-SCHEMA_VERSION = 4  # raised, with a migration, whenever a tables.sql changes
+SCHEMA_VERSION = 5  # raised, with a migration, whenever a tables.sql changes
 
 
 class NotOurStore(Conflict):

@@ -12,6 +12,7 @@ The size of the content and everything in the header are visible to whoever carr
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, BinaryIO
 
 import msgspec
@@ -143,7 +144,7 @@ def read_cover(source: BinaryIO) -> Cover:
     Raises EnvelopeUnreadable, UnknownSuite, SuiteNotInstalled.
     """
     reader = _Reader(source)
-    return _covered(reader, reader.header())[0]
+    return _covered(reader, reader.header())
 
 
 def open_envelope(source: BinaryIO, out: BinaryIO, ring: KeyRing, sender: KeySet, now: datetime) -> Cover:
@@ -159,15 +160,26 @@ def open_envelope(source: BinaryIO, out: BinaryIO, ring: KeyRing, sender: KeySet
     start = source.tell()
     reader = _Reader(source)
     header = reader.header()
-    if header.recipient != ring.member:
-        raise WrongRecipient(recipient=header.recipient, member=ring.member)
-    if now >= header.expires_at:
-        raise Expired(expires_at=header.expires_at.isoformat(), now=now.isoformat())
-
-    cover, sealed_key, content_at = _covered(reader, header)
+    _check_addressed(header, ring, now)
+    cover = _covered(reader, header)
     if not cover.signed_by(sender):
         raise Forged(sender=header.sender)
+    source.seek(start)
+    open_covered(source, out, ring, cover, now)
+    return cover
 
+
+def open_covered(source: BinaryIO, out: BinaryIO, ring: KeyRing, cover: Cover, now: datetime) -> None:
+    """Write the content of an envelope whose `cover` was read from these very bytes, and signed by its sender.
+
+    For who has asked `Cover.signed_by` already. Raises what `open_envelope` does, except Forged.
+    """
+    header = cover.header
+    _check_addressed(header, ring, now)
+    reader = _Reader(source)
+    if reader.header() != header:
+        raise SealBroken()
+    sealed_key = reader.part(_SMALL_PART_BYTES_MOST)
     used = suite_named(header.suite)
     period = ring.sealed_to(header.sealing_key)
     if period.suite != header.suite:
@@ -175,26 +187,30 @@ def open_envelope(source: BinaryIO, out: BinaryIO, ring: KeyRing, sender: KeySet
     content_key = used.open(period.opening_key(), _info(_digest(header)), sealed_key)
     if len(content_key) != used.content_key_bytes:
         raise SealBroken()
-    source.seek(start + content_at)
-    for index, (_, locked, last) in enumerate(_Reader(source, content_at).chunks()):
+    for index, (_, locked, last) in enumerate(reader.chunks()):
         out.write(used.unlock(content_key, _nonce(index, last), locked, b""))
-    return cover
 
 
-def _covered(reader: "_Reader", header: Header) -> tuple[Cover, bytes, int]:
-    """The cover, the sealed content key, and how far from the envelope's beginning its content begins."""
+def _check_addressed(header: Header, ring: KeyRing, now: datetime) -> None:
+    if header.recipient != ring.member:
+        raise WrongRecipient(recipient=header.recipient, member=ring.member)
+    if now >= header.expires_at:
+        raise Expired(expires_at=header.expires_at.isoformat(), now=now.isoformat())
+
+
+def _covered(reader: "_Reader", header: Header) -> Cover:
+    """The cover of the envelope of this header, which is read to its end."""
     body = suite_named(header.suite).hash()
-    sealed_key = reader.part(_SMALL_PART_BYTES_MOST)
-    body.update(framed(sealed_key))
-    content_at = reader.at
+    body.update(framed(reader.part(_SMALL_PART_BYTES_MOST)))
     for length, locked, _ in reader.chunks():
         body.update(length)
         body.update(locked)
     cover = Cover(header, body.digest(), reader.part(_SMALL_PART_BYTES_MOST))
     reader.end()
-    return cover, sealed_key, content_at
+    return cover
 
 
+@lru_cache(maxsize=256)  # asked for ten times while one envelope is sent or taken
 def _digest(header: Header) -> bytes:
     return suite_named(header.suite).digest(canonical(header))
 

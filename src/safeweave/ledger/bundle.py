@@ -175,8 +175,9 @@ def verify_bundle(bundle: Bundle, roots: TrustRoots) -> Verified:
         state = _members_of(bundle, roots)
         operations = tuple(_proved(state, proof, roots) for proof in bundle.operations)
         said = [proof.signed.operation for proof in bundle.operations]
+        anchored = {document.digest for document in bundle.documents}
         for opening in bundle.openings:
-            _check_opening(opening, said)
+            _check_opening(opening, said, anchored)
         documents = tuple(_anchored(document, bundle.operations) for document in bundle.documents)
         for one in bundle.nullifiers:
             _check_nullifier(state, one, bundle.operations)
@@ -242,15 +243,16 @@ def _proved(state: State, proof: Proof, roots: TrustRoots) -> ProvedOperation:
     return ProvedOperation(kind_of(operation), operation.by, receipt.number, receipt.time, items)
 
 
-def _check_opening(opening: Opening, said: Sequence[object]) -> None:
-    named: set[str] = set()
+def _check_opening(opening: Opening, said: Sequence[object], anchored: Iterable[str]) -> None:
+    """What was committed to stands in an operation, or is itself a digest under an anchor of the bundle."""
+    named = set(anchored)
     for operation in said:
         if isinstance(operation, GrantConsent):
             named |= {operation.commitment, operation.scope_commitment}
         elif isinstance(operation, Reserve):
             named.add(operation.claim_commitment)
     if opening.commitment not in named:
-        raise Untrusted(f"commitment {opening.commitment} stands in none of these operations")
+        raise Untrusted(f"commitment {opening.commitment} stands in none of these operations, nor under their anchors")
     committed = bytes.fromhex(opening.commitment)
     if not opens(committed, opening.kind, opening.salt, opening.document, opening.suite):
         raise Untrusted(f"the {opening.kind} document is not what commitment {opening.commitment} was made of")

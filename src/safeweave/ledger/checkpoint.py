@@ -8,14 +8,16 @@ import base64
 import hashlib
 import re
 import struct
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safeweave.errors import Malformed
+from safeweave.keys.suites import suite as suite_named
 from safeweave.ledger.operation import Said
 
 Algorithm = Literal[1, 4]
@@ -24,6 +26,8 @@ COSIGNATURE: Algorithm = 4  # tlog-cosignature: a timestamped Ed25519 signature
 
 _NAME = re.compile(r"[^\s+]+")
 _SIGNATURE = re.compile(r"— (\S+) (\S+)\n")
+_SUITE = "std-1"  # whose signatures are those of signed notes
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _MOST_BYTES = 64 * 1024
 
 
@@ -44,6 +48,7 @@ class NoteKey(Said):
         return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.algorithm]) + self.public)}"
 
 
+@lru_cache(maxsize=100)
 def read_key(text: str) -> NoteKey:
     """A key from `name+id+key`; Malformed if it is none."""
     parts = text.strip().split("+", 2)
@@ -111,7 +116,7 @@ class Note(Said):
 
 def read_note(text: str) -> Note:
     """A note from its text; Malformed if it is none."""
-    if len(text) > _MOST_BYTES or any(ord(c) < 32 and c != "\n" for c in text):
+    if len(text) > _MOST_BYTES or _CONTROL.search(text):
         raise Malformed("a note is a short text without control characters")
     body, gap, signatures = text.rpartition("\n\n")
     lines = [found[0] for found in _SIGNATURE.finditer(signatures)]
@@ -218,11 +223,7 @@ def _time_of(line: str, key: NoteKey, body: str) -> int | None:
 
 
 def _is_signed(public: bytes, signature: bytes, message: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    return suite_named(_SUITE).verify(public, signature, message)
 
 
 def _cosigned(body: str, time: int) -> bytes:
@@ -230,7 +231,7 @@ def _cosigned(body: str, time: int) -> bytes:
 
 
 def _base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+    return b2a_base64(raw, newline=False).decode()
 
 
 def encode_hash(hash: bytes) -> str:
@@ -241,7 +242,7 @@ def encode_hash(hash: bytes) -> str:
 def decode_hash(text: str) -> bytes:
     """A hash of 32 bytes from base64; Malformed if it is none."""
     try:
-        hash = base64.b64decode(text, validate=True)
+        hash = a2b_base64(text, strict_mode=True)
     except ValueError:
         hash = b""
     if len(hash) != 32:

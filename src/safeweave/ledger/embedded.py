@@ -66,7 +66,7 @@ from safeweave.ledger.operation import (
     read_signed,
     write_signed,
 )
-from safeweave.ledger.rules import Accepted, Moment, Record, apply, key_of, keys_read, member_as_of, use_read
+from safeweave.ledger.rules import Accepted, Moment, Record, RecordKey, apply, key_of, keys_read, member_as_of, use_read
 from safeweave.ledger.store import LogDamaged, LogStore, StoredState, write_records
 
 log = logging.getLogger("safeweave.ledger")
@@ -194,7 +194,7 @@ class EmbeddedLedger:
             ids: list[tuple[bytes, int]] = []
             members: list[tuple[int]] = []
             nodes: list[tuple[int, bytes]] = []
-            changed: dict[object, Record] = {}
+            changed: dict[RecordKey, Record] = {}
             accepted: set[OperationId] = set()
             for id, raw, one in fresh:
                 if id in accepted:
@@ -228,7 +228,7 @@ class EmbeddedLedger:
                 tx.executemany("INSERT INTO operation VALUES (?, ?)", ids)
                 tx.executemany("INSERT INTO node VALUES (?, ?)", nodes)
                 tx.executemany("INSERT INTO membership VALUES (?)", members)
-                write_records(tx, changed.values())
+                write_records(tx, changed)
                 tx.execute("INSERT INTO checkpoint VALUES (?, ?)", (self._tree.size, note.text()))
                 self._keep_cosigned(tx, cosigned)
         except BaseException:
@@ -295,7 +295,7 @@ class EmbeddedLedger:
                     if left <= 0:
                         return Unknown(self._waiting_for())
                     self._changed.wait(left)
-            return Final(self._receipt(id, number))
+            return Final(_receipt(id, self._entry(number)))
         except (StoreUnavailable, LogDamaged) as fault:
             return Unknown(str(fault))
 
@@ -353,13 +353,12 @@ class EmbeddedLedger:
         size = read_checkpoint(note).size
         if number is None or number >= size:
             return None
-        raw = self._raw_entry(number)
-        entry = read_entry(raw)
-        path = self.inclusion(number, size)
+        raw = self.store.entries(number - 1, number + 1, 1)[0]
+        entry, path = read_entry(raw), self.inclusion(number, size)
         if not is_included(leaf_hash(raw), number, size, path, read_checkpoint(note).root):
             raise LogDamaged(f"the tree does not lead from entry {number} to the checkpoint of {size}")
         evidence = LogEvidence(raw.decode(), number, tuple(encode_hash(hash) for hash in path), note.text())
-        return Proof(entry.signed, self._receipt(id, number), evidence)
+        return Proof(entry.signed, _receipt(id, entry), evidence)
 
     def membership(self) -> list[OperationId]:
         """The final operations that say who is a member, in order."""
@@ -394,12 +393,6 @@ class EmbeddedLedger:
         if self.store.nodes([leaf])[leaf] != leaf_hash(raw):
             raise LogDamaged(f"entry {number} is not the one that was written")
         return raw
-
-    def _receipt(self, id: OperationId, number: int) -> Receipt:
-        receipt = receipt_of(self._entry(number))
-        if receipt.operation != id:
-            raise LogDamaged(f"entry {number} is not that of operation {id}")
-        return receipt
 
     def _entry(self, number: int) -> Entry:
         return read_entry(self._raw_entry(number))
@@ -442,3 +435,10 @@ class EmbeddedLedger:
             if len(cosigners(note, self._witness_keys)) >= self._quorum:
                 return note
         return None
+
+
+def _receipt(id: OperationId, entry: Entry) -> Receipt:
+    receipt = receipt_of(entry)
+    if receipt.operation != id:
+        raise LogDamaged(f"entry {entry.number} is not that of operation {id}")
+    return receipt

@@ -7,14 +7,16 @@ a nullifier), is the operator's word; the audit checks it against the log. Silen
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
 
+from safeweave.asking import Asking, Reply
 from safeweave.clock import pause, seconds_running
 from safeweave.errors import Malformed, NotFound, Unavailable
 from safeweave.ledger.checkpoint import (
@@ -43,7 +45,7 @@ from safeweave.ledger.ledger import (
 from safeweave.ledger.merkle import is_consistent
 from safeweave.ledger.operation import OperationId, SignedOperation, operation_id, read_signed, write_signed
 from safeweave.ledger.proof import Untrusted, entry_under, verify
-from safeweave.ledger.serving import MOST_ENTRIES, MOST_OPERATIONS, EntriesTold, HeadTold, OutcomeTold
+from safeweave.ledger.serving import MOST_ENTRIES, MOST_OPERATIONS, ConsentTold, EntriesTold, HeadTold, OutcomeTold
 
 log = logging.getLogger("safeweave.ledger")
 
@@ -57,10 +59,12 @@ class RemoteLedger:
         """Raises Malformed if the trust roots cannot be read, or `seen`: delete that file to begin without a memory."""
         roots.keys()
         self._roots, self._seconds = roots, seconds
-        self._client = httpx.Client(base_url=url, timeout=seconds)
+        self._url, self._client = url.rstrip("/"), Asking(seconds)
         self._lock, self._seen_file = Lock(), seen
         self._seen: Checkpoint | None = None
+        self._seen_text = ""
         self._malformed: dict[OperationId, Refused] = {}
+        self._told: dict[str, tuple[int, MemberRecord]] = {}  # with consents, by height
         if seen and seen.exists():
             self._seen = trusted_checkpoint(seen.read_text(encoding="utf-8"), roots)
 
@@ -79,9 +83,7 @@ class RemoteLedger:
                 self._malformed[id] = Refused("malformed", str(fault))
         for start in range(0, len(fit), MOST_OPERATIONS):
             try:
-                self._asked(
-                    "POST", "/operations", list[str], content=msgspec.json.encode(fit[start : start + MOST_OPERATIONS])
-                )
+                self._handed(fit[start : start + MOST_OPERATIONS])
             except Unavailable as silence:
                 log.warning("%s operations may not have been heard: %s", len(fit) - start, silence)
         return ids
@@ -94,9 +96,7 @@ class RemoteLedger:
         while True:
             left = max(0.0, until - seconds_running())
             try:
-                told = self._asked(
-                    "GET", f"/operations/{id}", OutcomeTold, params={"seconds": left}, timeout=left + self._seconds
-                )
+                told = self._asked(f"/operations/{id}", OutcomeTold, {"seconds": left}, seconds=left + self._seconds)
                 if not isinstance(told.outcome, Unknown):
                     return self._believed(id, told)
                 unknown = told.outcome
@@ -120,7 +120,7 @@ class RemoteLedger:
         """The newest final head, which has grown from the one seen before; Untrusted if it has not."""
         with self._lock:
             old = self._seen.size if self._seen else 0
-        told: HeadTold = self._asked("GET", "/head", HeadTold, params={"old": old})
+        told: HeadTold = self._asked("/head", HeadTold, {"old": old})
         checkpoint = self._follow(told.head.evidence, old, told.consistency)
         if checkpoint.size < old:
             raise Untrusted(f"the ledger shows {checkpoint.size} entries after it has shown {old}")
@@ -132,7 +132,7 @@ class RemoteLedger:
 
     def events(self, after: int, limit: int) -> list[Event]:
         """Final operations after this number, each proved at its place."""
-        told = self._asked("GET", "/entries", EntriesTold, params={"after": after, "limit": min(limit, MOST_ENTRIES)})
+        told = self._asked("/entries", EntriesTold, {"after": after, "limit": min(limit, MOST_ENTRIES)})
         checkpoint = self._follow(told.checkpoint)
         if not told.entries and checkpoint.size > after + 1:
             raise Untrusted(f"the log has {checkpoint.size} entries and the operator shows none after {after}")
@@ -146,32 +146,41 @@ class RemoteLedger:
 
     def member(self, id: str, at: Head | None = None) -> MemberRecord | None:
         """A member, by the operator's word."""
-        found: MemberRecord | None = self._asked("GET", f"/members/{id}", MemberRecord | None, params=_at(at))
+        with self._lock:
+            height, told = self._told.get(id, (-1, None))
+        if at is not None and at.height == height:
+            return told
+        found: MemberRecord | None = self._asked(f"/members/{id}", MemberRecord | None, _at(at))
         return found
 
     def consent(self, id: str, at: Head | None = None) -> ConsentFound:
         """A consent's state, by the operator's word; the head it names is checked."""
-        found: ConsentFound = self._asked("GET", f"/consents/{id}", ConsentFound, params=_at(at))
-        if at is None:
-            checkpoint = self._follow(found.head.evidence)
-            if found.head.height != checkpoint.size or found.head.root != checkpoint.root.hex():
-                raise Untrusted("the head is not that of its checkpoint")
-            return found
-        return msgspec.structs.replace(found, head=at)
+        with self._lock:
+            old = self._seen.size if self._seen else 0
+        told: ConsentTold = self._asked(f"/consents/{id}", ConsentTold, _at(at) or {"old": old})
+        if at is not None:
+            return msgspec.structs.replace(told.found, head=at)
+        head = told.found.head
+        checkpoint = self._follow(head.evidence, old, told.consistency)
+        if head.height != checkpoint.size or head.root != checkpoint.root.hex():
+            raise Untrusted("the head is not that of its checkpoint")
+        with self._lock:
+            self._told.update({member.member: (head.height, member) for member in told.members})
+        return told.found
 
     def find_anchor(self, root: str) -> AnchorRecord | None:
         """Who put down this root first, by the operator's word."""
-        found: AnchorRecord | None = self._asked("GET", f"/anchors/{root}", AnchorRecord | None)
+        found: AnchorRecord | None = self._asked(f"/anchors/{root}", AnchorRecord | None)
         return found
 
     def nullifier(self, issuer: str, nullifier: str, part: int) -> UseRecord:
         """One part of a bill, by the operator's word."""
-        found: UseRecord = self._asked("GET", f"/nullifiers/{issuer}/{nullifier}/{part}", UseRecord)
+        found: UseRecord = self._asked(f"/nullifiers/{issuer}/{nullifier}/{part}", UseRecord)
         return found
 
     def prove(self, id: OperationId) -> Proof | None:
         """Evidence that an operation stands, checked."""
-        proof: Proof | None = self._asked("GET", f"/operations/{id}/proof", Proof | None)
+        proof: Proof | None = self._asked(f"/operations/{id}/proof", Proof | None)
         if proof is not None:
             if operation_id(proof.signed.operation) != id:
                 raise Untrusted("the proof is of another operation")
@@ -180,7 +189,7 @@ class RemoteLedger:
 
     def entries(self, after: int, limit: int) -> list[bytes]:
         """The bytes of final entries after this number, as the audit replays them."""
-        told = self._asked("GET", "/entries", EntriesTold, params={"after": after, "limit": min(limit, MOST_ENTRIES)})
+        told = self._asked("/entries", EntriesTold, {"after": after, "limit": min(limit, MOST_ENTRIES)})
         return [one.entry.encode() for one in told.entries]
 
     def checkpoints(self) -> list[str]:
@@ -189,30 +198,44 @@ class RemoteLedger:
 
     def membership(self) -> list[OperationId]:
         """The operations that say who is a member, in order, by the operator's word."""
-        ids: list[OperationId] = self._asked("GET", "/membership", list[str])
+        ids: list[OperationId] = self._asked("/membership", list[str])
         return ids
 
     # ------------------------------------------------------------ asking, and what was seen before
 
-    def _asked(self, method: str, path: str, type: Any, **details: Any) -> Any:
+    def _handed(self, signed: Sequence[SignedOperation]) -> None:
         try:
-            answer = self._client.request(method, path, **details)
+            reply = self._client.post(f"{self._url}/operations", msgspec.json.encode(signed))
         except httpx.HTTPError as error:
             raise Unavailable(f"the ledger does not answer: {error}") from error
-        if answer.status_code >= 500:
-            raise Unavailable(f"the ledger is not well: {answer.status_code} {answer.text[:300]}")
-        if answer.status_code == 404:
-            raise NotFound(f"there is no ledger at {answer.url}")
-        if answer.status_code != 200:
-            raise Malformed(f"the ledger refuses the request: {answer.text[:300]}")
+        self._read(reply, "/operations", list[str])
+
+    def _asked(
+        self, path: str, type: Any, params: Mapping[str, object] | None = None, seconds: float | None = None
+    ) -> Any:
         try:
-            return msgspec.json.decode(answer.content, type=type)
+            reply = self._client.get(f"{self._url}{path}{'?' + urlencode(params) if params else ''}", seconds)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the ledger does not answer: {error}") from error
+        return self._read(reply, path, type)
+
+    def _read(self, reply: Reply, path: str, type: Any) -> Any:
+        if reply.status_code >= 500:
+            raise Unavailable(f"the ledger is not well: {reply.status_code} {reply.text[:300]}")
+        if reply.status_code == 404:
+            raise NotFound(f"there is no ledger at {self._url}{path}")
+        if reply.status_code != 200:
+            raise Malformed(f"the ledger refuses the request: {reply.text[:300]}")
+        try:
+            return msgspec.json.decode(reply.content, type=type)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise Unavailable(f"what answers there is no ledger: {error}") from None
 
     def _follow(self, text: str, old: int | None = None, path: Sequence[str] = ()) -> Checkpoint:
         """Believe this checkpoint if it is signed and agrees with the one seen before; Untrusted if not."""
         with self._lock:
+            if self._seen and text == self._seen_text:
+                return self._seen
             try:
                 checkpoint = trusted_checkpoint(text, self._roots)
                 seen = self._seen
@@ -221,7 +244,7 @@ class RemoteLedger:
                 first, last = sorted((seen, checkpoint), key=lambda one: one.size)
                 if old != first.size or last is not checkpoint:
                     params = {"old": first.size, "size": last.size}
-                    path = self._asked("GET", "/consistency", list[str], params=params)
+                    path = self._asked("/consistency", list[str], params)
                 if not is_consistent(first.size, first.root, last.size, last.root, [decode_hash(one) for one in path]):
                     raise Untrusted(f"the log of {last.size} entries does not begin with the {first.size} seen before")
             except Malformed as fault:
@@ -229,7 +252,7 @@ class RemoteLedger:
             return self._remember(checkpoint, text) if last is checkpoint else checkpoint
 
     def _remember(self, checkpoint: Checkpoint, text: str) -> Checkpoint:
-        self._seen = checkpoint
+        self._seen, self._seen_text = checkpoint, text
         if self._seen_file and read_checkpoint(read_note(text)).size:
             beside = self._seen_file.with_suffix(".new")
             beside.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from safeweave.errors import Malformed, SafeweaveError, StoreUnavailable, Unavai
 from safeweave.ledger.body import limited_body
 from safeweave.ledger.checkpoint import encode_hash, read_checkpoint
 from safeweave.ledger.embedded import EmbeddedLedger
-from safeweave.ledger.ledger import Final, Head, Outcome, Proof, Refused, Unknown
+from safeweave.ledger.ledger import ConsentFound, Final, Head, MemberRecord, Outcome, Proof, Refused, Unknown
 from safeweave.ledger.operation import Said, SignedOperation, operation_id
 from safeweave.ledger.store import LogDamaged
 
@@ -28,6 +28,14 @@ class HeadTold(Said):
     """A head, and the proof that it follows from the one the reader knows already."""
 
     head: Head
+    consistency: tuple[str, ...]
+
+
+class ConsentTold(Said):
+    """A consent at the newest head, the members it is between, and the proof that the head follows from one known."""
+
+    found: ConsentFound
+    members: tuple[MemberRecord, ...]
     consistency: tuple[str, ...]
 
 
@@ -60,8 +68,11 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     router = APIRouter()
 
     async def answer(work: Callable[[], Any]) -> Response:
+        return await run_in_threadpool(answered, work)
+
+    def answered(work: Callable[[], Any]) -> Response:
         try:
-            value = await run_in_threadpool(work)
+            value = work()
         except Malformed as fault:
             return _no(400, fault)
         except (Unavailable, StoreUnavailable) as fault:
@@ -101,14 +112,14 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def proof(id: str) -> Response:
         return await answer(lambda: ledger.prove(_hex(id)))
 
-    @router.get("/head")
-    async def head(old: Annotated[int, Query(ge=0)] = 0) -> Response:
+    async def head(request: Request) -> Response:
         def work() -> HeadTold:
+            old = _number(request, "old") or 0
             found = ledger.head()
             path = ledger.consistency(old, found.height) if old <= found.height else []
             return HeadTold(found, tuple(encode_hash(hash) for hash in path))
 
-        return await answer(work)
+        return answered(work)
 
     @router.get("/consistency")
     async def consistency(old: Annotated[int, Query(ge=0)], size: Annotated[int, Query(ge=0)]) -> Response:
@@ -132,9 +143,16 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def member(id: str, height: int | None = None, time: int = 0) -> Response:
         return await answer(lambda: ledger.member(_hex(id), _at(height, time)))
 
-    @router.get("/consents/{id}")
-    async def consent(id: str, height: int | None = None, time: int = 0) -> Response:
-        return await answer(lambda: ledger.consent(_hex(id), _at(height, time)))
+    async def consent(request: Request) -> Response:
+        def work() -> ConsentTold:
+            at, old = _at(_number(request, "height"), _number(request, "time") or 0), _number(request, "old") or 0
+            found = ledger.consent(_hex(request.path_params["id"]), at)
+            between = (found.record.by, found.record.grantee) if found.record else ()
+            members = [member for id in dict.fromkeys(between) if (member := ledger.member(id, found.head))]
+            path = ledger.consistency(old, found.head.height) if at is None and old <= found.head.height else []
+            return ConsentTold(found, tuple(members), tuple(encode_hash(hash) for hash in path))
+
+        return answered(work)
 
     @router.get("/anchors/{root}")
     async def anchor(root: str) -> Response:
@@ -156,11 +174,24 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     async def standing() -> Response:
         return await answer(ledger.standing)
 
+    # Asked for with every record that is sent: answered where they are asked, for a thread would take longer than the
+    # few rows they read, and without what FastAPI puts around a question.
+    router.add_route("/head", head)
+    router.add_route("/consents/{id}", consent)
     return router
 
 
 def _at(height: int | None, time: int) -> Head | None:
     return None if height is None else Head(height, "", time)
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or len(text) > 15:
+        raise Malformed(f"{name} is a whole number, not {text!r:.40}")
+    return int(text)
 
 
 def _hex(id: str) -> str:

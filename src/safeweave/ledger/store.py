@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from threading import RLock
@@ -22,7 +23,7 @@ import msgspec
 from safeweave.errors import Conflict, InvariantBroken, NotFound, StoreUnavailable
 from safeweave.ledger.ledger import AnchorRecord, ConsentRecord, MemberRecord, StreamRecord, UseRecord, UseState
 from safeweave.ledger.operation import Item
-from safeweave.ledger.rules import AccountRecord, Founding, Record, RecordKey, State, key_of
+from safeweave.ledger.rules import AccountRecord, Founding, Record, RecordKey, State
 
 FORM = 1
 WAL_PAGES = 8000  # 32 MB: pages that many commits touch are then written back once
@@ -44,6 +45,7 @@ _decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {name: msgspec.msgpack.Deco
 _encoder = msgspec.msgpack.Encoder()
 
 
+@lru_cache(maxsize=4096)  # what a batch reads it soon writes
 def raw_key(key: RecordKey) -> bytes:
     """A record's key as it is stored."""
     kind = key[0]
@@ -267,11 +269,11 @@ class StoredState(State):
         self.records.update(self._store.records(key for key in keys if key not in self.records))
 
 
-def write_records(tx: sqlite3.Connection, records: Iterable[Record]) -> None:
+def write_records(tx: sqlite3.Connection, records: Mapping[RecordKey, Record]) -> None:
     """Put these records in the place of older ones."""
     tx.executemany(
         "INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body",
-        [(raw_key(key_of(record)), _body(record)) for record in records],
+        [(raw_key(key), _body(record)) for key, record in records.items()],
     )
 
 

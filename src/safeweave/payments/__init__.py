@@ -15,6 +15,7 @@ from safeweave.payments.handlers import (
     receive_recoveries,
     refuse,
     return_payment,
+    settle_confirmed,
 )
 from safeweave.payments.journal import trial_balance, trial_balance_fen
 from safeweave.payments.payout import Payout, Recovery
@@ -24,5 +25,5 @@ from safeweave.payments.store import entries_of, open_recoveries, payouts_of, re
 __all__ = [
     "Bank", "BankDesk", "Payout", "Receipt", "Recovery", "confirm", "entries_of", "note_unconfirmed", "open_recoveries",
     "order_payouts", "pay_again", "payouts_of", "receive_recoveries", "reconcile_command", "recoveries_of", "refuse",
-    "return_payment", "totals", "trial_balance", "trial_balance_fen", "unsettled",
+    "return_payment", "settle_confirmed", "totals", "trial_balance", "trial_balance_fen", "unsettled",
 ]  # fmt: skip

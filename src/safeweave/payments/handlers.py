@@ -8,6 +8,7 @@ import msgspec
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, InvariantBroken, NotFound
 from safeweave.events import (
+    CaseConfirmed,
     CaseSettled,
     DeterminationMade,
     Event,
@@ -103,6 +104,11 @@ def confirm(events: Sequence[PayoutConfirmed], tx: Transaction, now: datetime) -
     Raises InvariantBroken if the bank paid another amount than ordered.
     """
     _move(tx, now, [(event, "confirmed", event.amount, "", event.paid_at) for event in events])
+    return _settled(tx, list(dict.fromkeys(event.case for event in events)))
+
+
+def settle_confirmed(events: Sequence[CaseConfirmed], tx: Transaction, now: datetime) -> list[Event]:
+    """Tell which of the cases that a person leaves as they were decided have no payout open."""
     return _settled(tx, list(dict.fromkeys(event.case for event in events)))
 
 

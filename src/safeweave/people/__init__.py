@@ -3,7 +3,7 @@
 It leaves what a person was promised to `coverage`. Read `identity.py` first (pure), then `person.py` and `store.py`.
 """
 
-from safeweave.people.person import Found, Guardianship, Held, Particulars, Person, age_on
+from safeweave.people.person import Found, Guardianship, Held, Particulars, Person, age_on, particulars_of
 from safeweave.people.store import (
     Registration,
     Saved,
@@ -15,10 +15,12 @@ from safeweave.people.store import (
     merge_persons,
     people_by_id,
     person_history,
+    persons_at,
     remember_medical_record,
     remember_policies,
     report_death,
     save_people,
+    wards_of,
 )
 
 __all__ = [
@@ -36,10 +38,13 @@ __all__ = [
     "guarded",
     "known_people",
     "merge_persons",
+    "particulars_of",
     "people_by_id",
     "person_history",
+    "persons_at",
     "remember_medical_record",
     "remember_policies",
     "report_death",
     "save_people",
+    "wards_of",
 ]

@@ -126,6 +126,24 @@ def age_on(birth: date, day: date) -> int:
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
+def is_guardian(own: Collection[PersonId], ward: Person, day: date) -> bool:
+    """Whether somebody with these ids may act for the ward on that day.
+
+    A link without an end is over when the ward is of age, unless it began later (民法典 28, 33).
+    """
+    return any(
+        link.guardian in own
+        and link.holds_on(day)
+        and (
+            link.last_day is not None
+            or ward.birth is None
+            or age_on(ward.birth, day) < OF_AGE
+            or age_on(ward.birth, link.first_day) >= OF_AGE
+        )
+        for link in ward.guardianships
+    )
+
+
 class Leads(NamedTuple):
     """Which persons each part of one description leads to; name and birth only count where nothing else leads."""
 
@@ -163,6 +181,17 @@ def described(seen: PersonSeen) -> Described:
             reasons.append("document_malformed")
     key = name_key(seen.name) if seen.name else ""
     return Described(seen.name, key, seen.birth, seen.sex, tuple(documents), tuple(hidden), tuple(reasons))
+
+
+def particulars_of(seen: PersonSeen) -> Particulars | None:
+    """The description as the register takes it; None without a name, or without an identity document that is sound."""
+    what = described(seen)
+    documents = tuple([Held(document.kind, document.number, document.country) for document in what.documents])
+    if not documents or not seen.name or what.reasons:
+        return None
+    birth = seen.birth or next((document.birth for document in what.documents if document.birth), None)
+    sex = seen.sex or next((document.sex for document in what.documents if document.sex), None)
+    return Particulars(seen.name, documents, birth, sex)
 
 
 def who(seen: Described, leads: Leads, known: Mapping[PersonId, Person]) -> Found:

@@ -26,6 +26,7 @@ from safeweave.people.person import (
     Particulars,
     Person,
     described,
+    is_guardian,
     who,
 )
 from safeweave.words import Language
@@ -229,6 +230,25 @@ def guarded(
         for alias, person in persons.items()
         if person.birth is not None and person.sex is not None
     }
+
+
+def wards_of(tx: Transaction, guardian: PersonId, on: date) -> list[Person]:
+    """Whom this person may act for on that day, by id; a link without an end is over when the ward is of age."""
+    known = people_by_id(tx, [guardian])
+    own = sorted({id for each in known.values() for id in (each.id, *each.former_ids)})
+    linked = [ward for (ward,) in tx.rows("select distinct ward from person_guardian where guardian in ?", (own,))]
+    found = {ward.id: ward for ward in people_by_id(tx, linked).values() if is_guardian(own, ward, on)}
+    return [found[id] for id in sorted(found)]
+
+
+def persons_at(tx: Transaction, address: str) -> list[Person]:
+    """The living persons whose phone or e-mail this is, by id."""
+    ids = [id for (id,) in tx.rows(
+        "select id from person where phone = ? and merged_into is null"
+        " union select id from person where email = ? and merged_into is null", (address, address)
+    )] if address else []  # fmt: skip
+    known = people_by_id(tx, ids)
+    return [known[id] for id in sorted(known) if known[id].birth is not None and known[id].died_on is None]
 
 
 def person_history(tx: Transaction, person: PersonId) -> list[tuple[str, str, str, str]]:

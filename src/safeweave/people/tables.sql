@@ -67,3 +67,21 @@ create table if not exists person_change (
     became text not null
 );
 create index if not exists person_change_of on person_change (person);
+
+-- What a person lets an agent do. An answer and an end are each written once; nothing is taken away.
+create table if not exists delegation (
+    id text primary key,
+    person text not null references person (id),
+    agent text not null,            -- the agent's account
+    scopes text not null,           -- collect, submit, follow; comma between
+    invited_by text not null,       -- the person, or a guardian
+    invited_at text not null,
+    answered_at text,
+    accepted integer not null default 0,
+    ended_at text,
+    ended_by text not null default ''
+);
+create index if not exists delegation_of on delegation (person);
+create index if not exists delegation_to on delegation (agent);
+create index if not exists person_by_phone on person (phone) where phone <> '';
+create index if not exists person_by_email on person (email) where email <> '';

@@ -15,7 +15,9 @@ from safeweave.events import (
     CaseMoved,
     CaseOpened,
     CaseReferred,
+    ClaimChosen,
     ClockDue,
+    ConsentEnded,
     DeterminationMade,
     Event,
     MessageDelivered,
@@ -219,12 +221,23 @@ def _account_wrong(event: PayoutRefused | PayoutReturned, last4: str, today: dat
     return Change(f"account_wrong:{event.payout}", event.case, "account_wrong", last4=last4)
 
 
+def _consent_ended(event: ConsentEnded, last4: str, today: date) -> Change:
+    """A claim may live on several consents; that it waits for a choice is told once a day."""
+    return Change(f"consent_{event.ending}:{event.case}:{today}", event.case, f"consent_{event.ending}")
+
+
+def _chosen(event: ClaimChosen, last4: str, today: date) -> Change:
+    return Change(f"claim_{event.choice}:{event.case}:{today}", event.case, f"claim_{event.choice}")
+
+
 _CHANGES: dict[type[Event], Callable[[Any, str, date], Change | None]] = {
     CaseOpened: _opened,
     CaseMoved: _moved,  # a stage without words in messages.toml is not told
     CaseReferred: _referred,
     DeterminationMade: _determined,
     RecoveryOpened: _recovery,
+    ConsentEnded: _consent_ended,  # of the dead nobody is told by machine
+    ClaimChosen: _chosen,
     PayoutConfirmed: _arrived,
     PayoutRefused: _account_wrong,
     PayoutReturned: _account_wrong,

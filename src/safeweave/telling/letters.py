@@ -32,6 +32,7 @@ from safeweave.telling.letter import (
     BillShown,
     Contacts,
     DeductibleShown,
+    Letter,
     LetterFacts,
     LineShown,
     Named,
@@ -40,7 +41,6 @@ from safeweave.telling.letter import (
     letter,
 )
 from safeweave.telling.page import html, text
-from safeweave.telling.pdf import pdf
 from safeweave.telling.store import LetterRow
 from safeweave.words import Language, say
 
@@ -212,7 +212,7 @@ def letter_show(
     if not shown:
         raise NotFound(f"case {case} has no letter; one is written when it is determined or referred")
     for number, each in enumerate(shown, 1):
-        content = pdf(each) if format == "pdf" else (html(each) if format == "html" else text(each)).encode()
+        content = _pdf(each) if format == "pdf" else (html(each) if format == "html" else text(each)).encode()
         target = path
         if path is not None and len(shown) > 1:
             target = path.with_name(f"{path.stem}-{number}{path.suffix}")
@@ -284,3 +284,9 @@ def _deductibles(decided: Decided, product: Product) -> tuple[DeductibleShown, .
         if taken:
             shown["", block.id] = DeductibleShown("claim", block.amount, Fen(before.used + taken))
     return tuple(shown.values())
+
+
+def _pdf(each: Letter) -> bytes:
+    from safeweave.telling.pdf import pdf  # half a second of every start, for the few who print
+
+    return pdf(each)

@@ -21,6 +21,8 @@ SYSTEM_REASONS: tuple[str, ...] = (
     "claimed_elsewhere",
     "bill_without_ticket",
     "bill_not_held",
+    "person_asked",
+    "objection",
 )
 
 _GROUPS = (

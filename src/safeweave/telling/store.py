@@ -181,6 +181,16 @@ def messages_of(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str]
     return [(message.told_at, message.channel, message.text) for message in map(_message, rows)]
 
 
+def messages_of_cases(tx: Transaction, cases: Sequence[CaseId]) -> list[Message]:
+    """Everything people were told about these cases, the latest first."""
+    rows = _rows(
+        tx,
+        f"select {_MESSAGE} where m.case_id in ? and m.channel <> ? order by m.told_at desc, m.id",
+        (sorted(set(cases)), DESK),
+    )
+    return [_message(row) for row in rows]
+
+
 def latest_messages(tx: Transaction, name: str = "", limit: int = 200) -> list[tuple[Message, str, bool]]:
     """The latest messages to people, or to all who have or had this name: (message, the person's name, delivered)."""
     sql = f"select m.delivered_at is not null, {_MESSAGE} where m.channel <> ?"

@@ -25,7 +25,7 @@ CATEGORIES = ["06", "01", "03", "04", "05", "07", "08", "09"]
 
 
 def test_the_page_shows_every_form():
-    assert set(EXAMPLES) == {"fhir", "a01", "p03", "a03", "ebill", "red", "yibao"}
+    assert set(EXAMPLES) == {"fhir", "a01", "p03", "a03", "ebill", "red", "yibao", "visit"}
 
 
 @pytest.mark.parametrize("form", ["fhir", "ebill"])

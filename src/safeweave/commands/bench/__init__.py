@@ -18,6 +18,8 @@ from safeweave.commands.bench.figure import MORE_IS_BETTER, QUICK, Counts, Figur
 from safeweave.commands.bench.files import feeding
 from safeweave.commands.bench.grown import growth
 from safeweave.commands.bench.knocking import doors
+from safeweave.commands.bench.ledgers import ledger, proofs
+from safeweave.commands.bench.sealing import sealing
 from safeweave.commands.bench.stores import Bench
 from safeweave.commands.screen import console, print_json
 from safeweave.errors import NotFound
@@ -49,6 +51,12 @@ MEASURES = (
     Measure(bulk, ("bulk_readjudications_per_cpu_second", "plain_readjudications_per_cpu_second")),
     Measure(telling_again, ("letter_html", "letter_pdf", "replay_determinations_per_second")),
     Measure(feeding, ("feed_seconds", "feed_peak_memory", "feed_sample_seconds", "feed_sample_peak_memory")),
+    Measure(
+        ledger,
+        ("ledger_consents_per_second", "ledger_nullifiers_per_second", "ledger_commit_alone_p50"),
+    ),
+    Measure(proofs, ("ledger_proof", "ledger_proof_check", "ledger_path_large_log")),
+    Measure(sealing, ("sealed_record_std_1", "sealed_record_gm_1")),
     Measure(growth, ("grown_claims_per_second", "growth_ratio"), is_long=True),
 )
 

@@ -55,9 +55,13 @@ class Counts(NamedTuple):
     size_claims: int = 3_000
     letters: int = 100
     seconds: float = 5.0  # of pgbench
+    ledger_batches: int = 200  # of 100 consents, and as many of 100 nullifiers
+    ledger_commits: int = 200  # alone
+    log_entries: int = 10_000_000  # of the large log whose tree is built: 1 GB
+    records: int = 200  # sealed and sent, by each suite
 
 
 QUICK = Counts(
     runs=3, claims=1_000, rounds=10, idle_claims=40, door_claims=300, load_seconds=2.0, size_claims=500, letters=10,
-    seconds=2.0,
+    seconds=2.0, ledger_batches=40, ledger_commits=40, log_entries=200_000, records=40,
 )  # fmt: skip

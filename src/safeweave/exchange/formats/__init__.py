@@ -5,12 +5,19 @@ storing to the rest of `exchange`. Read docs/reference/wire.md first, then `read
 """
 
 from safeweave.errors import Malformed
-from safeweave.exchange.formats import ebill, fhir, hl7v2, x12, yibao
+from safeweave.exchange.formats import ebill, fhir, hl7v2, visit, x12, yibao
 from safeweave.exchange.formats.reading import EobSeen, Format, Limits, Reading, Sender
 
 __all__ = ["EobSeen", "Format", "Limits", "Reading", "Sender", "format_of", "read"]
 
-_READERS = {"fhir": fhir.read, "hl7v2": hl7v2.read, "ebill": ebill.read, "yibao": yibao.read, "x12": x12.read}
+_READERS = {
+    "fhir": fhir.read,
+    "hl7v2": hl7v2.read,
+    "ebill": ebill.read,
+    "yibao": yibao.read,
+    "x12": x12.read,
+    "visit": visit.read,
+}
 
 
 def read(raw: bytes, sender: Sender, limits: Limits, content_type: str | None = None) -> Reading:
@@ -36,6 +43,8 @@ def format_of(raw: bytes, content_type: str | None = None) -> Format:
         return "x12"
     if start.startswith(b"<") or raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "ebill"
+    if start.startswith(visit.BEGINNING):
+        return "visit"
     if start.startswith(b"{"):
         if "fhir" in (content_type or ""):
             return "fhir"

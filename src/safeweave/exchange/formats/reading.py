@@ -7,7 +7,7 @@ from safeweave.events import HospitalEvent
 from safeweave.facts import Fact
 from safeweave.money import Fen
 
-Format = Literal["fhir", "hl7v2", "ebill", "yibao", "x12"]
+Format = Literal["fhir", "hl7v2", "ebill", "yibao", "x12", "visit"]
 
 
 class Sender(Fact):

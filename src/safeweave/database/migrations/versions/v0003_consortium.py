@@ -210,7 +210,80 @@ create index bill_operation_of on bill_operation (case_id);
 create index bill_operation_held on bill_operation (held_until) where held_until is not null;
 """
 
+_OPENED = """
+create table opened_document (
+    id text primary key,
+    sender text not null,
+    exchange text not null,
+    sequence integer not null,
+    kind text not null,
+    entry text not null,
+    visit text not null,
+    person text,
+    kinds text not null,
+    state text not null,
+    why text,
+    tries integer not null default 0,
+    opened_at text not null,
+    due_at text,
+    kept_until text,
+    settled_at text
+);
+create index opened_document_of on opened_document (sender, visit);
+create index opened_document_in on opened_document (sender, exchange);
+create index opened_document_locked on opened_document (person) where state = 'locked';
+create index opened_document_due on opened_document (due_at) where state = 'locked';
+create index opened_document_kept on opened_document (kept_until) where state = 'locked';
+create table consented_visit (
+    sender text not null,
+    visit text not null,
+    consent text not null,
+    person text not null,
+    named text not null,
+    kinds text not null,
+    until text not null,
+    state text not null,
+    ending text,
+    asked_at text not null,
+    primary key (sender, visit, consent)
+);
+create index consented_visit_until on consented_visit (until) where state = 'holds';
+create index consented_visit_of on consented_visit (person);
+create index consented_visit_under on consented_visit (consent);
+create table determination_anchor (
+    determination text primary key,
+    case_id text not null,
+    salt blob not null,
+    suite text not null,
+    document text not null,
+    commitment text not null
+);
+create index determination_anchor_of on determination_anchor (case_id);
+"""
+
+_GATEWAY = """
+create table patient_visit (
+    person text not null,
+    sender text not null,
+    visit text not null,
+    primary key (person, sender, visit)
+);
+create table hand_over (
+    id text primary key,
+    person text not null,
+    sender text not null,
+    visit text not null,
+    recipient text not null,
+    exchange text not null,
+    consent text not null,
+    kinds text not null,
+    events text not null,
+    bills text not null
+);
+create index hand_over_of on hand_over (sender, visit);
+"""
+
 
 def upgrade() -> None:
     """Make the tables, which are all new."""
-    run(_CONSENTS, _DELIVERIES, _BILLS)
+    run(_CONSENTS, _DELIVERIES, _BILLS, _GATEWAY, _OPENED)

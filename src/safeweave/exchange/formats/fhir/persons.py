@@ -1,5 +1,7 @@
 """Who a message is about, and which hospital it names."""
 
+import msgspec
+
 from safeweave.errors import Malformed
 from safeweave.events import Identifier, PersonSeen
 from safeweave.exchange.formats.fhir import resources as fhir
@@ -56,6 +58,15 @@ def _identifier(told: fhir.Identifier) -> Identifier:
         return Identifier("policy", told.value)
     kind = _KIND_BY_TYPE.get(told.type_code(), "other")
     return Identifier(kind, told.value, told.system if kind in ("mr", "other") else "")
+
+
+def patient_in(raw: bytes) -> PersonSeen:
+    """The person a Patient resource describes; Malformed, with the field, if it is none."""
+    try:
+        return _patient_seen(msgspec.json.decode(raw, type=fhir.Patient))
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        raise Malformed(what, field=f"Patient.{place.rstrip('`')}") from None
 
 
 def _patient_seen(patient: fhir.Patient) -> PersonSeen:

@@ -1,0 +1,43 @@
+"""Processes that a command starts and that never outlive it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port on this machine that nobody listened at just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def leashed(
+    arguments: list[str], log: Path, environment: dict[str, str], read_first_line: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with this one, whatever happens to it."""
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "safeweave_simulator.leash", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if read_first_line else errors,
+            stderr=errors,
+            env={**os.environ, **environment},
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

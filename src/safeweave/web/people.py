@@ -1,0 +1,14 @@
+"""All pages for people in one app: each part of them adds its routes here."""
+
+from fastapi import FastAPI
+
+from safeweave.web import portal, signing_in
+from safeweave.web.asked import Site
+from safeweave.web.pages import Routes, pages_app
+
+PARTS: list[Routes] = [signing_in.routes, *portal.PARTS]
+
+
+def people_app(site: Site) -> FastAPI:
+    """The app with every page, ready to be mounted behind the doors."""
+    return pages_app(site, PARTS)

@@ -1,0 +1,43 @@
+// Small helps for pages that work without them: a form is sent once, and what was typed is not lost with the page.
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "yes";
+  form.setAttribute("aria-busy", "true");
+  setTimeout(() => {
+    delete form.dataset.sent; // the network may have been away
+    form.removeAttribute("aria-busy");
+  }, 4000);
+});
+
+addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sent;
+});
+
+for (const part of document.querySelectorAll("[data-print]")) {
+  part.hidden = false;
+  part.addEventListener("click", () => window.print());
+}
+
+const KEPT = "safeweave:";
+
+if (document.querySelector(".said")) {
+  // it arrived: what was kept of it is not needed any more
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);
+}
+
+for (const text of document.querySelectorAll("textarea[data-keep]")) {
+  const key = `${KEPT}${location.pathname}:${text.name}`;
+  if (!text.value) text.value = sessionStorage.getItem(key) ?? "";
+  text.addEventListener("input", () => {
+    try {
+      sessionStorage.setItem(key, text.value);
+    } catch {
+      // too long for the browser's store; the page itself still holds it
+    }
+  });
+}

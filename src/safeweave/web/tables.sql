@@ -1,0 +1,107 @@
+-- Who may use the pages, from which browser, and what they looked at. Codes and tokens stand here as digests only.
+
+create table if not exists account (
+    id text primary key,
+    person text,                    -- of the register; null: somebody of an insurer, agency, hospital or commission
+    role text not null,             -- a role of web/permissions.toml; 'person' for the insured and their guardians
+    name text not null,             -- how those who are not persons of the register are called
+    licence text not null default '',   -- an agent's number, by which customers find the agent
+    sender text not null default '',    -- the hospital whose cases an account of a hospital may see
+    phone text not null default '',
+    email text not null default '',
+    language text not null default '',
+    story text not null default '',     -- in a demonstration: who this is in the story; a key of words/
+    added_at text not null,
+    closed_at text
+);
+create unique index if not exists account_of_person on account (person) where person is not null;
+create index if not exists account_by_phone on account (phone) where phone <> '';
+create index if not exists account_by_email on account (email) where email <> '';
+create unique index if not exists account_by_licence on account (licence) where licence <> '';
+
+create table if not exists page_session (
+    id text primary key,
+    account text not null references account (id),
+    token text not null,            -- SHA-256 of what the browser holds
+    token_before text not null default '',  -- the one before the last renewal, good for a moment longer
+    began_at text not null,
+    seen_at text not null,
+    renewed_at text not null,
+    ended_at text,
+    browser text not null default ''
+);
+create unique index if not exists page_session_by_token on page_session (token);
+create index if not exists page_session_by_token_before on page_session (token_before) where token_before <> '';
+create index if not exists page_session_of on page_session (account);
+
+create table if not exists sign_in_code (
+    attempt text primary key,       -- SHA-256 of what the browser holds
+    address text not null,          -- SHA-256 of what was entered; nobody need be known there
+    code text not null,             -- SHA-256 over the attempt's own secret and the code
+    tries integer not null default 0,
+    made_at text not null,
+    used_at text
+);
+create index if not exists sign_in_code_made on sign_in_code (made_at);
+
+create table if not exists passkey (
+    id text primary key,            -- the credential's id, base64url
+    account text not null references account (id),
+    public_key blob not null,
+    counter integer not null,
+    name text not null,
+    added_at text not null,
+    used_at text
+);
+create index if not exists passkey_of on passkey (account);
+
+create table if not exists passkey_challenge (
+    challenge text primary key,
+    account text not null default '',   -- who adds a passkey; '' for a sign-in
+    made_at text not null
+);
+
+-- A form that was sent is noted with what it did, so that sending it again does nothing more.
+create table if not exists form_sent (
+    token text primary key,
+    account text not null,
+    leads_to text not null,
+    sent_at text not null
+);
+create index if not exists form_sent_at on form_sent (sent_at);
+
+-- What somebody had written when the session was over; given back after signing in again.
+create table if not exists form_kept (
+    account text primary key references account (id),
+    path text not null,
+    fields text not null,           -- as JSON
+    kept_at text not null
+);
+
+create table if not exists rate (
+    what text not null,             -- what is counted and for whom
+    since text not null,
+    count integer not null,
+    primary key (what)
+);
+
+-- Every view of a person's data.
+create table if not exists page_view (
+    id integer primary key,
+    person text not null,
+    account text not null,
+    role text not null,             -- in which it was looked at
+    action text not null,           -- of web/permissions.toml
+    thing text not null,            -- the case, determination, letter or consent
+    seen_at text not null
+);
+create index if not exists page_view_of on page_view (person, id);
+create index if not exists page_view_of_thing on page_view (thing, role);
+
+-- Something changed that open pages show and no step of a case tells.
+create table if not exists page_notice (
+    id integer primary key,
+    topic text not null,
+    person text not null default '',    -- whom it is about; '' for things of nobody
+    noticed_at text not null
+);

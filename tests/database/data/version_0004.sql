@@ -1,0 +1,1 @@
+-- Version 4 brought no tables of its own: it holds the same rows in fewer bytes.

@@ -1,0 +1,87 @@
+"""The pages served on a port of this machine, and Debian's Chromium that opens them."""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from given import House
+from safeweave.web import accounts
+from safeweave.web.asked import SESSION, Site
+from safeweave.web.people import people_app
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
+AXE = Path(__file__).resolve().parents[2] / "requirements/pages/node_modules/axe-core/axe.min.js"
+SHOTS = os.environ.get("SAFEWEAVE_SCREENSHOTS", "")  # a folder: what the pages look like is kept there
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: requirements/pages.sh")
+
+
+@dataclass
+class Served:
+    """The pages of a test's node at an address."""
+
+    house: House
+    site: Site
+    url: str
+
+    def signs_in(self, context: Any, account: accounts.Account) -> None:
+        """Give a browser the session that a right code would have begun."""
+        with self.site.database.transaction() as tx:
+            token = accounts.begin_session(tx, account.id, "a test", self.site.clock())
+        context.add_cookies([{"name": SESSION, "value": token, "url": self.url, "httpOnly": True}])
+
+
+@contextmanager
+def served(house: House, site: Site) -> Iterator[Served]:
+    """Serve the pages as `safeweave serve` does, until the block ends."""
+    knocker = socket.create_server(("127.0.0.1", 0))
+    port = knocker.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(people_app(site), log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [knocker]}, daemon=True)
+    thread.start()
+    try:
+        yield Served(house, site, f"http://localhost:{port}")
+    finally:
+        server.should_exit = True
+        site.close()
+        thread.join(timeout=10)
+
+
+def faults(page: Any) -> list[str]:
+    """What axe finds serious or critical on this page, with its places."""
+    if not AXE.exists():
+        pytest.skip("axe is not installed: requirements/pages.sh")
+    page.evaluate(f"{AXE.read_text(encoding='utf-8')};undefined")  # as a debugger does: pages allow no script from us
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+    return [
+        f"{each['id']} ({each['impact']}): {', '.join(node['html'][:120] for node in each['nodes'][:3])}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Buttons, links that stand alone and fields must be large enough for a finger; links within a sentence need not.
+SMALL = """(least) => [...document.querySelectorAll(
+    'button, .button, nav a, .tools a, summary, .tick, input[type=text]')]
+  .filter(e => e.offsetParent && !e.closest('[hidden]'))
+  .map(e => [e.textContent.trim().slice(0, 30) || e.name, e.getBoundingClientRect()])
+  .filter(([, box]) => box.height < least - 0.5 || box.width < least - 0.5)
+  .map(([name, box]) => `${name}: ${Math.round(box.width)}x${Math.round(box.height)}`)"""
+FONT = "parseFloat(getComputedStyle(document.body).fontSize)"
+
+
+def shoot(page: Any, name: str) -> None:
+    """Keep what the page looks like, if a folder for it is named."""
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
