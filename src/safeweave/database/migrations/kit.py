@@ -17,7 +17,7 @@ def is_postgresql() -> bool:
 
 
 def run(*script: str) -> None:
-    """Run these statements, `create table` as PostgreSQL reads it if that is the engine; its instants as the store has them."""
+    """Run these statements, `create table` as PostgreSQL reads it if that is the engine."""
     bind = op.get_bind()
     compressed = is_postgresql() and bool(
         bind.exec_driver_sql(
