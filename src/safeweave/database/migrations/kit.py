@@ -16,17 +16,21 @@ def is_postgresql() -> bool:
     return op.get_bind().dialect.name == "postgresql"
 
 
-def run(*script: str, instants: bool = False) -> None:
-    """Run these statements, `create table` as PostgreSQL reads it if that is the engine.
-
-    Versions after 4 make `instants` of what ends in `_at` there.
-    """
+def run(*script: str) -> None:
+    """Run these statements, `create table` as PostgreSQL reads it if that is the engine."""
     bind = op.get_bind()
     compressed = is_postgresql() and bool(
         bind.exec_driver_sql(
             "select 'lz4' = any(enumvals) from pg_settings where name = 'default_toast_compression'"
         ).scalar()
     )
+    instants = is_postgresql() and "timestamp with time zone" in [
+        row["data_type"]
+        for row in rows(
+            "select data_type from information_schema.columns where table_schema = current_schema()"
+            " and table_name = 'event' and column_name = 'told_at'"
+        )
+    ]
     for part in script:
         for statement in statements(part):
             bind.exec_driver_sql(

@@ -138,4 +138,4 @@ create index case_request_open on case_request (asked_at) where answered_at is n
 
 def upgrade() -> None:
     """Make the tables, which are all new, and find persons by phone and e-mail."""
-    run(_PAGES, _DELEGATIONS, _REQUESTS, instants=True)
+    run(_PAGES, _DELEGATIONS, _REQUESTS)
