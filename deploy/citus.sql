@@ -170,5 +170,7 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: rate
 -- stays here: page_view
 -- stays here: page_notice
+-- stays here: desk_draft
+-- stays here: desk_act
 -- stays here: delegation
 -- stays here: case_request

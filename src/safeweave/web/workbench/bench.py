@@ -11,6 +11,7 @@ from safeweave.clock import shanghai_day
 from safeweave.database import Transaction
 from safeweave.errors import NotAllowed, NotFound
 from safeweave.ids import CaseId
+from safeweave.money import yuan_shown, yuan_text
 from safeweave.people import Person
 from safeweave.people.identity import masked
 from safeweave.web.access import Standing, role_that_may
@@ -87,18 +88,13 @@ def shown(
         may_decide=asked.may(tx, "referrals.decide", person),
         may_confirm=_may_confirm(asked, tx, found, person),
         changed=bool(seen_before) and seen_before != found.version,
-        most=MOST_WORDS, paid_text=paid_text,
+        most=MOST_WORDS, paid_text=yuan_text, yuan_shown=yuan_shown,
     )  # fmt: skip
 
 
 def _may_confirm(asked: Asked, tx: Transaction, found: Seen, person: Person) -> bool:
     act = found.proposal
     return act is not None and act.by != asked.who.id and asked.may(tx, "referrals.confirm", person)
-
-
-def paid_text(fen: int) -> str:
-    """An amount as it stands in a field."""
-    return f"{fen // 100}.{fen % 100:02d}"
 
 
 def _queue(asked: Asked, tx: Transaction) -> dict[str, Any]:
