@@ -32,6 +32,7 @@ from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
 from safeweave.web.asked import Site
+from safeweave.web.operations import tally
 from safeweave.web.people import people_app
 from safeweave.words import say
 from safeweave.worker import Timer, Worker
@@ -115,6 +116,8 @@ class Node(Running):
         try:
             self.read_notices()
             self.write_times()
+            if self.settings.pages:
+                tally.keep_up(self.database, self.clock())
         except StoreUnavailable as away:
             log.warning("the store is away: %s", away)
         except Exception:

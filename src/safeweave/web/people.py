@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from safeweave.web import portal, signing_in
+from safeweave.web import operations, portal, signing_in
 from safeweave.web.asked import Site
 from safeweave.web.pages import Routes, pages_app
 
-PARTS: list[Routes] = [signing_in.routes, *portal.PARTS]
+PARTS: list[Routes] = [signing_in.routes, *portal.PARTS, *operations.PARTS]
 
 
 def people_app(site: Site) -> FastAPI:
