@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from safeweave.web import operations, portal, signing_in
+from safeweave.web.api.answering import add_api
 from safeweave.web.asked import Site
 from safeweave.web.pages import Routes, pages_app
 
@@ -11,4 +12,4 @@ PARTS: list[Routes] = [signing_in.routes, *portal.PARTS, *operations.PARTS]
 
 def people_app(site: Site) -> FastAPI:
     """The app with every page, ready to be mounted behind the doors."""
-    return pages_app(site, PARTS)
+    return pages_app(site, PARTS, add_api)
