@@ -11,9 +11,9 @@ from safeweave.main import main
 
 def test_packed_values_are_shown_as_the_text_they_are(house, monkeypatch, capsys):
     house.hears(*CLEAN_STAY)
-    rows = house.rows("select hex(payload) from event order by id")
-    ((kept,),) = house.rows("select hex(kept) from determination")
-    lines = [*(value for (value,) in rows), f"\\x{kept.lower()}"]
+    rows = house.rows("select payload from event order by id")
+    ((kept,),) = house.rows("select kept from determination")
+    lines = [*(value.hex().upper() for (value,) in rows), f"\\x{kept.hex()}"]  # as sqlite3 and as psql print them
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
     assert main(["store", "unpack"]) == 0
     shown = capsys.readouterr().out

@@ -256,15 +256,15 @@ def test_a_consent_that_expires_inside_the_stay_locks_what_comes_until_it_is_giv
     assert (pair.cases(), pair.house.payouts()) == ([(VISIT, "closed")], [("paid", yuan("450.00"))])
 
 
-def test_death_ends_a_standing_consent_and_nobody_is_told_by_machine(pair):
+def test_a_standing_consent_outlives_the_person_for_the_last_stay_and_the_claim_is_the_estates(pair):
     pair.allows()
     pair.sends_tickets()
     pair.sends(admitted(), discharged(disposition="5"))
     pair.house.waits(seconds=5)
     pair.sends(billed())
-    assert pair.why() == ["", "", "lapsed"]
-    assert (of_visit(pair, "ending"), pair.cases()) == (["lapsed"], [(VISIT, "died")])
-    assert "consent_lapsed" not in pair.messages()
+    assert {document.state for document in pair.documents()} == {"taken"}
+    assert of_visit(pair, "ending") == [None]
+    assert len(pair.house.decided()) == 1
 
 
 def test_a_consent_for_this_visit_outlives_the_person_and_the_estate_is_paid(pair):

@@ -252,7 +252,7 @@ def test_what_fails_half_way_leaves_the_store_as_it_was(earlier, monkeypatch):
     before = schema(earlier)
     whole = kit.run
 
-    def half(*script: str) -> None:
+    def half(*script: str, **how: bool) -> None:
         whole(*script)
         raise ZeroDivisionError
 

@@ -104,6 +104,7 @@ def test_one_decision_for_each_use_of_a_policy_is_still_all_there_can_be(store):
         "select column_name from information_schema.columns where table_name = 'determination' and is_nullable = 'NO'"
     ).fetchall()
     values = {name: "'x'" for (name,) in columns} | dict.fromkeys(("sequence", "payable", "in_force", "waiting"), "1")
+    values["made_at"] = "now()"
 
     def insert(id: str) -> None:
         row = values | {"id": f"'{id}'"}

@@ -1,4 +1,4 @@
-"""`safeweave store`: which version the tables have, bringing them up to this one, reading what is packed in them."""
+"""`safeweave store`: the version of the tables, bringing them up to this one, and reading what is packed in them."""
 
 import argparse
 import sys

@@ -243,16 +243,16 @@ def _birthday(birth: date, years: int) -> date:
 # ---------------------------------------------------------------- what it is worth
 
 
-def state_at(kept: Kept, person: Person, at: datetime) -> State:
-    """What a consent is worth at a moment. Once it has ended it never holds again.
+def state_at(kept: Kept, person: Person, at: datetime, for_visit: bool = False) -> State:
+    """What a consent is worth at a moment, `for_visit` if it is about a visit. Once it has ended it never holds again.
 
-    Death ends a standing consent; one for a single visit still covers that visit, for that is no new purpose, and the
-    claim is then the estate's.
+    Death ends a standing consent for every new purpose. It still covers the visits there were, as one for a single
+    visit does, and their claims are then the estate's.
     """
     consent, day = kept.consent, shanghai_day(at)
     if kept.revoked_at is not None and kept.revoked_at <= at:
         return "revoked"
-    if not consent.visit and person.died_on is not None and person.died_on <= day:
+    if not (consent.visit or for_visit) and person.died_on is not None and person.died_on <= day:
         return "lapsed"
     if consent.ends_at <= at:
         return "expired"
@@ -284,7 +284,7 @@ def answer(ask: Ask, kept: Iterable[Kept], person: Person | None) -> Answer:
     for_visit = [each for each in fitting if each.consent.visit in ("", ask.visit)]
     if not for_visit:
         return Answer(reason="other_visit", nearest=fitting[0].consent.id)
-    states = [(state_at(each, person, ask.at), each.consent) for each in for_visit]
+    states = [(state_at(each, person, ask.at, bool(ask.visit)), each.consent) for each in for_visit]
     active = [consent for state, consent in states if state == "active"]
     if not active:
         state, newest = states[0]

@@ -62,5 +62,5 @@ def covers_now(tx: Transaction, entry: str, kind: str, now: datetime) -> bool:
     id = found[entry].consent
     kept = consents.consents_by_id(tx, [id])[id]
     person = people.people_by_id(tx, [kept.consent.person])[kept.consent.person]
-    ended = state_at(kept, person, now) in ("lapsed", "retake")  # the others are on the ledger, as its own time says
-    return not ended and set(kinds_in(kind)) <= set(kept.consent.kinds)
+    again = state_at(kept, person, now, for_visit=True) == "retake"  # its other endings are on the ledger
+    return not again and set(kinds_in(kind)) <= set(kept.consent.kinds)

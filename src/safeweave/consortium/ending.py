@@ -144,7 +144,7 @@ def review(tx: Transaction, member: str, used: Sequence[Used], now: datetime) ->
             note_used(tx, [replacing], now)
             renewed += [replacing] if row.state == "ended" else []
         elif row.state == "holds":
-            state = state_at(kept[row.consent], persons[row.person], now)
+            state = state_at(kept[row.consent], persons[row.person], now, for_visit=True)
             if state in ENDINGS and _change(tx, row, "ended", state, now):
                 ended.append(row._replace(state="ended", ending=state))
     still = {row.key for row in of_visits(tx, {row.key for row in renewed}) if row.state == "ended"}

@@ -29,7 +29,6 @@ from safeweave.events import (
     DocumentDue,
     Event,
     TicketsAwaited,
-    VisitTold,
 )
 from safeweave.exchange.formats import Limits
 from safeweave.ids import CaseId
@@ -106,14 +105,6 @@ class InsurerDesk(BillDesk):
         """Lock the claims that lived on these."""
         used = ending.of_persons(tx, {event.person for event in revoked})
         return ending.review(tx, self.ring().member, used, now)
-
-    def deaths_heard(self, told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event]:
-        """Ask again about the consents of whoever has died in hospital: the standing ones have lapsed."""
-        keys = sorted({(event.sender, event.visit) for event in told if event.visit})
-        rows = cases.visits(tx, keys) if keys else {}
-        known = people.known_people(tx, {row.person for row in rows.values() if row.person})
-        dead = {id for id, person in known.items() if person.died_on is not None}
-        return ending.review(tx, self.ring().member, ending.of_persons(tx, dead), now) if dead else []
 
     def documents_due(self, due: Sequence[DocumentDue], tx: Transaction, now: datetime) -> list[Event]:
         """Ask again about these, and about what one of them makes clear."""

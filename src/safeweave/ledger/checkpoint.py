@@ -125,6 +125,7 @@ def read_note(text: str) -> Note:
     return Note(body + "\n", tuple(lines))
 
 
+@lru_cache(maxsize=64)  # the newest one is read with every question
 def read_checkpoint(note: Note) -> Checkpoint:
     """What a note says as a checkpoint; Malformed if it is none. Whether it is signed is another question."""
     lines = note.body.split("\n")

@@ -73,6 +73,7 @@ log = logging.getLogger("safeweave.ledger")
 
 MOST_AT_ONCE = 500  # operations in one commit
 REMEMBERED_REFUSALS = 10_000
+REMEMBERED_RECEIPTS = 2_000  # of what was written last: whoever handed it in asks for it next
 MOST_EVENTS = 1000
 _LASTING = ("founding", "member", "account")  # records that stay in memory between commits
 
@@ -114,6 +115,7 @@ class EmbeddedLedger:
         self._queue: deque[_Handed] = deque()
         self._writer, self._changed = Lock(), Condition()
         self._refused: OrderedDict[OperationId, Refused] = OrderedDict()
+        self._receipts: OrderedDict[OperationId, Receipt] = OrderedDict()
         self._faults: dict[OperationId, str] = {}
         self._cosigned: dict[int, Note] = {}
         self._final = self._last_final()
@@ -195,7 +197,7 @@ class EmbeddedLedger:
             members: list[tuple[int]] = []
             nodes: list[tuple[int, bytes]] = []
             changed: dict[RecordKey, Record] = {}
-            accepted: set[OperationId] = set()
+            accepted: dict[OperationId, Receipt] = {}
             for id, raw, one in fresh:
                 if id in accepted:
                     continue
@@ -208,7 +210,7 @@ class EmbeddedLedger:
                 if not isinstance(decided, Accepted):
                     self._refuse(id, decided)
                     continue
-                accepted.add(id)
+                accepted[id] = Receipt(id, number, number + 1, time, tuple(decided.results))
                 body = write_entry(number, time, [outcome.result for outcome in decided.results], raw)
                 nodes += self._tree.append(leaf_hash(body))
                 entries.append((number, body))
@@ -244,6 +246,9 @@ class EmbeddedLedger:
                 self._cosigned.pop(size, None)
             for id in accepted:
                 self._refused.pop(id, None)
+            self._receipts.update(accepted)
+            while len(self._receipts) > REMEMBERED_RECEIPTS:
+                self._receipts.popitem(last=False)
             if self._cosigning is None:
                 self._final = note
             self._changed.notify_all()
@@ -285,7 +290,8 @@ class EmbeddedLedger:
         """What became of an operation; it is waited for only while it is written and not yet cosigned."""
         until = seconds_running() + seconds
         try:
-            number = self.store.number_of(id)
+            receipt = self._receipts.get(id)
+            number = receipt.number if receipt else self.store.number_of(id)
             if number is None:
                 with self._changed:
                     return self._refused.get(id) or Unknown(self._faults.get(id, "it was never handed in here"))
@@ -295,7 +301,7 @@ class EmbeddedLedger:
                     if left <= 0:
                         return Unknown(self._waiting_for())
                     self._changed.wait(left)
-            return Final(_receipt(id, self._entry(number)))
+            return Final(receipt or _receipt(id, self._entry(number)))
         except (StoreUnavailable, LogDamaged) as fault:
             return Unknown(str(fault))
 
@@ -348,12 +354,12 @@ class EmbeddedLedger:
 
     def prove(self, id: OperationId) -> Proof | None:
         """The entry of an operation and its way to the newest final checkpoint."""
-        number = self.store.number_of(id)
+        found = self.store.entry_of(id)
         note = self.checkpoint()
         size = read_checkpoint(note).size
-        if number is None or number >= size:
+        if found is None or found[0] >= size:
             return None
-        raw = self.store.entries(number - 1, number + 1, 1)[0]
+        number, raw = found
         entry, path = read_entry(raw), self.inclusion(number, size)
         if not is_included(leaf_hash(raw), number, size, path, read_checkpoint(note).root):
             raise LogDamaged(f"the tree does not lead from entry {number} to the checkpoint of {size}")

@@ -207,6 +207,18 @@ class LogStore:
         rows = self._rows("SELECT number FROM operation WHERE id = ?", (bytes.fromhex(id),))
         return _number(rows[0][0]) if rows else None
 
+    def entry_of(self, id: str) -> tuple[int, bytes] | None:
+        """The number and the bytes of an operation's entry; LogDamaged if they are missing."""
+        rows = self._rows(
+            "SELECT o.number, e.body FROM operation o LEFT JOIN entry e ON e.number = o.number WHERE o.id = ?",
+            (bytes.fromhex(id),),
+        )
+        if not rows:
+            return None
+        if rows[0][1] is None:
+            raise LogDamaged(f"entry {rows[0][0]} is missing")
+        return _number(rows[0][0]), _bytes(rows[0][1])
+
     def numbers_of(self, ids: Sequence[str]) -> dict[str, int]:
         """The numbers of those of these operations that are in the log."""
         found = self._by_key("SELECT id, number FROM operation WHERE id IN", [bytes.fromhex(id) for id in ids])

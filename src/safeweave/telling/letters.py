@@ -185,8 +185,9 @@ def composed(kept: LetterFacts, decided: Decided, product: Product | None) -> Le
 
 def letter_text(tx: Transaction, determination: DeterminationId, language: Language) -> str:
     """The letter about a determination as plain text; "" if it has none."""
-    row = store.letter(tx, letter_id(determination))
-    return "" if row is None else text(letter(letter_facts(tx, row.facts), language))
+    return "\n".join(
+        text(letter(letter_facts(tx, row.facts), language)) for row in store.letters_of_determination(tx, determination)
+    )
 
 
 def letter_page(tx: Transaction, id_: LetterId, language: Language | None = None) -> str:

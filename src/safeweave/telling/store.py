@@ -8,7 +8,7 @@ import msgspec
 
 from safeweave import people
 from safeweave.database import Row, Transaction, at_of, at_text, packed, unpacked
-from safeweave.ids import CaseId, LetterId, MessageId, person_key
+from safeweave.ids import CaseId, DeterminationId, LetterId, MessageId, person_key
 from safeweave.telling.letter import LetterFacts
 from safeweave.telling.message import DESK, Message, Wording
 from safeweave.words import Language
@@ -51,6 +51,11 @@ def letter(tx: Transaction, letter: LetterId) -> LetterRow | None:
 def letters_of_case(tx: Transaction, case: CaseId) -> list[LetterRow]:
     """The letters of a case, the oldest first."""
     return _letters(tx, "case_id = ?", case)
+
+
+def letters_of_determination(tx: Transaction, determination: DeterminationId) -> list[LetterRow]:
+    """The letters about a determination: one at most, as a list."""
+    return _letters(tx, "determination = ?", determination)
 
 
 def _letters(tx: Transaction, where: str, value: str) -> list[LetterRow]:
@@ -172,12 +177,7 @@ def note_faults(tx: Transaction, faults: Iterable[tuple[MessageId, str]]) -> Non
 
 def messages_of(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str]]:
     """(told at, channel, text) of everything people were told about a case, the oldest first."""
-    first = f"msg_{person_key(case)}"  # so the id of every message of a case begins: no index by case is needed
-    rows = _rows(
-        tx,
-        f"select {_MESSAGE} where m.id >= ? and m.id < ? and m.case_id = ? and m.channel <> ? order by m.told_at, m.id",
-        (first, f"{first}~", case, DESK),
-    )
+    rows = _rows(tx, f"select {_MESSAGE} where m.case_id = ? and m.channel <> ? order by m.told_at, m.id", (case, DESK))
     return [(message.told_at, message.channel, message.text) for message in map(_message, rows)]
 
 

@@ -10,6 +10,7 @@ create table if not exists letter (
     made_at text not null
 );
 create index if not exists letter_of_case on letter (case_id);
+create index if not exists letter_of_determination on letter (determination) where determination is not null;
 
 -- The words messages were told in, each kept once and never changed; {name}, {amount} and such are places to fill in.
 create table if not exists wording (
@@ -37,4 +38,5 @@ create table if not exists message (
     receipt text not null default '',
     fault text not null default ''  -- why it can never be delivered
 );
+create index if not exists message_of_case on message (case_id);
 create index if not exists message_undeliverable on message (told_at) where fault <> '';

@@ -16,6 +16,7 @@ from safeweave.commands.bench.disk import size
 from safeweave.commands.bench.durable import closed, durable, profile, simple_updates
 from safeweave.commands.bench.figure import MORE_IS_BETTER, QUICK, Counts, Figure
 from safeweave.commands.bench.files import feeding
+from safeweave.commands.bench.filing import filing
 from safeweave.commands.bench.grown import growth
 from safeweave.commands.bench.knocking import doors
 from safeweave.commands.bench.ledgers import ledger, proofs
@@ -57,6 +58,7 @@ MEASURES = (
     ),
     Measure(proofs, ("ledger_proof", "ledger_proof_check", "ledger_path_large_log")),
     Measure(sealing, ("sealed_record_std_1", "sealed_record_gm_1")),
+    Measure(filing, ("filed_bill_to_instruction_p50", "filed_bill_to_instruction_p95")),
     Measure(growth, ("grown_claims_per_second", "growth_ratio"), is_long=True),
 )
 

@@ -59,9 +59,10 @@ class Counts(NamedTuple):
     ledger_commits: int = 200  # alone
     log_entries: int = 10_000_000  # of the large log whose tree is built: 1 GB
     records: int = 200  # sealed and sent, by each suite
+    filed_claims: int = 100  # through the consortium
 
 
 QUICK = Counts(
     runs=3, claims=1_000, rounds=10, idle_claims=40, door_claims=300, load_seconds=2.0, size_claims=500, letters=10,
-    seconds=2.0, ledger_batches=40, ledger_commits=40, log_entries=200_000, records=40,
+    seconds=2.0, ledger_batches=40, ledger_commits=40, log_entries=200_000, records=40, filed_claims=20,
 )  # fmt: skip

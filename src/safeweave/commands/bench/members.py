@@ -36,19 +36,25 @@ class City:
 @contextmanager
 def city(folder: Path, suite: str) -> Iterator[City]:
     """Three members with keys of this suite, founded, joined and up until the end of the block."""
-    homes = {role: _made(folder / role, role, suite) for role in _ROLES}
-    commission, hospital, insurer = homes.values()
-    roles.found(commission)
-    with closing(roles.open_ledger(commission)) as ledger, closing(Database(commission.folder / _STORE)) as database:
-        for home in (hospital, insurer):
-            roles.join(home, commission.member().url, commission.roots())
-            _stands(roles.admit(commission, ledger, database, roles.application(home)))
+    commission, hospital, insurer = founded(folder, suite)
+    with closing(roles.open_ledger(commission)) as ledger:
         consent = _granted(ledger, hospital, insurer)
     with ExitStack() as opened:
         for home in (commission, insurer):
             opened.enter_context(_process(home))
         node = opened.enter_context(_beside(hospital))
         yield City(node, insurer.member().member, consent)
+
+
+def founded(folder: Path, suite: str = "std-1") -> tuple[Home, Home, Home]:
+    """The homes of commission, hospital and insurer, whose ledger knows all three; none of them is up."""
+    commission, hospital, insurer = (_made(folder / role, role, suite) for role in _ROLES)
+    roles.found(commission)
+    with closing(roles.open_ledger(commission)) as ledger, closing(Database(commission.folder / _STORE)) as database:
+        for home in (hospital, insurer):
+            roles.join(home, commission.member().url, commission.roots())
+            _stands(roles.admit(commission, ledger, database, roles.application(home)))
+    return commission, hospital, insurer
 
 
 _ROLES: tuple[Role, ...] = ("commission", "hospital", "insurer")

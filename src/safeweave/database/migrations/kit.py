@@ -17,19 +17,24 @@ def is_postgresql() -> bool:
 
 
 def run(*script: str) -> None:
-    """Run these statements, `create table` as PostgreSQL reads it if that is the engine, but for instants."""
+    """Run these statements, `create table` as PostgreSQL reads it if that is the engine."""
     bind = op.get_bind()
     compressed = is_postgresql() and bool(
         bind.exec_driver_sql(
             "select 'lz4' = any(enumvals) from pg_settings where name = 'default_toast_compression'"
         ).scalar()
     )
+    instants = is_postgresql() and "timestamp with time zone" in [
+        row["data_type"]
+        for row in rows(
+            "select data_type from information_schema.columns where table_schema = current_schema()"
+            " and table_name = 'event' and column_name = 'told_at'"
+        )
+    ]
     for part in script:
         for statement in statements(part):
             bind.exec_driver_sql(
-                table_translated(statement, compressed, instants=False).replace("%", "%%")
-                if is_postgresql()
-                else statement
+                table_translated(statement, compressed, instants).replace("%", "%%") if is_postgresql() else statement
             )
 
 

@@ -73,6 +73,7 @@ create table letter (
     made_at text not null
 );
 create index letter_of_case on letter (case_id);
+create index letter_of_determination on letter (determination) where determination is not null;
 """
 
 
@@ -108,7 +109,6 @@ def upgrade() -> None:
     run(f"insert into letter ({same}, content) select {same}, {_bytes('content')} from {held};", f"drop table {held};")
 
     run(
-        "drop index message_of_case;",
         "drop index inbound_message_key;",
         "create index inbound_message_other on inbound_message (sender, control_id) where status <> 'taken';",
     )
