@@ -174,3 +174,11 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: desk_act
 -- stays here: delegation
 -- stays here: case_request
+-- stays here: tally
+-- stays here: tally_case
+-- stays here: tally_place
+-- stays here: tally_sender
+-- stays here: api_client
+-- stays here: api_token
+-- stays here: api_assertion
+-- stays here: api_answer

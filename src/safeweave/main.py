@@ -194,6 +194,23 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("accounts list", "accounts:list_", (JSON,)),
     Command("accounts close", "accounts:close", (option("account"),)),
+    Command(
+        "clients add",
+        "clients:add",
+        (
+            option("name"),
+            option(
+                "--role",
+                choices=("examiner", "senior", "director", "hospital", "commission", "operator"),
+                required=True,
+            ),
+            option("--keys", type=Path, required=True),
+            option("--scope", action="append"),
+            option("--sender", default=""),
+        ),
+    ),
+    Command("clients list", "clients:list_", (JSON,)),
+    Command("clients close", "clients:close", (option("client"),)),
     Command("senders list", "hospitals:list_senders", (JSON,)),
     Command(
         "consent give",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import uvicorn
+from starlette.routing import Route
 
 from safeweave import cases, clock, worker
 from safeweave.adjudication import Adjudicator, product_files, read_overlays
@@ -31,7 +32,9 @@ from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
+from safeweave.web.api.answering import BEFORE_THE_DOOR
 from safeweave.web.asked import Site
+from safeweave.web.operations import tally
 from safeweave.web.people import people_app
 from safeweave.words import say
 from safeweave.worker import Timer, Worker
@@ -115,6 +118,8 @@ class Node(Running):
         try:
             self.read_notices()
             self.write_times()
+            if self.settings.pages:
+                tally.keep_up(self.database, self.clock())
         except StoreUnavailable as away:
             log.warning("the store is away: %s", away)
         except Exception:
@@ -208,7 +213,10 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
     app = doors.http_door(hall)
     site = node.site()
     if site is not None:
-        app.mount("/", people_app(site))
+        people = people_app(site)
+        for path in BEFORE_THE_DOOR:
+            app.router.routes.insert(0, Route(path, people))
+        app.mount("/", people)
     config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)

@@ -89,7 +89,7 @@ def overview(tx: Transaction) -> Overview:
     )  # fmt: skip
 
 
-def _took(completed: str | None, made: str, instructed: str | None) -> float | None:
+def took(completed: str | None, made: str, instructed: str | None) -> float | None:
     """Milliseconds from the papers to the instruction. Papers that came later start a time of their own."""
     if instructed is None:
         return None
@@ -104,7 +104,7 @@ def _took(completed: str | None, made: str, instructed: str | None) -> float | N
 def milliseconds(tx: Transaction) -> list[float]:
     """For each first payout of a case, how long its instruction took from the arrival of the last paper it needed."""
     return [
-        took
+        time
         for completed, made, instructed in tx.rows(
             "with paid as materialized (select p.determination, p.case_id, t.instructed_at from payout_timing t"
             " join payout p on p.id = t.payout and p.shard = t.shard where p.attempt = 1),"
@@ -113,7 +113,7 @@ def milliseconds(tx: Transaction) -> list[float]:
             " select c.completed_at, made.made_at, made.instructed_at from made"
             " join claim_case c on c.id = made.case_id"
         )
-        if (took := _took(completed, made, instructed)) is not None
+        if (time := took(completed, made, instructed)) is not None
     ]
 
 
@@ -123,7 +123,7 @@ def milliseconds_from_the_hospital(tx: Transaction) -> list[float]:
     Only of cases whose last paper came from another node; both clocks are the same machine's where this means anything.
     """
     return [
-        took
+        time
         for sent, made, instructed in tx.rows(
             "with paid as materialized (select p.determination, p.case_id, t.instructed_at from payout_timing t"
             " join payout p on p.id = t.payout and p.shard = t.shard where p.attempt = 1),"
@@ -134,7 +134,7 @@ def milliseconds_from_the_hospital(tx: Transaction) -> list[float]:
             " join inbound_message m on m.received_at = c.completed_at and m.sender = c.sender and m.format = 'visit'"
             " group by made.case_id, made.made_at, made.instructed_at"
         )
-        if (took := _took(sent, made, instructed)) is not None
+        if (time := took(sent, made, instructed)) is not None
     ]
 
 
@@ -143,7 +143,7 @@ def latest_payouts(tx: Transaction, limit: int) -> list[Paid]:
     return [
         Paid(
             at_of(ordered), case, name or "", hospital or sender, amount,
-            _took(completed, made, instructed),
+            took(completed, made, instructed),
         )
         for ordered, case, name, hospital, sender, amount, completed, made, instructed in tx.rows(
             "with paid as materialized (select p.id, p.ordered_at, p.case_id, p.name, p.amount_fen, p.determination,"

@@ -71,6 +71,7 @@ create table if not exists clock (
 );
 create unique index if not exists clock_running on clock (case_id, kind, shard) where stopped_at is null;
 create index if not exists clock_next on clock (next_mark_at) where stopped_at is null and paused_at is null;
+create index if not exists clock_due on clock (due_on) where stopped_at is null;
 
 -- What people ask about their case: that a person looks, or that a decision is looked at again.
 create table if not exists case_request (

@@ -189,6 +189,13 @@ def standings(tx: Transaction, account: Account, person: Person, now: datetime) 
             "select 1 from claim_case where person in ? and sender = ? limit 1", (sorted(own), account.sender)
         )
         return (Standing("hospital", frozenset[Scope]({"sender"} if seen else ())),)
+    return standing_at_large(account)
+
+
+def standing_at_large(account: Account) -> tuple[Standing, ...]:
+    """How an account stands to things of nobody in particular, such as figures: only some roles do at all."""
+    if account.role in (PERSON, "agent", "hospital"):
+        return ()
     role: Role = account.role  # type: ignore[assignment]
     return (Standing(role, frozenset[Scope]({"all"})),)
 

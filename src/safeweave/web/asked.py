@@ -236,6 +236,18 @@ class Asked:
             raise NotAllowed(action)
         self._views[View(person.id, self.who.id, role, action, thing, self.now)] = None
 
+    def may_ours(self, action: str) -> bool:
+        """Whether whoever asks may do this to things of nobody in particular, such as figures. Raises SignInFirst."""
+        return role_that_may(action, accounts.standing_at_large(self.who)) is not None
+
+    def must_ours(self, action: str, thing: str = "") -> None:
+        """Go on only if whoever asks may; that they looked is noted if they looked at one thing. Raises NotAllowed."""
+        role = role_that_may(action, accounts.standing_at_large(self.who))
+        if role is None:
+            raise NotAllowed(action)
+        if thing:
+            self._views[View(PersonId(""), self.who.id, role, action, thing, self.now)] = None
+
     def write_views(self) -> None:
         """Write down what was looked at; called before the answer leaves."""
         self.site.audit.note(list(self._views))

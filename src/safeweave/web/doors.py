@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -200,7 +200,7 @@ def http_door(hall: Hall) -> FastAPI:
     return app
 
 
-CAPABILITIES = {
+CAPABILITIES: dict[str, Any] = {
     "resourceType": "CapabilityStatement",
     "status": "active",
     "date": "2026-11-25",

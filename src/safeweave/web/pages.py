@@ -98,8 +98,10 @@ class Routes:
         return noted
 
 
-def pages_app(site: Site, parts: Sequence[Routes]) -> FastAPI:
-    """The app with the pages of these parts; it is mounted behind the doors, which keep their addresses."""
+def pages_app(
+    site: Site, parts: Sequence[Routes], beside: Callable[[FastAPI, Site, "Pace"], None] = lambda app, site, pace: None
+) -> FastAPI:
+    """The app with the pages of these parts and what stands beside them; mounted behind the doors' own addresses."""
     app = FastAPI(title="safeweave pages", docs_url=None, redoc_url=None, openapi_url=None)
     pace = Pace()
     app.mount("/static", StaticFiles(directory=Path(str(files("safeweave.web").joinpath("static")))))
@@ -108,6 +110,7 @@ def pages_app(site: Site, parts: Sequence[Routes]) -> FastAPI:
             app.add_api_route(
                 route.path, _answering(site, pace, route), methods=[route.method], include_in_schema=False
             )
+    beside(app, site, pace)
     app.add_api_route("/events", _events(site), methods=["GET"], include_in_schema=False)
     app.add_api_route("/events/since", _events_since(site), methods=["GET"], include_in_schema=False)
 
@@ -197,7 +200,7 @@ def _answer(
     try:
         address = request.client.host if request.client else ""
         pace.check(f"all of {address}", PER_MINUTE_OF_ADDRESS)
-        over = _sign_in(asked)
+        over = who_asks(asked)
         pace.check(asked.session.id if asked.session else address)
         response = _guarded(asked, route, over, too_large)
         asked.write_views()
@@ -215,7 +218,7 @@ def _guarded(asked: Asked, route: Route, over: Session | None, too_large: bool) 
     if too_large:
         raise TooLong("", 0, MOST_BYTES)
     if route.method == "POST":
-        _check_origin(asked.request)
+        check_origin(asked.request)
         if asked.account is None and over is not None and not route.open:
             return _sign_in_again(asked, over)
         sent = (asked.fields.get("_csrf") or [asked.request.headers.get("x-csrf", "")])[0]
@@ -230,13 +233,13 @@ def _guarded(asked: Asked, route: Route, over: Session | None, too_large: bool) 
     return response
 
 
-def _check_origin(request: Request) -> None:
+def check_origin(request: Request) -> None:
     """A form of another site is not taken, whatever it carries (Fetch Metadata, W3C)."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise NotAllowed("csrf")
 
 
-def _sign_in(asked: Asked) -> Session | None:
+def who_asks(asked: Asked) -> Session | None:
     """Fill in who asks; the session if it is over."""
     token = asked.request.cookies.get(SESSION, "")
     if not token:

@@ -106,6 +106,75 @@ create table if not exists page_notice (
     noticed_at text not null
 );
 
+-- Figures of the operations room, kept as things happen so that a page need not count a hundred thousand cases.
+create table if not exists tally (
+    figure text not null,
+    day text not null,              -- a Shanghai day; '' for how things stand now
+    key text not null,              -- what it is counted by, such as a reason code; '' for all
+    count integer not null,
+    fen integer not null,
+    primary key (figure, day, key)
+);
+
+-- What a case counts for in `tally`, to be taken out again when the case has changed.
+create table if not exists tally_case (
+    case_id text primary key,
+    counted text not null,          -- [figure, day, key, count, fen], ... as JSON
+    look_until text                 -- until then it is looked at again: the time of its instruction is written later
+);
+create index if not exists tally_case_again on tally_case (look_until) where look_until is not null;
+
+create table if not exists tally_place (
+    what text primary key,          -- steps, messages
+    place integer not null          -- the number up to which they are counted
+);
+
+create table if not exists tally_sender (
+    sender text primary key,
+    first_at text not null,
+    last_at text not null           -- when its latest message came
+);
+
+-- Machines that may call the API, and what they hold. Tokens stand here as digests only.
+create table if not exists api_client (
+    id text primary key,
+    account text not null references account (id),  -- in whose role it calls: the permissions are this account's
+    scopes text not null,           -- SMART scopes it may ask for, a space between
+    keys text not null,             -- its public keys, a JWK set
+    added_at text not null,
+    closed_at text
+);
+
+create table if not exists api_token (
+    token text primary key,         -- SHA-256 of what the client holds
+    client text not null references api_client (id),
+    scopes text not null,
+    expires_at text not null
+);
+create index if not exists api_token_over on api_token (expires_at);
+
+-- Assertions that were used, so that none is taken twice (RFC 7523 section 3, jti).
+create table if not exists api_assertion (
+    client text not null,
+    jti text not null,
+    expires_at text not null,
+    primary key (client, jti)
+);
+
+-- What was answered to a call with an Idempotency-Key, so that the same call gets the same answer.
+create table if not exists api_answer (
+    account text not null,
+    key text not null,
+    asked text not null,            -- SHA-256 of method, address and body
+    status integer not null,
+    kind text not null,             -- the media type
+    location text not null default '',
+    body text not null,
+    answered_at text not null,
+    primary key (account, key)
+);
+create index if not exists api_answer_old on api_answer (answered_at);
+
 -- What an examiner has typed about a case and not sent yet.
 create table if not exists desk_draft (
     case_id text not null,

@@ -2,7 +2,7 @@
 
 from safeweave.database.migrations.kit import run
 
-revision, down_revision = "0007", "0005"
+revision, down_revision = "0007", "0006"
 branch_labels = depends_on = None
 
 _DESK = """

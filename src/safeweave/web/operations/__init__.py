@@ -1,0 +1,9 @@
+"""The operations room: how the service does, what waits for repair, how exchange and ledger stand.
+
+`tally.py` keeps the figures as cases move, `figures.py` reads them, `chart.py` draws them; the other files are pages.
+What a case is and what was decided about it belong to the packages below. Read `tally.py` first.
+"""
+
+from safeweave.web.operations import health, repair, room
+
+PARTS = [room.routes, repair.routes, health.routes]

@@ -1,0 +1,1 @@
+-- Version 5 brought the tables of the pages, which hold nothing at first.

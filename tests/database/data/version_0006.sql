@@ -1,0 +1,1 @@
+-- Version 6 brought the tables of the operations room and the API, which hold nothing at first.
