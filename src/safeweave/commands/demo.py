@@ -57,12 +57,14 @@ def demo(settings: Settings, asked: argparse.Namespace) -> int:
     with ExitStack() as opened:
         city.prepare(out)
         summary = city.live(opened, out)
-    summary["seconds"] = round(seconds_running() - began, 1)
-    city.finish()
-    if asked.json:
-        print_json(summary)
-    else:
-        _print_summary(out, summary, city.command, settings.language)
+        summary["seconds"] = round(seconds_running() - began, 1)
+        city.finish()
+        if asked.json:
+            print_json(summary)
+        else:
+            _print_summary(out, summary, city.command, settings.language)
+        if sys.stdin.isatty() and not (asked.headless or asked.json):
+            city.stay_open(out)
     is_right = summary["trial_balance_fen"] == 0 and summary["bank_difference_fen"] == 0
     return 0 if is_right and summary["consortium"]["well"] else 1
 
@@ -80,7 +82,9 @@ class _City:
         self.marker = self.home / "demo.json"
         self.running: dict[str, subprocess.Popen[bytes]] = {}  # what must not end before the city does, by its log
         self.stays = max(int(asked.seconds * STAYS_A_SECOND), 10)
-        self.settings = replace(settings, home=self.home, database="", http_port=free_port(), mllp_port=free_port())
+        self.settings = replace(
+            settings, home=self.home, database="", http_port=free_port(settings.http_port), mllp_port=free_port()
+        )
 
     # ------------------------------------------------------------ before
 
@@ -141,6 +145,7 @@ class _City:
         banks = [opened.enter_context(self._bank(name)) for name in ("bank", "bank-2")]
         bank_url = banks[0]
         self.running |= self.consortium.start(opened, banks)
+        out.print(say("demo.pages", self.language, url=self.consortium.insurer.doors))
         _bank_faults(bank_url)
         database = Database(self.settings.store)
         opened.callback(database.close)
@@ -260,6 +265,16 @@ class _City:
                 ):
                     return True
         return False
+
+    def stay_open(self, out: Console) -> None:
+        """Everybody stays up for whoever wants to look at the pages, until that is interrupted."""
+        out.print(say("demo.stays", self.language, url=self.consortium.insurer.doors))
+        try:
+            while True:
+                self._all_are_there()
+                clock.pause(0.5)
+        except KeyboardInterrupt:
+            out.print()
 
     @property
     def command(self) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
-from safeweave import clock, consents
+from safeweave import clock, consents, people
 from safeweave.cases import store as cases_store
 from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.consent import import_file
@@ -31,6 +31,7 @@ from safeweave.consortium.roles import Home
 from safeweave.coverage.commands import policies_import
 from safeweave.database import Database
 from safeweave.errors import Unavailable
+from safeweave.events import Identifier, PersonSeen
 from safeweave.exchange import senders
 from safeweave.exchange.formats import Sender
 from safeweave.ids import PersonId
@@ -39,6 +40,7 @@ from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import Role
 from safeweave.people import age_on
 from safeweave.settings import Settings
+from safeweave.web import accounts
 from safeweave.words import Language, say
 
 OTHER_INSURERS_SHARE = 8  # every so many persons are insured there, and one with both
@@ -46,6 +48,7 @@ CONSENT_DAYS_BEFORE, CONSENT_DAYS_AFTER = 60, 365
 STARTS_WITHIN_SECONDS = 60.0
 _CONTACT = "400-000-0000"
 _KINDS: tuple[consents.DataKind, ...] = ("identity", "admission", "diagnosis", "bill", "settlement")
+_STAFF: tuple[Literal["examiner", "senior", "director"], ...] = ("examiner", "senior", "director")
 _RESIDENT = "urn:oid:2.16.156.10011.1.3"
 _TYPES = {"passport": "PPN", "foreign_permanent_resident": "PRC"}
 
@@ -134,6 +137,28 @@ class Consortium:
             self._register_insurer(insurer)
         for office in (*self.hospitals, *self.insurers):
             self._consents(office)
+        self._cast()
+
+    def _cast(self) -> None:
+        """Who is one tap away on the first insurer's pages: the heroine, a guardian, and its own people."""
+        rows = self.policies_of(self.insurer)
+        with closing(self.insurer.database()) as database, database.transaction() as tx:
+            if tx.row("select 1 from account where story <> '' limit 1"):
+                return
+            guarded = next((row for row in rows if row["insureds"][0].get("guardians")), None)
+            persons = {"heroine": rows[0]["insureds"][0]["person"]}
+            if guarded is not None:
+                persons["guardian"] = guarded["insureds"][0]["guardians"][0]["person"]
+            for story, person in persons.items():
+                seen = PersonSeen((Identifier(person["documents"][0]["kind"], person["documents"][0]["number"]),))
+                found = people.find_people(tx, [seen])[0].person
+                if found is not None:
+                    account = accounts.account_of(tx, found, clock.now())
+                    accounts.note_story(tx, account.id, f"demo.story.{story}")
+            for role in _STAFF:
+                name = say(f"demo.staff.{role}", self.language)
+                account = accounts.add_account(tx, role, name, clock.now())
+                accounts.note_story(tx, account.id, f"demo.story.{role}")
 
     def _found(self) -> None:
         for office in self.offices:
@@ -265,6 +290,7 @@ class Consortium:
                 "SAFEWEAVE_HTTP_PORT": str(office.settings.http_port),
                 "SAFEWEAVE_MLLP_PORT": str(office.settings.mllp_port),
                 "SAFEWEAVE_LANGUAGE": self.language,
+                **({"SAFEWEAVE_PAGES": "1", "SAFEWEAVE_PAGES_DEMO": "1"} if office is self.insurer else {}),
             }
             log = f"{'insurer-1' if office is self.insurer else office.settings.home.name}.log"
             serve = leashed(["safeweave.main", office.role, "serve"], self.settings.home / log, environment)
