@@ -279,6 +279,8 @@ CLAIM = {
     "type": {"coding": [{"code": "institutional"}]}, "patient": {"display": "测试甲"},
     "provider": {"display": "示例市第一医院"}, "priority": {"coding": [{"code": "normal"}]},
     "insurance": [{"sequence": 1, "focal": True, "coverage": {"display": "P-1"}}],
+    "identifier": [{"system": "https://safeweave.example/fhir/bill", "value": "33060226-0000000001"}],
+    "total": {"value": 1000.00, "currency": "CNY"},
 }  # fmt: skip
 
 
@@ -287,13 +289,13 @@ def test_a_hospital_submits_a_claim_and_it_is_taken_like_a_message(house: House,
         senders.save(tx, [(SENDER, None)])
     hospital = machine(site, "hospital", sender=HOSPITAL)
     answer = hospital.calls("POST", "/fhir/Claim/$submit", json=CLAIM)
-    if answer.status_code == 200:
-        told = ClaimResponse.model_validate(answer.json())
-        assert told.outcome == "queued"
-        [(status,)] = house.rows("select status from inbound_message")
-        assert status == "taken"
-    else:
-        assert (answer.status_code, answer.json()["resourceType"]) == (422, "OperationOutcome"), answer.text
+    assert answer.status_code == 200, answer.text
+    assert ClaimResponse.model_validate(answer.json()).outcome == "queued"
+    assert house.rows("select status, sender from inbound_message") == [("taken", HOSPITAL)]
+    without_bill = {name: value for name, value in CLAIM.items() if name != "identifier"} | {"id": "c2"}
+    refused = hospital.calls("POST", "/fhir/Claim/$submit", json=without_bill)
+    assert (refused.status_code, refused.json()["issue"][0]["expression"]) == (422, ["identifier"])
+    assert house.rows("select count(*) from inbound_message where status = 'refused'") == [(1,)]
     assert hospital.calls("POST", "/fhir/Claim/$submit", json={"resourceType": "Patient"}).status_code == 400
     assert machine(site).calls("POST", "/fhir/Claim/$submit", json=CLAIM).status_code == 403
 

@@ -29,6 +29,13 @@ def test_one_address_serves_pages_and_doors(house: House) -> None:
             known = client.post("/fhir", content=b"{}", headers={"authorization": f"Bearer {TOKEN}"})
             assert known.status_code == 400
             assert "content-security-policy" not in known.headers
+            kinds = [each["type"] for each in client.get("/fhir/metadata").json()["rest"][0]["resource"]]
+            assert {"Encounter", "ClaimResponse"} <= set(kinds)
+            for path in ("/fhir/Consent", "/fhir/Consent/none", "/fhir/ClaimResponse/none", "/api/me"):
+                assert client.get(path).status_code == 401
+            submitted = client.post("/fhir/Claim/$submit", content=b"{}")
+            assert (submitted.status_code, submitted.json()["issue"][0]["code"]) == (401, "login")
+            assert client.post("/fhir/Consent", content=b"{}").json()["issue"][0]["code"] == "login"
     finally:
         stopping.set()
         serving.join(20)
@@ -61,5 +68,19 @@ def test_accounts_of_staff_are_opened_listed_and_closed_by_command(house, capsys
 
 
 def test_who_has_no_pages_of_their_own_yet_begins_at_the_settings(house, site):
-    browser = Browser(site).is_signed_in_as(staff(site, "commission"))
+    browser = Browser(site).is_signed_in_as(staff(site, "hospital", sender="H1"))
     assert browser.opens("/").url.path == "/settings"
+
+
+def test_machines_are_registered_listed_and_closed_by_command(house, capsys, tmp_path):
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"keys": [{"kty": "EC", "crv": "P-384", "kid": "k1", "x": "AA", "y": "AA"}]}', encoding="utf-8")
+    assert run(house, capsys, "clients", "add", "一院", "--role", "hospital", "--keys", str(keys))[0] == 1
+    code, told = run(house, capsys, "clients", "add", "监管", "--role", "commission", "--keys", str(keys))
+    assert code == 0
+    [listed] = json.loads(run(house, capsys, "clients", "list", "--json")[1])
+    assert (listed["role"], listed["scopes"]) == ("commission", ["system/*.read"])
+    assert listed["client"] in told
+    assert "监管" in run(house, capsys, "clients", "list")[1]
+    assert run(house, capsys, "clients", "close", listed["client"])[0] == 0
+    assert run(house, capsys, "clients", "close", listed["client"])[0] == 1

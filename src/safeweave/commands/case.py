@@ -14,6 +14,7 @@ from safeweave.cases import clocks as case_clocks
 from safeweave.cases import store
 from safeweave.cases.case import Case
 from safeweave.cases.claim import interim_total
+from safeweave.cases.store import HospitalRow
 from safeweave.clock import shanghai_day
 from safeweave.commands.inbox import shown_at, work_off
 from safeweave.commands.money import reason_shown, state_shown
@@ -21,6 +22,7 @@ from safeweave.commands.screen import console, print_json, print_table
 from safeweave.consortium import ending
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, NotFound
+from safeweave.exchange import senders
 from safeweave.ids import CaseId
 from safeweave.money import yuan_shown, yuan_text
 from safeweave.node import Node, open_node
@@ -35,6 +37,8 @@ def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
     with node.database.reading() as tx:
         found = store.cases_in(tx, asked.stage)
         who = people.people_by_id(tx, [case.person for case in found])
+        codes = {sender.id: sender.hospital for sender in senders.every(tx).values()}
+        hospitals = cases.hospitals(tx, codes.values(), shanghai_day(node.clock()))
     if asked.json:
         print_json(
             [
@@ -51,13 +55,13 @@ def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
         return 0
     print_table(
         settings.language,
-        ["columns.case", "columns.stage", "columns.person", "columns.sender", "columns.visit", "columns.opened"],
+        ["columns.case", "columns.stage", "columns.person", "columns.hospital", "columns.visit", "columns.opened"],
         [
             (
                 c.id,
                 say(f"stages.{c.stage}", settings.language),
                 who[c.person].name if c.person in who else "",
-                c.sender,
+                _hospital_named(hospitals.get(codes.get(c.sender, "")), settings.language) or c.sender,
                 c.visit,
                 shown_at(c.opened_at),
             )
@@ -66,6 +70,11 @@ def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
         "cli.case.none",
     )
     return 0
+
+
+def _hospital_named(hospital: HospitalRow | None, language: Language) -> str:
+    """Its name in this language, the Chinese one if it has no other; "" for an unknown one."""
+    return "" if hospital is None else (hospital.name_en if language == "en" else "") or hospital.name
 
 
 def show(settings: Settings, asked: argparse.Namespace) -> int:

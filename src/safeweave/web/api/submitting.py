@@ -10,7 +10,7 @@ from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Limits
 from safeweave.web.api.call import Answer, Call, Endpoints
 from safeweave.web.api.fhir import instant
-from safeweave.web.api.problem import FHIR, Problem
+from safeweave.web.api.problem import FHIR
 
 endpoints = Endpoints()
 
@@ -26,10 +26,15 @@ def submit(call: Call, tx: Transaction) -> Answer:
     arrived = inbound.open_message(call.raw, sender, limits, "application/fhir+json")
     (receipt,), told = inbound.take(tx, [arrived], call.asked.now)
     call.asked.tell(tx, told)
-    if receipt.status == "conflict":
-        raise Problem(409, receipt.fault.what if receipt.fault else "")
-    if receipt.fault is not None:
-        raise Problem(422, receipt.fault.what, receipt.fault.field)
+    if receipt.fault is not None:  # it is kept for repair like any message, so nothing is rolled back
+        issue = {
+            "severity": "error",
+            "code": "conflict" if receipt.status == "conflict" else "invalid",
+            "diagnostics": receipt.fault.what,
+            "expression": [receipt.fault.field or f"line {receipt.fault.line}"],
+        }
+        refused = {"resourceType": "OperationOutcome", "issue": [issue]}
+        return Answer(refused, 409 if receipt.status == "conflict" else 422)
     settings = call.asked.site.settings
     return Answer({
         "resourceType": "ClaimResponse",

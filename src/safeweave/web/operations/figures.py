@@ -11,7 +11,6 @@ from safeweave.clock import shanghai_day
 from safeweave.database import Transaction, at_of
 from safeweave.facts import Fact
 from safeweave.money import Fen
-from safeweave.payments.journal import trial_balance_fen
 from safeweave.web.operations import tally
 
 SPANS = (1, 7, 30, 90)  # days a reader may choose
@@ -22,7 +21,7 @@ USUAL_DAYS = 14  # over which the usual pause is taken
 
 
 class Times(Fact, frozen=True):
-    """How long things took, in milliseconds, each figure at most 2 % too long; None if there is none."""
+    """How long things took, in milliseconds, each figure at most 5 % too long; None if there is none."""
 
     count: int
     p50: float | None
@@ -94,7 +93,8 @@ class Silent(Fact, frozen=True):
     hours: float | None
 
 
-_BY_KEY = ("decided", "untouched", "referred", "paid", "product", "instructed", "settled")
+_BY_DAY = ("decided", "untouched", "referred", "paid", "instructed")
+_IN_ALL = ("product", "settled", "messages_all", "unread_all")
 
 
 def figures(tx: Transaction, now: datetime, span: int) -> Figures:
@@ -105,21 +105,21 @@ def figures(tx: Transaction, now: datetime, span: int) -> Figures:
     days: dict[str, dict[str, dict[str, list[int]]]] = defaultdict(lambda: defaultdict(dict))
     for figure, day, key, count, fen in tx.rows(
         "select figure, day, key, count, fen from tally where figure in ? and day between ? and ? and count <> 0",
-        (_BY_KEY, first.isoformat(), last.isoformat()),
+        (_BY_DAY, first.isoformat(), last.isoformat()),
     ):
         total = sums[figure][key]
         total[0], total[1] = total[0] + count, total[1] + fen
         days[day][figure][key] = [count, fen]
-    messages = {
-        figure: int(count) for figure, count in tx.rows(
-            "select figure, sum(count) from tally where figure in ? and day between ? and ? group by figure",
-            (("messages", "unread"), first.isoformat(), last.isoformat()),
-        )
-    }  # fmt: skip
+    for figure, key, count, fen in tx.rows(
+        "select figure, key, sum(count), sum(fen) from tally where figure in ? and day between ? and ?"
+        " group by figure, key",
+        (_IN_ALL, first.isoformat(), last.isoformat()),
+    ):
+        sums[figure][key] = [int(count), int(fen)]
     standing: dict[str, dict[str, list[int]]] = defaultdict(dict)
     for figure, key, count, fen in tx.rows(
         "select figure, key, count, fen from tally where figure in ? and day = ? and count <> 0",
-        (("stage", "held", "open", "ordered"), tally.NOW),
+        (("stage", "held", "open", "ordered", tally.BOOKS), tally.NOW),
     ):
         standing[figure][key] = [count, fen]
     (outstanding,) = tx.rows("select coalesce(sum(amount_fen - received_fen), 0) from recovery")[0]
@@ -131,9 +131,10 @@ def figures(tx: Transaction, now: datetime, span: int) -> Figures:
         paid, Fen(paid_fen),
         tuple(sorted(((key, n, Fen(fen)) for key, (n, fen) in sums["product"].items()), key=lambda p: (-p[2], p[0]))),
         {key: count for key, (count, _) in sorted(standing["stage"].items())},
-        _reserves(tx, standing, last), Fen(int(outstanding)), trial_balance_fen(tx),
+        _reserves(tx, standing, last), Fen(int(outstanding)),
+        Fen(standing[tally.BOOKS].get("", [0, 0])[1]),
         tuple(_day(first + timedelta(days=n), days[(first + timedelta(days=n)).isoformat()]) for n in range(span)),
-        messages.get("messages", 0), messages.get("unread", 0), tally.behind(tx),
+        sums["messages_all"][""][0], sums["unread_all"][""][0], tally.behind(tx),
     )  # fmt: skip
 
 

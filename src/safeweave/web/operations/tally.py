@@ -17,15 +17,17 @@ from safeweave.cases.lifecycle import BEFORE_DECISION
 from safeweave.clock import shanghai_day
 from safeweave.database import Database, Row, Transaction, at_of, at_text
 from safeweave.overview import took
+from safeweave.payments.journal import trial_balance_fen
 from safeweave.web import live
 
-STEPS, MESSAGES = "steps", "messages"
+STEPS, MESSAGES, BOOKS = "steps", "messages", "books"
 CASES_AT_ONCE = 400
 MESSAGES_AT_ONCE = 5000
 LATE_STEPS = 200  # numbers: on a shared store a transaction may commit after others that took higher ones
 LATE = timedelta(seconds=5)  # the same for messages, which are counted once only
 TIME_UNKNOWN = timedelta(minutes=10)  # so long a case is looked at again for when its instruction was committed
-PRECISION = 1.02  # one bucket of times is so much longer than the one before
+PRECISION = 1.05  # one bucket of times is so much longer than the one before
+BOOKS_EVERY = timedelta(minutes=5)  # the whole journal is added up so often
 NOW = ""  # the day of figures that say how things stand
 
 Counted = tuple[str, str, str, int, int]  # figure, day, key, count, fen
@@ -34,7 +36,7 @@ _counted = msgspec.json.Decoder(tuple[Counted, ...])
 
 
 def bucket(milliseconds: float) -> str:
-    """The bucket a time falls into; each reaches 2 % further than the one before it."""
+    """The bucket a time falls into; each reaches 5 % further than the one before it."""
     return str(math.ceil(math.log(max(milliseconds, 1.0), PRECISION)))
 
 
@@ -56,6 +58,7 @@ def keep_up(database: Database, now: datetime, most: int = 20) -> int:
             late = LATE_STEPS if database.shared else 0
             found = _messages(tx, now - (LATE if database.shared else timedelta(0))) + _cases(tx, now, late)
             if found:
+                _books(tx, now)
                 live.notify(tx, "figures", "", now)
         counted += found
         if not found:
@@ -94,6 +97,19 @@ def add(tx: Transaction, changes: Counter[tuple[str, str, str, str]]) -> None:
     )
 
 
+def _books(tx: Transaction, now: datetime) -> None:
+    """Add up the journal if that was not done for a while."""
+    seconds = int(now.timestamp())
+    if place(tx, BOOKS) + BOOKS_EVERY.total_seconds() > seconds:
+        return
+    tx.run("delete from tally where figure = ?", (BOOKS,))
+    tx.run(
+        "insert into tally (figure, day, key, count, fen) values (?, ?, '', 1, ?)",
+        (BOOKS, NOW, int(trial_balance_fen(tx))),
+    )
+    _note_place(tx, BOOKS, seconds)
+
+
 # ---------------------------------------------------------------- messages
 
 
@@ -113,8 +129,9 @@ def _messages(tx: Transaction, until: datetime) -> int:
         begun, counted = id, counted + 1
         day = shanghai_day(at).isoformat()
         changes["messages", day, sender, "count"] += 1
+        changes["messages_all", day, "", "count"] += 1
         if status in ("refused", "conflict"):
-            changes["unread", day, sender, "count"] += 1
+            changes["unread_all", day, "", "count"] += 1
         first, last = heard.get(sender, (at_text(at), at_text(at)))
         heard[sender] = min(first, at_text(at)), max(last, at_text(at))
     if counted:

@@ -1,0 +1,46 @@
+"""The operations room in a real browser: it follows what happens, and axe finds nothing serious in it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from given import CLEAN_STAY, House
+from pages.given_pages import staff
+from pages.real_browser import CHROMIUM, SIDEWAYS, faults, needs_chromium, served, shoot
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(params=["sqlite"])  # what the store is makes no difference to a browser
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+def test_the_room_follows_what_happens_on_every_width_and_without_serious_faults(house: House, site: Any, chromium):
+    with served(house, site) as found:
+        account = staff(site, "operator")
+        for language, width in (("zh-CN", 1440), ("en", 360)):
+            context = chromium.new_context(locale=language, viewport={"width": width, "height": 900})
+            found.signs_in(context, account)
+            page = context.new_page()
+            page.goto(f"{found.url}/operations")
+            if width == 1440:
+                house.hears(*CLEAN_STAY)
+                house.node.look_around()
+                expect(page.locator("#figures .big").first).to_have_text("100.0 %", timeout=10_000)
+            for name in ("", "/inbox", "/health"):
+                page.goto(f"{found.url}/operations{name}")
+                assert faults(page) == []
+                assert page.evaluate(SIDEWAYS) == 0
+                shoot(page, f"operations{name.replace('/', '-')}-{language}-{width}")
+            context.close()
