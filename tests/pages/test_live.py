@@ -36,6 +36,9 @@ async def gather(feed: Feed, whose: Audience, after: Since | None, do: Callable[
     return found
 
 
+_NOTICE = "insert into page_notice (id, topic, person, noticed_at) values (?, ?, '', '2026-03-10T04:00:00.000000Z')"
+
+
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
 
@@ -169,7 +172,7 @@ def test_a_step_committed_late_is_told_all_the_same(house: House, site: Site, fe
 
     def late() -> None:
         with site.database.transaction() as tx:
-            tx.run("insert into page_notice (id, topic, person, noticed_at) values (50, 'second', '', '')")
+            tx.run(_NOTICE, (50, "second"))
 
     async def both() -> list[Tick]:
         found = []
@@ -181,7 +184,7 @@ def test_a_step_committed_late_is_told_all_the_same(house: House, site: Site, fe
                 elif "second" in tick.topics:
                     found.append(tick)
                     with site.database.transaction() as tx:
-                        tx.run("insert into page_notice (id, topic, person, noticed_at) values (49, 'first', '', '')")
+                        tx.run(_NOTICE, (49, "first"))
                 elif "first" in tick.topics:
                     found.append(tick)
                     break

@@ -1,5 +1,6 @@
 """A visit as another safeweave node tells it: the hospital events themselves, as docs/reference/wire.md §6 says."""
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +31,7 @@ Told = (
     | LeaveEnded | OutpatientVisited | PatientDischarged | SettlementCancelled | SettlementReported | VisitUpdated
 )  # fmt: skip
 BEGINNING = b'{"form":"safeweave/visit/'
+_BYTE = re.compile(r"\(byte ([0-9]+)\)")
 
 
 class VisitMessage(Fact):
@@ -52,13 +54,16 @@ def write(id: str, sent_at: datetime, visit: str, events: tuple[HospitalEvent, .
 
 def read(raw: bytes, sender: Sender, limits: Limits) -> Reading:
     """The events of a message, each of the visit it names; Malformed with the place of the fault."""
+    text = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        message = msgspec.json.decode(raw, type=VisitMessage)
+        message = msgspec.json.decode(text, type=VisitMessage)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$")
-        raise Malformed(f"{what}; compare it with docs/reference/wire.md §6", field=place.strip("`.")) from None
+        raise Malformed(f"{what}; compare it with docs/reference/wire.md §6", line=1, field=place.strip("`.")) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"this is no JSON: {error}; send the whole message again") from None
+        before = _BYTE.search(str(error))
+        line = text.count(b"\n", 0, int(before[1]) if before else len(text)) + 1
+        raise Malformed(f"this is no JSON: {error}; send the whole message again", line=line) from None
     if not message.id or not message.visit:
         raise Malformed("a message and its visit have an id; give both", field="visit" if message.id else "id")
     if message.sent_at.tzinfo is None:
