@@ -29,15 +29,18 @@ def imported_by(module: str) -> set[str]:
     return found
 
 
+BY_THE_RULES, BY_A_PERSON = "safeweave.adjudication.steps", "safeweave.adjudication.adjusting"
+
+
 def test_every_module_that_a_decision_reads_is_part_of_the_version():
-    reached, waiting = set(), ["safeweave.adjudication.steps"]
+    reached, waiting = set(), [BY_THE_RULES, BY_A_PERSON]
     while waiting:
         module = waiting.pop()
         if module not in reached:
             reached.add(module)
             waiting += imported_by(module)
     named = {f"{package}.{file.removesuffix('.py')}" for package, files in DECIDING_MODULES.items() for file in files}
-    assert reached - {"safeweave.errors"} == named
+    assert reached - {"safeweave.errors", "safeweave.words"} == named  # these say what is wrong, and decide nothing
 
 
 def test_the_version_is_a_digest():
