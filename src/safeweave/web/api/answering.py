@@ -25,6 +25,7 @@ from safeweave.web.pages import BODY_SECONDS, PER_MINUTE_OF_ADDRESS, Pace, check
 from safeweave.words import say
 
 log = logging.getLogger("safeweave.api")
+_encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 MOST_BYTES = 8 * 1024 * 1024
 KEPT = timedelta(days=2)  # how long an answer is kept for its Idempotency-Key
@@ -148,7 +149,7 @@ def _response(call: Call, endpoint: Endpoint, answer: Answer) -> Response:
     if following:
         address = call.asked.request.url.include_query_params(cursor=following)
         headers["link"] = f'<{address.path}?{address.query}>; rel="next"'
-    body = msgspec.json.encode(answer.body, enc_hook=str)
+    body = _encoder.encode(answer.body)
     return Response(body, answer.status, headers, media_type=FHIR if endpoint.fhir else JSON)
 
 

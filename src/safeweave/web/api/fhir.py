@@ -5,6 +5,7 @@ Each determination is a ClaimResponse and an ExplanationOfBenefit under one id. 
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from safeweave import consents
@@ -57,8 +58,8 @@ def instant(at: datetime) -> str:
 
 
 def money(fen: int) -> dict[str, Any]:
-    """An amount in yuan."""
-    return {"value": float(yuan_text(fen)), "currency": "CNY"}
+    """An amount in yuan, exact: it is written as a number with two decimals."""
+    return {"value": Decimal(yuan_text(fen)), "currency": "CNY"}
 
 
 def concept(system: str, code: str) -> dict[str, Any]:
