@@ -150,11 +150,12 @@ class Consortium:
             if guarded is not None:
                 persons["guardian"] = guarded["insureds"][0]["guardians"][0]["person"]
             for story, person in persons.items():
-                seen = PersonSeen((Identifier(person["documents"][0]["kind"], person["documents"][0]["number"]),))
+                document = person["documents"][0]
+                seen = PersonSeen((Identifier(document["kind"], document["number"]),), person["name"])
                 found = people.find_people(tx, [seen])[0].person
-                if found is not None:
-                    account = accounts.account_of(tx, found, clock.now())
-                    accounts.note_story(tx, account.id, f"demo.story.{story}")
+                assert found is not None, story
+                account = accounts.account_of(tx, found, clock.now())
+                accounts.note_story(tx, account.id, f"demo.story.{story}")
             for role in _STAFF:
                 name = say(f"demo.staff.{role}", self.language)
                 account = accounts.add_account(tx, role, name, clock.now())
