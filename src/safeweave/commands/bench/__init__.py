@@ -20,7 +20,7 @@ from safeweave.commands.bench.filing import filing
 from safeweave.commands.bench.grown import growth
 from safeweave.commands.bench.knocking import doors
 from safeweave.commands.bench.ledgers import ledger, proofs
-from safeweave.commands.bench.pages import pages
+from safeweave.commands.bench.looking import pages
 from safeweave.commands.bench.sealing import sealing
 from safeweave.commands.bench.stores import Bench
 from safeweave.commands.bench.streaming import streams

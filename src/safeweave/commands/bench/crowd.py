@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from math import exp
 from random import Random
 from typing import NamedTuple
 
@@ -68,30 +69,29 @@ def crowded(bench: Bench, engine: Engine, cases: int) -> Iterator[tuple[Store, C
             fill(bench, store, cases, OVER_DAYS)
         else:
             fill_embedded(bench, store, cases, OVER_DAYS)
-        _spread_times(store)
+        _time_instructions(store)
         with closing(store.node()) as node:
             crowd = _gathered(node, store, max(2 * EXAMINERS, cases // REFERRED_SHARE))
             tally.keep_up(node.database, node.clock(), cases)
         yield store, crowd
 
 
-def _spread_times(store: Store) -> None:
-    """Let instructions of the clones have come after 1 ms to a minute, so that percentiles have something to count."""
+def _time_instructions(store: Store) -> None:
+    """Say of each clone's instruction when it was committed, which feeders do not: after 1 ms to a minute."""
+    into = "insert into payout_timing (payout, shard, instructed_at) select id, shard,"
     if store.engine == "postgresql":
         with connected(store.database) as connection:
-            connection.execute("update payout_timing set instructed_at = instructed_at"
-                               " + make_interval(secs => exp(random() * 11 - 7))")  # fmt: skip
-            connection.execute("vacuum analyze payout_timing")
+            connection.execute(f"{into} ordered_at + make_interval(secs => exp(random() * 11 - 7)) from payout")
         return
     random = Random(SEED)
 
     def later(at: str) -> str:
-        moved = datetime.fromisoformat(at) + timedelta(seconds=2.718 ** (random.random() * 11 - 7))
+        moved = datetime.fromisoformat(at) + timedelta(seconds=exp(random.random() * 11 - 7))
         return f"{moved:%Y-%m-%dT%H:%M:%S.%f}Z"
 
     with plain_sqlite(store.home / "safeweave.db") as embedded:
         embedded.create_function("later", 1, later)
-        embedded.execute("update payout_timing set instructed_at = later(instructed_at)")
+        embedded.execute(f"{into} later(ordered_at) from payout")
 
 
 def _gathered(node: Node, store: Store, referred: int) -> Crowd:
