@@ -168,28 +168,25 @@ def cases_of_bill(tx: Transaction, number: str, most: int) -> list[CaseId]:
 
 
 def _of_number(tx: Transaction, sql: str, number: str, most: int) -> list[CaseId]:
+    """A number is looked for at each sender, so that the keys of the tables find it."""
     tx.flush(_SAVE_VISIT, _SAVE_ALIAS)
-    return [id for (id,) in tx.rows(sql, (number, most))]
+    senders = [sender for (sender,) in tx.rows(_SENDERS) if sender is not None]
+    return [id for (id,) in tx.rows(sql, (senders, number, most))]
 
 
-# A number is looked for at each sender in turn, so that the keys of the tables find it. The senders are those of any
-# visit, found by going from one to the next in the key and not through all visits.
+# From one sender to the next in the key, and not through all visits.
 _SENDERS = """
 with recursive known (sender) as (
     select min(sender) from visit
     union all
     select (select min(v.sender) from visit v where v.sender > known.sender) from known where known.sender is not null
 )
+select sender from known
 """
-CASES_OF_VISIT = f"""{_SENDERS}
-select v.case_id from known join visit v on v.sender = known.sender and v.visit = ?
- where v.case_id is not null limit ?
-"""
-CASES_OF_BILL = f"""{_SENDERS}, kinds (kind) as (values ('bill'), ('settlement'))
-select v.case_id from known cross join kinds
-  join visit_alias a on a.sender = known.sender and a.kind = kinds.kind and a.value = ?
-  join visit v on v.sender = a.sender and v.visit = a.visit
- where v.case_id is not null limit ?
+CASES_OF_VISIT = "select case_id from visit where sender in ? and visit = ? and case_id is not null limit ?"
+CASES_OF_BILL = """
+select v.case_id from visit_alias a join visit v on v.sender = a.sender and v.visit = a.visit
+ where a.sender in ? and a.kind in ('bill', 'settlement') and a.value = ? and v.case_id is not null limit ?
 """
 
 

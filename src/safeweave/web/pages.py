@@ -144,7 +144,7 @@ class SecureHeaders:
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 took = 1e3 * (seconds_running() - began)
-                headers.append("server-timing", f"total;dur={took:.1f}, wait;dur={1e3 * waits.longest:.1f}")
+                headers.append("server-timing", f"total;dur={took:.1f}, wait;dur={1e3 * waits.longest:.3f}")
                 static = scope["path"].startswith("/static/")
                 headers.setdefault("cache-control", "public, max-age=3600" if static else "no-store")
             await send(message)
