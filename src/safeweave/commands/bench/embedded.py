@@ -10,7 +10,7 @@ import msgspec
 
 from safeweave.commands.bench import filling
 from safeweave.commands.bench.baselines import plain_sqlite, table_names
-from safeweave.commands.bench.filling import FIRST_CLONE, REFERRED_TO, Cut, Text
+from safeweave.commands.bench.filling import FIRST_CLONE, FIRST_TEMPLATE, REFERRED_TO, Cut, Text
 from safeweave.commands.bench.stays import birth_of
 from safeweave.commands.bench.stores import Bench, Store
 from safeweave.database import Row, packed
@@ -33,7 +33,7 @@ def fill_embedded(bench: Bench, store: Store, cases: int, over: int) -> None:
     """Add that many closed cases, of as many persons, over so many days, to an empty store with its tables."""
     count = min(filling.TEMPLATES, cases)
     with bench.store("sqlite", "templates") as templates:
-        filling.settle_templates(templates, count)
+        filling.settle(templates, range(FIRST_TEMPLATE, FIRST_TEMPLATE + count))
         with closing(sqlite3.connect(templates.settings.store)) as source:
             rows = {name: [filling.opened(row) for row in source.execute(f"select * from {name}")]
                     for name in table_names()}  # fmt: skip
