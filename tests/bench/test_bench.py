@@ -212,6 +212,7 @@ def test_every_kind_of_page_is_timed_and_the_first_pages_carry_what_they_load(ru
 def test_open_streams_are_asked_for_by_name_and_all_are_told(small, store, monkeypatch):
     monkeypatch.setattr(streaming, "STREAMS", 5)
     monkeypatch.setattr(streaming, "SETTLING_SECONDS", 1.0)
+    monkeypatch.setattr(streaming, "IDLE_SECONDS", 1.0)
     monkeypatch.setattr(streaming, "EVERY_SECONDS", 0.3)
     (measure,) = [each for each in bench.MEASURES if each.run is streaming.streams]
     assert measure.is_long

@@ -15,7 +15,8 @@ from safeweave.errors import InvariantBroken
 from safeweave.web import accounts, live
 
 STREAMS = 200
-SETTLING_SECONDS = 5.0
+SETTLING_SECONDS = 20.0  # longer than every stream takes to ask once whose changes it is told of
+IDLE_SECONDS = 5.0
 EVERY_SECONDS = 1.0  # something changes
 GROWTH_MB = 8.0  # that counts as flat: the allocator's own pages come and go
 
@@ -52,8 +53,8 @@ async def _watched(store: Store, tokens: list[str], process: int, seconds: float
         with closing(Database(store.settings.store)) as database:
             await _changing(database, SETTLING_SECONDS)
             start, idle = _memory(process), _cpu(process)
-            await asyncio.sleep(SETTLING_SECONDS)
-            idle_share = (_cpu(process) - idle) / SETTLING_SECONDS
+            await asyncio.sleep(IDLE_SECONDS)
+            idle_share = (_cpu(process) - idle) / IDLE_SECONDS
             busy, heard = _cpu(process), 0
             changes = await _changing(database, seconds)
             busy_share = (_cpu(process) - busy) / seconds
@@ -87,9 +88,10 @@ def _notice(database: Database) -> None:
 
 
 def _memory(process: int) -> int:
-    """Bytes that the process holds in memory."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Bytes that the process holds in memory of its own: without files that it maps, such as an embedded store."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (kilobytes,) = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
+    return 1024 * int(kilobytes)
 
 
 def _cpu(process: int) -> float:
