@@ -8,6 +8,7 @@ const POLL_MS = 3000;
 const pending = new Set();
 const asked = new Map(); // when each part, by its id, was asked for last
 let timer = 0;
+let later = 0; // for parts whose turn has not come
 
 function changed(topics) {
   for (const part of document.querySelectorAll("[data-live]")) {
@@ -19,6 +20,7 @@ function changed(topics) {
 
 function ask() {
   timer = 0;
+  clearTimeout(later);
   if (document.hidden) return; // asked for when somebody looks again
   const now = Date.now();
   let next = Infinity;
@@ -33,11 +35,11 @@ function ask() {
     asked.set(part.id, now);
     window.htmx.trigger(part, "live");
   }
-  if (pending.size) timer = setTimeout(ask, next - now);
+  if (pending.size) later = setTimeout(ask, next - now);
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && pending.size && !timer) ask();
+  if (!document.hidden && pending.size) ask();
 });
 
 async function poll() {
