@@ -124,7 +124,7 @@ def _clone(owner: int, keys: tuple[str, ...], round_: int, count: int, over: int
     born = birth_of(n)
     document = f"110105{born:%Y%m%d}{100 + n % 400 * 2}X"
     return (owner, round_, n % over, document, str(n), born.isoformat(),
-            *(filling.key_of_clone(key, round_) for key in keys))  # fmt: skip
+            *(filling.key_of_clone(key, round_, n % over) for key in keys))  # fmt: skip
 
 
 # ---------------------------------------------------------------- one value

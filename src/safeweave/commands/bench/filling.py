@@ -284,10 +284,15 @@ def _keys(row: Row) -> list[str]:
     return [*found, *(key[HOUR_CHARACTERS:] for key in found if len(key) > PERSON_CHARACTERS)]
 
 
-def key_of_clone(key: str, round_: int) -> str:
-    """The key that stands for this one in a clone, as `_clones` says it in SQL."""
-    number = (_number_of(key) + round_ * _SPREAD) & (2**_BITS - 1)
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(_BITS - 5, -1, -5))
+def key_of_clone(key: str, round_: int, days: int) -> str:
+    """The key that stands for this one in a clone of so many days before, as `_clones` says it in SQL."""
+    hour, own = key[:-PERSON_CHARACTERS], key[-PERSON_CHARACTERS:]
+    earlier = _text_of(max(_number_of(hour) - 24 * days, 0), len(hour))
+    return earlier + _text_of((_number_of(own) + round_ * _SPREAD) & (2**_BITS - 1), PERSON_CHARACTERS)
+
+
+def _text_of(number: int, characters: int) -> str:
+    return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(characters)))
 
 
 def _number_of(key: str) -> int:
@@ -327,7 +332,7 @@ def _clones(width: int, count: int, over: int) -> str:
     """What makes the table `clones`: for some rounds, what stands for each mark in the clones of every template."""
 
     def key(n: int) -> str:
-        hour = f"(greatest((k{n} >> {_BITS}) - n % 1000 * 24, 0) << {_BITS})"
+        hour = f"(greatest((k{n} >> {_BITS}) - n % {over} * 24, 0) << {_BITS})"
         number = f"({hour} | ((k{n} + r::bigint * {_SPREAD}) & {2**_BITS - 1}))"
         text = " || ".join(
             f"substr('{_ALPHABET}', (({number} >> {shift}) & 31)::int + 1, 1)"
