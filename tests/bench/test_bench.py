@@ -4,15 +4,19 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import stores
+from safeweave.adjudication import store as determinations
+from safeweave.cases import store as cases
 from safeweave.commands import bench
-from safeweave.commands.bench import baselines, decisions, stays
+from safeweave.commands.bench import baselines, crowd, decisions, filling, looking, stays, streaming
 from safeweave.commands.bench.arriving import statements
+from safeweave.commands.bench.embedded import fill_embedded
 from safeweave.commands.bench.feeders import feeders
 from safeweave.commands.bench.figure import MORE_IS_BETTER, Counts, Figure
 from safeweave.commands.bench.files import feeding
@@ -27,6 +31,7 @@ from safeweave.words import LANGUAGES, knows, say
 TINY = Counts(
     runs=2, claims=6, rounds=1, idle_claims=3, door_claims=8, load_seconds=0.2, size_claims=150, letters=2,
     seconds=1.0, ledger_batches=2, ledger_commits=2, log_entries=20_000, records=2, filed_claims=2,
+    pages_cases=20, page_requests=1, live_updates=1, crowd_seconds=6.0, stream_seconds=1.0,
 )  # fmt: skip
 DATA = Path(__file__).parents[1] / "exchange" / "data" / "synthea_cut.json"
 
@@ -45,6 +50,12 @@ FOR_EACH_ENGINE = {
     "bytes_per_insured": "bytes",
     "time_of_a_claim": "us",
     "hottest_functions": "us",
+    "page_p95": "ms",
+    "page_p95_fifty_examiners": "ms",
+    "lock_wait_fifty_examiners": "ms",
+    "first_page_bytes": "bytes",
+    "live_update_p50": "ms",
+    "live_update_p95": "ms",
 }
 MEASURED = {
     "decide_10_lines": "us",
@@ -85,6 +96,17 @@ FLOORS_AND_AIMS = {  # of the issues that ask for them
     ("half_load_bill_to_instruction_p99", "postgresql"): (500, 150),
     ("bytes_per_closed_case", "sqlite"): (25_000, 10_000),
     ("bytes_per_closed_case", "postgresql"): (25_000, 10_000),
+    **{
+        (name, engine): (floor, None)
+        for engine in ("sqlite", "postgresql")
+        for name, floor in (
+            ("page_p95", 150),
+            ("page_p95_fifty_examiners", 150),
+            ("lock_wait_fifty_examiners", 100),
+            ("first_page_bytes", 150_000),
+            ("live_update_p95", 1_000),
+        )
+    },
     ("ledger_consents_per_second", None): (3_000, None),
     ("ledger_nullifiers_per_second", None): (18_000, None),
     ("ledger_commit_alone_p50", None): (6, None),
@@ -109,7 +131,11 @@ ORDINARY = [measure for measure in bench.MEASURES if not measure.is_long]
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, list[Figure]]:
     home = tmp_path_factory.mktemp("disk") / "safeweave-data"
     asked = Bench(home, TINY, server=stores.server() % "postgres")
-    return asked, bench.measured(asked, ORDINARY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "PGBENCH_SCALE", 1)
+        patch.setattr(looking, "THINKING_SECONDS", 0.5)
+        patch.setattr(crowd, "EXAMINERS", 5)
+        return asked, bench.measured(asked, ORDINARY)
 
 
 @pytest.fixture
@@ -169,6 +195,59 @@ def test_the_bytes_of_a_case_are_told_table_by_table(run):
     for whole in (each for each in run[1] if each.name == "bytes_per_closed_case"):
         assert sum(whole.parts.values()) == pytest.approx(whole.value)
         assert {"event", "determination"} <= whole.parts.keys()
+
+
+def test_every_kind_of_page_is_timed_and_the_first_pages_carry_what_they_load(run):
+    for figure in (each for each in run[1] if each.name == "page_p95"):
+        assert {"portal_home", "desk_case", "desk_search_name", "operations_90", "api_stay"} <= figure.parts.keys()
+        assert figure.value == max(figure.parts.values())
+        assert all(knows(f"bench.part.{kind}") for kind in figure.parts)
+    for figure in (each for each in run[1] if each.name == "page_p95_fifty_examiners"):
+        assert set(figure.parts) == {"desk_queue", "desk_case", "desk_draft", "desk_approve"}
+    for figure in (each for each in run[1] if each.name == "first_page_bytes"):
+        assert tuple(figure.parts) == looking.FIRST_PAGES
+        assert min(figure.parts.values()) > 37_000  # htmx alone
+
+
+def test_open_streams_are_asked_for_by_name_and_all_are_told(small, store, monkeypatch):
+    monkeypatch.setattr(streaming, "STREAMS", 5)
+    monkeypatch.setattr(streaming, "SETTLING_SECONDS", 1.0)
+    monkeypatch.setattr(streaming, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(streaming, "EVERY_SECONDS", 0.3)
+    (measure,) = [each for each in bench.MEASURES if each.run is streaming.streams]
+    assert measure.is_long
+    assert bench._is_asked_for(measure, asked_for(only="streams"))
+    assert not bench._is_asked_for(measure, asked_for())
+    found = [each for each in measure.run(small) if each.engine == store]
+    assert tuple(each.name for each in found) == measure.gives
+    assert {each.name: each.target for each in found if each.target} == {"streams_memory_growth": streaming.GROWTH_MB}
+    (memory,) = [each for each in found if each.parts]
+    assert 0 < memory.parts["before"] <= memory.value < 1_000
+
+
+def test_an_embedded_store_is_filled_with_whole_cases_of_different_persons(tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "TEMPLATES", 6)
+    asked = Bench(tmp_path, TINY)
+    with asked.store("sqlite", "filled") as fresh, closing(fresh.node()) as node:
+        fill_embedded(asked, fresh, 18, 7)
+        with node.database.reading() as tx:
+            for distinct in (
+                "id) from claim_case", "person) from claim_case", "visit) from visit", "id) from determination",
+                "number) from policy", "number) from person_document", "bill) from paid_bill", "id) from payout",
+                "control_id) from inbound_message", "substr(id, 6, 6)) from claim_case",
+            ):  # fmt: skip
+                assert tx.rows(f"select count(distinct {distinct}") == [(18,)], distinct
+            assert tx.rows("select count(distinct substr(made_at, 1, 10)) from determination") == [(7,)]
+            assert tx.rows("select sum(fen) from journal_entry") == [(0,)]
+            for case, visit in tx.rows("select id, visit from claim_case"):
+                (bill,) = cases.cases_by_id(tx, [case])[case].stay.live_bills
+                (decided,) = determinations.of_cases(tx, [case])
+                assert (decided.payable, decided.claim.bills[0].key) == (257367, bill.bill.key)
+                assert visit.endswith(bill.bill.number[-7:])
+            indexes = "select group_concat(name) from (select name from sqlite_master where type = 'index' order by 1)"
+            ((found,),) = tx.rows(indexes)
+        with asked.store("sqlite", "empty") as empty, closing(empty.node()) as other, other.database.reading() as tx:
+            assert tx.rows(indexes) == [(found,)]
 
 
 def test_nothing_is_left_behind_and_the_users_data_is_not_touched(run):

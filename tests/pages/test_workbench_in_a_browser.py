@@ -157,3 +157,16 @@ def test_another_examiner_who_decides_is_seen_at_once(chromium, open_pages):
     expect(page.get_by_text("您打开后，案件有了变化")).to_be_visible()
     expect(page.get_by_label("理由")).to_have_value("写到一半")
     page.context.close()
+
+
+def test_the_queue_follows_at_once_and_then_at_most_every_few_seconds(house, chromium, open_pages):
+    page = a_page(chromium, open_pages, "zh", 1440)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/desk") else None)
+    page.goto(f"{open_pages.url}/desk")
+    expect(page.locator("#queue li.none")).to_be_visible()
+    page.wait_for_timeout(1_500)  # the stream is open
+    two_referrals(house)
+    expect(page.locator("[data-queue] a")).to_have_count(2, timeout=9_000)
+    assert len(asked) <= 3  # the page itself, at once, and once more for what came meanwhile
+    page.context.close()

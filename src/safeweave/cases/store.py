@@ -152,29 +152,42 @@ def cases_in(tx: Transaction, stages: Sequence[Stage] = (), person: str = "", li
 
 def case_of_visit(tx: Transaction, visit: str) -> Case | None:
     """The case of a visit number; None if there is none, or if several hospitals use it."""
-    ids = [id for (id,) in tx.rows("select id from claim_case where visit = ? limit 2", (visit,))]
+    ids = _of_number(tx, CASES_OF_VISIT, visit, 2)
     return cases_by_id(tx, ids)[ids[0]] if len(ids) == 1 else None
 
 
 def cases_named(tx: Transaction, number: str, most: int) -> list[CaseId]:
     """The cases with this id or of this visit number, at whatever hospital."""
-    rows = tx.rows(
-        "select id from claim_case where id = ? union select id from claim_case where visit = ? limit ?",
-        (number, number, most),
-    )
-    return [id for (id,) in rows]
+    named = [id for (id,) in tx.rows("select id from claim_case where id = ?", (number,))]
+    return [*named, *_of_number(tx, CASES_OF_VISIT, number, most)][:most]
 
 
 def cases_of_bill(tx: Transaction, number: str, most: int) -> list[CaseId]:
     """The cases in whose visits a bill with this key, or a settlement with this number, was told."""
-    tx.flush(_SAVE_ALIAS)
-    rows = tx.rows(
-        "select v.case_id from visit_alias a join visit v on v.sender = a.sender and v.visit = a.visit"
-        " where a.sender in (select distinct sender from visit) and a.kind in ('bill', 'settlement') and a.value = ?"
-        " and v.case_id is not null limit ?",
-        (number, most),
-    )
-    return [id for (id,) in rows]
+    return _of_number(tx, CASES_OF_BILL, number, most)
+
+
+def _of_number(tx: Transaction, sql: str, number: str, most: int) -> list[CaseId]:
+    """A number is looked for at each sender, so that the keys of the tables find it."""
+    tx.flush(_SAVE_VISIT, _SAVE_ALIAS)
+    senders = [sender for (sender,) in tx.rows(_SENDERS) if sender is not None]
+    return [id for (id,) in tx.rows(sql, (senders, number, most))]
+
+
+# From one sender to the next in the key, and not through all visits.
+_SENDERS = """
+with recursive known (sender) as (
+    select min(sender) from visit
+    union all
+    select (select min(v.sender) from visit v where v.sender > known.sender) from known where known.sender is not null
+)
+select sender from known
+"""
+CASES_OF_VISIT = "select case_id from visit where sender in ? and visit = ? and case_id is not null limit ?"
+CASES_OF_BILL = """
+select v.case_id from visit_alias a join visit v on v.sender = a.sender and v.visit = a.visit
+ where a.sender in ? and a.kind in ('bill', 'settlement') and a.value = ? and v.case_id is not null limit ?
+"""
 
 
 def stages_of(tx: Transaction, sender: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safeweave.database.bulk import Bulk, bulk_of, copied
 from safeweave.database.dialect import among, table_translated, text_array, translated
 from safeweave.database.tables import SCHEMA_VERSION, NotOurStore, fresh_store
 from safeweave.database.transaction import Database, Row, Slot, Transaction
+from safeweave.database.waits import waiting
 from safeweave.errors import Crossed, InvariantBroken, StoreUnavailable
 
 log = logging.getLogger("safeweave.database")
@@ -201,7 +202,10 @@ class PostgreSQLTransaction(Transaction):
         wanted = {lock_of(key): key for key in keys if key not in self._held}
         if self.alone or not wanted:
             return
-        self.rows("select pg_advisory_xact_lock(l) from unnest(?::bigint[]) as w (l)", (text_array(sorted(wanted)),))
+        with waiting():
+            self.rows(
+                "select pg_advisory_xact_lock(l) from unnest(?::bigint[]) as w (l)", (text_array(sorted(wanted)),)
+            )
         self._held.update(wanted.values())
 
     def numbers(self, table: str, count: int) -> int:
@@ -312,7 +316,9 @@ class PostgreSQL(Database):
 
     @contextmanager
     def transaction(self, beside: bool = False) -> Iterator[Transaction]:
-        with self._lent(_BEGIN_BESIDE if beside else _BEGIN_ALONE) as connection:
+        with ExitStack() as lent:
+            with waiting():
+                connection = lent.enter_context(self._lent(_BEGIN_BESIDE if beside else _BEGIN_ALONE))
             transaction = PostgreSQLTransaction(connection, self, not beside)
             with _told(connection, beside):
                 yield transaction

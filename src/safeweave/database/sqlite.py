@@ -20,6 +20,7 @@ from safeweave.database import locks
 from safeweave.database.locks import Locks
 from safeweave.database.tables import SCHEMA_VERSION, NotOurStore, fresh_store
 from safeweave.database.transaction import Database, Row, Slot, Transaction
+from safeweave.database.waits import waiting
 from safeweave.errors import Crossed, StoreUnavailable
 
 try:
@@ -143,7 +144,8 @@ class SQLiteTransaction(Transaction):
 
     def wait_for(self, keys: Collection[str]) -> None:
         if not self.alone and self._held is not None:
-            self._held.wait_for(keys)
+            with waiting():
+                self._held.wait_for(keys)
 
     def numbers(self, table: str, count: int) -> int:
         first, end = self._reserved.get(table, (0, 0))
@@ -300,7 +302,8 @@ class SQLite(Database):
             held = self._local.locks = Locks(f"{self.path}-keys")
             self._all_locks.append(held)
         try:
-            held.enter(alone)
+            with waiting():
+                held.enter(alone)
             yield held
         finally:
             held.leave()
@@ -310,8 +313,9 @@ class SQLite(Database):
         connection = self._connection()
 
         def begin() -> None:
-            turn.enter_context(self._turn())
-            connection.execute("begin immediate")
+            with waiting():
+                turn.enter_context(self._turn())
+                connection.execute("begin immediate")
 
         with self._among(alone=not beside) as held, ExitStack() as turn, _told_if_unavailable(beside):
             beside = beside and held is not None

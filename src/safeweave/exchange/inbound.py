@@ -295,7 +295,7 @@ def inbox(tx: Transaction) -> list[InboxEntry]:
         )
         for number, sender, control_id, format_, kind, status, received, error, size in tx.rows(
             "select id, sender, control_id, format, kind, status, received_at, error, length(original)"
-            " from inbound_message where status in ('refused', 'conflict') order by id desc"
+            " from inbound_message where status in ('refused', 'conflict') and status <> 'taken' order by id desc"
         )
     ]
 

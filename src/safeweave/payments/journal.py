@@ -133,4 +133,5 @@ def trial_balance(tx: Transaction) -> dict[Account, Fen]:
 
 def trial_balance_fen(tx: Transaction) -> Fen:
     """The sum of all entries: 0, or the journal is broken."""
-    return Fen(sum(trial_balance(tx).values()))
+    ((fen,),) = tx.rows("select coalesce(sum(fen), 0) from journal_entry")
+    return Fen(int(fen))

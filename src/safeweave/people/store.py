@@ -250,16 +250,15 @@ def with_document(tx: Transaction, number: str) -> list[PersonId]:
 
 
 def named_like(tx: Transaction, name: str, most: int) -> list[PersonId]:
-    """Those whose name, present or former, begins like this; at most so many, by name and id."""
+    """Those whose name, present or former, begins like this; at most so many, by name and birth."""
     key = name_key(name)
     if not key:
         return []
     rows = tx.rows(
-        "select distinct name_birth, person from person_name where name_birth >= ? and name_birth < ?"
-        " order by name_birth, person limit ?",
-        (key, key + chr(0x10FFFF), most),
+        "select person from person_name where name_birth >= ? and name_birth < ? order by name_birth limit ?",
+        (key, key + chr(0x10FFFF), 2 * most),  # a former name may begin like the present one
     )
-    return list(dict.fromkeys(person for _, person in rows))
+    return list(dict.fromkeys(person for (person,) in rows))[:most]
 
 
 def persons_at(tx: Transaction, address: str) -> list[Person]:

@@ -75,13 +75,10 @@ def latest(tx: Transaction) -> Since:
 def after(tx: Transaction, place: Since, limit: int = MOST_AT_ONCE) -> list[tuple[str, int, Tick]]:
     """("step" or "notice", its number, the tick) of everything after a place, in order; the place moves with it."""
     found: list[tuple[str, int, Tick]] = []
-    for id, case, person in tx.rows(
-        "select s.id, s.case_id, c.person from case_step s join claim_case c on c.id = s.case_id and c.shard = s.shard"
-        " where s.id > ? order by s.id limit ?",
-        (place.steps, limit),
-    ):
+    for id, case, person, was_referred in tx.rows(_STEPS, (place.steps, limit)):
         place = Since(id, place.notices)
-        found.append(("step", id, Tick(str(place), (f"case:{case}", f"person:{person}", "cases"), person)))
+        topics = (f"case:{case}", f"person:{person}", "cases", *(("desk",) if was_referred else ()))
+        found.append(("step", id, Tick(str(place), topics, person)))
     for id, topic, person in tx.rows(
         "select id, topic, person from page_notice where id > ? order by id limit ?", (place.notices, limit)
     ):
@@ -89,6 +86,17 @@ def after(tx: Transaction, place: Since, limit: int = MOST_AT_ONCE) -> list[tupl
         topics = (topic, f"person:{person}") if person else (topic,)
         found.append(("notice", id, Tick(str(place), topics, person)))
     return found
+
+
+# The desk shows cases that wait for a person: only what happens to a case that did, or does now, concerns it.
+_STEPS = """
+select s.id, s.case_id, c.person,
+       case when s.steps like '%"referred"%' or exists (
+            select 1 from case_step e where e.case_id = s.case_id and e.shard = s.shard and e.id < s.id
+               and e.steps like '%"referred"%') then 1 else 0 end
+  from case_step s join claim_case c on c.id = s.case_id and c.shard = s.shard
+ where s.id > ? order by s.id limit ?
+"""
 
 
 class Audience(Fact, frozen=True):

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeweave import people
 from safeweave.clock import seconds_running
+from safeweave.database.waits import noting
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
 from safeweave.web import accounts, live
 from safeweave.web.accounts import PERSON, Session
@@ -125,23 +126,31 @@ def pages_app(
 
 
 class SecureHeaders:
-    """Adds the secure headers to every answer, also of static files and errors."""
+    """Adds the secure headers to every answer, also of static files and errors, and how long it took us.
+
+    Server-Timing (W3C): `total`, and in it the longest `wait` for another transaction, in milliseconds.
+    """
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
         self.app = app
         self.headers = {**HEADERS, **({"strict-transport-security": f"max-age={YEAR}"} if https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = seconds_running()
+
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
+                took = 1e3 * (seconds_running() - began)
+                headers.append("server-timing", f"total;dur={took:.1f}, wait;dur={1e3 * waits.longest:.3f}")
                 static = scope["path"].startswith("/static/")
                 headers.setdefault("cache-control", "public, max-age=3600" if static else "no-store")
             await send(message)
 
-        await self.app(scope, receive, sending if scope["type"] == "http" else send)
+        with noting() as waits:
+            await self.app(scope, receive, sending if scope["type"] == "http" else send)
 
 
 class Pace:

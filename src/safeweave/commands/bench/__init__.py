@@ -20,8 +20,10 @@ from safeweave.commands.bench.filing import filing
 from safeweave.commands.bench.grown import growth
 from safeweave.commands.bench.knocking import doors
 from safeweave.commands.bench.ledgers import ledger, proofs
+from safeweave.commands.bench.looking import pages
 from safeweave.commands.bench.sealing import sealing
 from safeweave.commands.bench.stores import Bench
+from safeweave.commands.bench.streaming import streams
 from safeweave.commands.screen import console, print_json
 from safeweave.errors import NotFound
 from safeweave.settings import Settings
@@ -29,7 +31,7 @@ from safeweave.words import Language, knows, say
 
 
 class Measure(NamedTuple):
-    """A measurement, by the names of the figures it can give; one that `is_long` must be asked for."""
+    """A measurement, by the names of the figures it can give; one that `is_long` is made only if it is named."""
 
     run: Callable[[Bench], list[Figure]]
     gives: tuple[str, ...]
@@ -59,6 +61,22 @@ MEASURES = (
     Measure(proofs, ("ledger_proof", "ledger_proof_check", "ledger_path_large_log")),
     Measure(sealing, ("sealed_record_std_1", "sealed_record_gm_1")),
     Measure(filing, ("filed_bill_to_instruction_p50", "filed_bill_to_instruction_p95")),
+    Measure(
+        pages,
+        (
+            "page_p95",
+            "page_p95_fifty_examiners",
+            "lock_wait_fifty_examiners",
+            "first_page_bytes",
+            "live_update_p50",
+            "live_update_p95",
+        ),
+    ),
+    Measure(
+        streams,
+        ("streams_memory", "streams_memory_growth", "streams_idle_cpu", "streams_busy_cpu"),
+        is_long=True,
+    ),
     Measure(growth, ("grown_claims_per_second", "growth_ratio"), is_long=True),
 )
 
@@ -84,10 +102,10 @@ def bench(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 def _is_asked_for(measure: Measure, asked: argparse.Namespace) -> bool:
-    if asked.grown:
-        return measure.run is growth
+    if asked.grown or measure.run is growth:
+        return bool(asked.grown) and measure.run is growth
     if asked.only:
-        return any(name.startswith(asked.only) for name in measure.gives) and not measure.is_long
+        return any(name.startswith(asked.only) for name in measure.gives)
     return not measure.is_long
 
 

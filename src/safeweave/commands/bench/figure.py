@@ -60,9 +60,15 @@ class Counts(NamedTuple):
     log_entries: int = 10_000_000  # of the large log whose tree is built: 1 GB
     records: int = 200  # sealed and sent, by each suite
     filed_claims: int = 100  # through the consortium
+    pages_cases: int = 100_000  # stored while pages are measured
+    page_requests: int = 60  # of each kind of page
+    live_updates: int = 40
+    crowd_seconds: float = 30.0  # of fifty examiners at work
+    stream_seconds: float = 600.0
 
 
 QUICK = Counts(
     runs=3, claims=1_000, rounds=10, idle_claims=40, door_claims=300, load_seconds=2.0, size_claims=500, letters=10,
     seconds=2.0, ledger_batches=40, ledger_commits=40, log_entries=200_000, records=40, filed_claims=20,
+    pages_cases=5_000, page_requests=20, live_updates=10, crowd_seconds=10.0, stream_seconds=20.0,
 )  # fmt: skip

@@ -43,7 +43,7 @@ _ID = re.compile(
     rf"[a-z]_((?:[{_ALPHABET}]{{{HOUR_CHARACTERS}}})?[{_ALPHABET}]{{{PERSON_CHARACTERS}}})[{_ALPHABET}]{{10}}(?![0-9a-z])"
 )
 _NUMBER = re.compile(rf"{FIRST_TEMPLATE // 1000}\d{{3}}")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SPREAD = 663_608_941  # about 0.618 of 2**30: the ids of one template's clones fall all over the index
 _BITS = 5 * PERSON_CHARACTERS  # above them, in a key that begins with an hour, are those of the hour
 _HEARD = (  # the stay a case keeps, with the numbers of its clone's events
@@ -69,7 +69,7 @@ class _Table(NamedTuple):
     key: str  # the one whole number rows are told apart by; "": something else
 
 
-class _Cut(NamedTuple):
+class Cut(NamedTuple):
     """A text cut at its marks: the pieces between them, and where in a row of `clones` what stands for each is."""
 
     pieces: Sequence[str]
@@ -87,14 +87,14 @@ class _Part(NamedTuple):
 
     value: Any  # an instant or a whole number
     step: int = 0  # of a whole number: what each clone adds
-    text: _Cut | None = None  # of a value that is packed
+    text: Cut | None = None  # of a value that is packed
     against: Dictionary = Dictionary.FACTS
 
 
 class _Template(NamedTuple):
     """A row with packed values: its line for COPY, which has a zero character in the place of each part."""
 
-    line: _Cut
+    line: Cut
     parts: Sequence[_Part]
 
 
@@ -105,20 +105,24 @@ class _Copying(NamedTuple):
     templates: Mapping[int, Sequence[_Template]]
 
 
-def fill(bench: Bench, store: Store, cases: int) -> None:
-    """Add that many closed cases, of as many persons, to an empty store. Raises Conflict if there is no room."""
+def fill(bench: Bench, store: Store, cases: int, over: int = 1000) -> None:
+    """Add that many closed cases, of as many persons, over so many days, to an empty store.
+
+    Raises Conflict if there is no room.
+    """
     began = seconds_running()
+    count = min(TEMPLATES, cases)
     with bench.store("postgresql", "templates") as templates:
-        first = FIRST_TEMPLATE
-        before = _whole_bytes_with(templates, range(first, first + TEMPLATES // 2))
-        after = _whole_bytes_with(templates, range(first + TEMPLATES // 2, first + TEMPLATES))
-        _check_room(bench, cases, (after - before) / (TEMPLATES - TEMPLATES // 2))
+        first, half = FIRST_TEMPLATE, count // 2
+        before = _whole_bytes_with(templates, range(first, first + half))
+        after = _whole_bytes_with(templates, range(first + half, first + count))
+        _check_room(bench, cases, (after - before) / (count - half))
         with connected(templates.database) as source, connected(store.database) as target:
             tables = [_table(source, name) for name in table_names()]
-            cloning = _keep_templates(source, target, tables)
+            cloning = _keep_templates(source, target, tables, count, over)
             rebuild = _without_indexes(target)
     prepared = seconds_running()
-    rounds = -(-cases // TEMPLATES)
+    rounds = -(-cases // count)
     chunks = [range(first, min(first + CHUNK, rounds)) for first in range(0, rounds, CHUNK)]
     done = 0
 
@@ -126,8 +130,8 @@ def fill(bench: Bench, store: Store, cases: int) -> None:
         nonlocal done
         with connected(store.database) as connection:
             _clone(connection, *cloning, chunk)
-        done += len(chunk) * TEMPLATES
-        bench.tell(say("bench.filled", bench.language, done=f"{done:,}", cases=f"{rounds * TEMPLATES:,}"))
+        done += len(chunk) * count
+        bench.tell(say("bench.filled", bench.language, done=f"{done:,}", cases=f"{rounds * count:,}"))
 
     _each(clone, chunks)
     cloned = seconds_running()
@@ -140,17 +144,22 @@ def fill(bench: Bench, store: Store, cases: int) -> None:
     _run(store, "checkpoint")
     bytes_ = _rows(store, "select pg_database_size(current_database())")[0][0]
     bench.remark(
-        "bench.grown", cases=f"{rounds * TEMPLATES:,}", gb=f"{bytes_ / 1e9:.1f}", each=f"{bytes_ / cases / 1e3:.1f}",
-        minutes=f"{(seconds_running() - began) / 60:.0f}", rate=f"{rounds * TEMPLATES / (cloned - prepared):,.0f}",
+        "bench.grown", cases=f"{rounds * count:,}", gb=f"{bytes_ / 1e9:.1f}", each=f"{bytes_ / cases / 1e3:.1f}",
+        minutes=f"{(seconds_running() - began) / 60:.0f}", rate=f"{rounds * count / (cloned - prepared):,.0f}",
     )  # fmt: skip
+
+
+def settle(store: Store, numbers: range) -> None:
+    """Settle these stays to the end; they are cloned."""
+    with closing(store.node()) as node:
+        stays_of(node).register(node, store.home, numbers)
+    with feeders(store, 1) as feeding:
+        feeding.feed(numbers, max(len(numbers), 1), to_closed=True)
 
 
 def _whole_bytes_with(store: Store, numbers: range) -> int:
     """Bytes of all tables and indexes as if written in one go, after these stays were settled too."""
-    with closing(store.node()) as node:
-        stays_of(node).register(node, store.home, numbers)
-    with feeders(store, 1) as feeding:
-        feeding.feed(numbers, len(numbers), to_closed=True)
+    settle(store, numbers)
     _run(store, "vacuum full")
     return sum(sizes(store).values())
 
@@ -190,12 +199,14 @@ def _table(connection: Any, name: str) -> _Table:
     return _Table(name, columns, key)
 
 
-def _keep_templates(source: Any, target: Any, tables: Sequence[_Table]) -> tuple[Mapping[str, str], Sequence[_Copying]]:
+def _keep_templates(
+    source: Any, target: Any, tables: Sequence[_Table], count: int, over: int
+) -> tuple[Mapping[str, str], Sequence[_Copying]]:
     """Keep the rows of the templates beside the store's own tables: the statements that clone them, by table, and what
     is cloned here because something of it is packed."""
-    rows = {table.name: [_opened(row) for row in source.execute(f"select * from {table.name}")] for table in tables}
-    owners = _owners(row for some in rows.values() for row in some)
-    keys: list[list[str]] = [[] for _ in range(TEMPLATES)]
+    rows = {table.name: [opened(row) for row in source.execute(f"select * from {table.name}")] for table in tables}
+    owners = owners_of(row for some in rows.values() for row in some)
+    keys: list[list[str]] = [[] for _ in range(count)]
     for key, owner in owners.items():
         keys[owner].append(key)
     width = max(map(len, keys))
@@ -203,17 +214,17 @@ def _keep_templates(source: Any, target: Any, tables: Sequence[_Table]) -> tuple
     _copy(target, "template_keys", [
         (t, *[_number_of(key) for key in some], *[None] * (width - len(some))) for t, some in enumerate(keys)
     ])  # fmt: skip
-    statements = {"": _clones(width)}
+    statements = {"": _clones(width, count, over)}
     copying = []
-    events = _step(rows[REFERRED_TO], 0)
+    events = step_of(rows[REFERRED_TO], 0)
     for table in tables:
         kept = []
         for row in rows[table.name]:
-            of = _owner_of(row, owners)
+            of = owner_of(row, owners)
             if of is not None:
-                marks = _marks(of, keys[of])
-                kept.append((of, *[_marked(value, marks) for value in row]))
-        if any(isinstance(value, _Text) for row in kept for value in row):
+                marks = marks_of(of, keys[of])
+                kept.append((of, *[marked(value, marks) for value in row]))
+        if any(isinstance(value, Text) for row in kept for value in row):
             copying.append(_copying(table, kept))
         elif kept:
             target.execute(f"create table template_{table.name} as select 0 as t, * from {table.name} with no data")
@@ -222,13 +233,13 @@ def _keep_templates(source: Any, target: Any, tables: Sequence[_Table]) -> tuple
     return statements, copying
 
 
-class _Text(str):
+class Text(str):
     """What was packed in a row."""
 
     against: Dictionary
 
 
-def _opened(row: Row) -> Row:
+def opened(row: Row) -> Row:
     """The row with the texts of its packed values."""
     return tuple(_opened_value(value) if isinstance(value, bytes) else value for value in row)
 
@@ -236,12 +247,12 @@ def _opened(row: Row) -> Row:
 def _opened_value(value: bytes) -> object:
     if value[0] not in set(Dictionary):
         return value
-    text = _Text(unpacked(value).decode())
+    text = Text(unpacked(value).decode())
     text.against = Dictionary(value[0])
     return text
 
 
-def _owners(rows: Iterable[Row]) -> dict[str, int]:
+def owners_of(rows: Iterable[Row]) -> dict[str, int]:
     """Which template each key of ids belongs to; those that several share belong to none."""
     rows = list(rows)
     owners: dict[str, int] = {}
@@ -250,7 +261,7 @@ def _owners(rows: Iterable[Row]) -> dict[str, int]:
     while known != len(owners) + len(shared):
         known = len(owners) + len(shared)
         for row in rows:
-            owner = _owner_of(row, owners)
+            owner = owner_of(row, owners)
             for key in _keys(row) if owner is not None else ():
                 assert owner is not None
                 if key not in shared and owners.setdefault(key, owner) != owner:
@@ -259,7 +270,8 @@ def _owners(rows: Iterable[Row]) -> dict[str, int]:
     return owners
 
 
-def _owner_of(row: Row, owners: Mapping[str, int]) -> int | None:
+def owner_of(row: Row, owners: Mapping[str, int]) -> int | None:
+    """Which template a row belongs to; None if to none, or to several."""
     for value in row:
         found = _NUMBER.search(value) if isinstance(value, str) else None
         if found:
@@ -272,6 +284,17 @@ def _keys(row: Row) -> list[str]:
     return [*found, *(key[HOUR_CHARACTERS:] for key in found if len(key) > PERSON_CHARACTERS)]
 
 
+def key_of_clone(key: str, round_: int, days: int) -> str:
+    """The key that stands for this one in a clone of so many days before, as `_clones` says it in SQL."""
+    hour, own = key[:-PERSON_CHARACTERS], key[-PERSON_CHARACTERS:]
+    earlier = _text_of(max(_number_of(hour) - 24 * days, 0), len(hour))
+    return earlier + _text_of((_number_of(own) + round_ * _SPREAD) & (2**_BITS - 1), PERSON_CHARACTERS)
+
+
+def _text_of(number: int, characters: int) -> str:
+    return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(characters)))
+
+
 def _number_of(key: str) -> int:
     number = 0
     for character in key:
@@ -279,14 +302,15 @@ def _number_of(key: str) -> int:
     return number
 
 
-def _marks(owner: int, keys: Sequence[str]) -> list[tuple[str, str]]:
+def marks_of(owner: int, keys: Sequence[str]) -> list[tuple[str, str]]:
     """What differs from clone to clone, each with the control character that stands for it in a template."""
     number = FIRST_TEMPLATE + owner
     given = (document_of(number), str(number), birth_of(number).isoformat())
     return [*zip(given, _MARKS[:3], strict=True), *((f"_{key}", f"_{_MARKS[3 + n]}") for n, key in enumerate(keys))]
 
 
-def _marked(value: object, marks: Sequence[tuple[str, str]]) -> object:
+def marked(value: object, marks: Sequence[tuple[str, str]]) -> object:
+    """The value with a mark for everything that differs from clone to clone."""
     if isinstance(value, str):
         for text, mark in marks:
             if f"_{value}" == text:  # a column `shard`: the key alone
@@ -294,8 +318,8 @@ def _marked(value: object, marks: Sequence[tuple[str, str]]) -> object:
         marked = value
         for text, mark in marks:
             marked = marked.replace(text, mark)
-        if isinstance(value, _Text):
-            marked = _Text(marked)
+        if isinstance(value, Text):
+            marked = Text(marked)
             marked.against = value.against
         return marked
     return value
@@ -304,11 +328,11 @@ def _marked(value: object, marks: Sequence[tuple[str, str]]) -> object:
 # ---------------------------------------------------------------- cloning
 
 
-def _clones(width: int) -> str:
+def _clones(width: int, count: int, over: int) -> str:
     """What makes the table `clones`: for some rounds, what stands for each mark in the clones of every template."""
 
     def key(n: int) -> str:
-        hour = f"(greatest((k{n} >> {_BITS}) - n % 1000 * 24, 0) << {_BITS})"
+        hour = f"(greatest((k{n} >> {_BITS}) - n % {over} * 24, 0) << {_BITS})"
         number = f"({hour} | ((k{n} + r::bigint * {_SPREAD}) & {2**_BITS - 1}))"
         text = " || ".join(
             f"substr('{_ALPHABET}', (({number} >> {shift}) & 31)::int + 1, 1)"
@@ -319,16 +343,16 @@ def _clones(width: int) -> str:
     keys = "".join(f", {key(n)} as m{14 + n}" for n in range(width))
     return (
         "create temp table clones as"
-        " select t, r, (n % 1000)::int as days,"
+        f" select t, r, (n % {over})::int as days,"
         f" '110105' || to_char(born, 'YYYYMMDD') || (100 + n % 400 * 2)::text || 'X' as m1,"
         f" n::text as m2, born::text as m3{keys}"
         f" from template_keys cross join generate_series({{0}}, {{1}}) as r"
-        f" cross join lateral (select {FIRST_CLONE} + r * {TEMPLATES} + t as n) as numbered"
+        f" cross join lateral (select {FIRST_CLONE} + r * {count} + t as n) as numbered"
         f" cross join lateral (select date '{birth_of(0)}' + (n / 400)::int as born) as aged"
     )
 
 
-def _step(kept: Sequence[Row], position: int) -> int:
+def step_of(kept: Sequence[Row], position: int) -> int:
     """What each clone adds to a number, so that no two have the same."""
     return int(max(row[position] for row in kept)) + 1
 
@@ -343,7 +367,7 @@ def _cloning(table: _Table, kept: Sequence[Row], events: int) -> str:
         found = [row[position] for row in kept if row[position] is not None]
         value = f"s.{column.name}"
         if column.name == table.key:
-            value += f" + (c.r + 1) * {_step(kept, position)}"
+            value += f" + (c.r + 1) * {step_of(kept, position)}"
         texts = [text for text in found if isinstance(text, str)]
         for mark in sorted({character for text in texts for character in text if character < "\x20"} - set("\t\n\r")):
             value = f"replace({value}, chr({ord(mark)}), c.m{ord(mark)})"
@@ -351,7 +375,7 @@ def _cloning(table: _Table, kept: Sequence[Row], events: int) -> str:
             value = _HEARD.format(events)
         elif column.type == _INSTANT:
             value = f"{value} - make_interval(days => c.days)"
-        elif texts and all(_DAY.match(text) for text in texts):
+        elif texts and all(DAY.match(text) for text in texts):
             value = f"(substr({value}, 1, 10)::date - c.days)::text || substr({value}, 11)"
         values.append(value)
     return (
@@ -373,17 +397,17 @@ def _copying(table: _Table, kept: Sequence[Row]) -> _Copying:
         parts: list[_Part] = []
         for n, column in columns:
             value = row[n]
-            if isinstance(value, _Text):
-                parts.append(_Part(None, text=_cut(value), against=value.against))
+            if isinstance(value, Text):
+                parts.append(_Part(None, text=cut(value), against=value.against))
             elif column.name == table.key:
-                parts.append(_Part(value, step=_step(kept, n)))
+                parts.append(_Part(value, step=step_of(kept, n)))
             elif isinstance(value, datetime):
                 parts.append(_Part(value))
             else:
                 fields.append(value)
                 continue
             fields.append(_PLACE)
-        templates.setdefault(row[0], []).append(_Template(_cut(copied([fields])), parts))
+        templates.setdefault(row[0], []).append(_Template(cut(copied([fields])), parts))
     names = ", ".join(column.name for _, column in columns)
     return _Copying(f"copy {table.name} ({names}) from stdin", templates)
 
@@ -403,9 +427,10 @@ def _clone(connection: Any, statements: Mapping[str, str], copying: Sequence[_Co
                     copy.write("".join(_lines(each.templates.get(t, ()), list(of_one))))
 
 
-def _cut(text: str) -> _Cut:
+def cut(text: str) -> Cut:
+    """The text cut at its marks."""
     pieces = _MARK.split(text)
-    return _Cut(pieces, [_PLACES.index(mark) for mark in pieces[1::2]])
+    return Cut(pieces, [_PLACES.index(mark) for mark in pieces[1::2]])
 
 
 def _lines(templates: Sequence[_Template], clones: Sequence[Row]) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _doors(bench: Bench, engine: Engine) -> list[Figure]:
         def next_stays(count: int) -> list[int]:
             return [number for _, number in zip(range(count), numbers, strict=False)]
 
-        with _serving(store, processes), closing(Database(store.settings.store)) as database:
+        with serving(store, processes), closing(Database(store.settings.store)) as database:
             traffic = _Traffic(store, given, database)
             traffic.at_once(next_stays(counts.door_claims // 5))  # opens connections and reads products
             for _ in range(counts.runs):
@@ -66,14 +66,15 @@ def _doors(bench: Bench, engine: Engine) -> list[Figure]:
 
 
 @contextmanager
-def _serving(store: Store, processes: int) -> Iterator[None]:
-    """`safeweave serve` over this store, as processes of its own."""
+def serving(store: Store, processes: int, pages: bool = False) -> Iterator[int]:
+    """`safeweave serve` over this store, as processes of its own; the number of the first one."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAFEWEAVE_")} | {
         "SAFEWEAVE_HOME": str(store.home),
         "SAFEWEAVE_DATABASE": store.database,
         "SAFEWEAVE_HOST": HOST,
         "SAFEWEAVE_HTTP_PORT": str(store.http_port),
         "SAFEWEAVE_MLLP_PORT": str(store.mllp_port),
+        **({"SAFEWEAVE_PAGES": "1"} if pages else {}),
     }
     command = [sys.executable, "-m", "safeweave.main", "serve", "--processes", str(processes)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
@@ -82,7 +83,7 @@ def _serving(store: Store, processes: int) -> Iterator[None]:
             if not child.stdout.readline():
                 raise Unavailable("the node of the bench did not open its doors; what it said stands above")
             pause(1.0 * (processes > 1))  # the other processes open theirs after the first one
-            yield
+            yield child.pid
         finally:
             child.terminate()
             child.wait()

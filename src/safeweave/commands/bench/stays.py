@@ -66,13 +66,15 @@ ACCOUNT = Decimal("500.00")
 CASH = TOTAL - FUND - ACCOUNT
 DEDUCTIBLE = Decimal("100.00")  # of the product, clause 1.4
 RATIO = Decimal("0.90")  # of the product for bills 医保 has settled, clause 1.6
+LARGE = 5  # times as high a bill pays 13,138.33: above what the machine may pay by itself, clause A1
 
 
 @dataclass(frozen=True)
 class Stays:
-    """Stays that ended six days before `today`, numbered from 0."""
+    """Stays that ended six days before `today`, numbered from 0; bills so many `times` as high as usual."""
 
     today: date
+    times: int = 1
 
     def register(self, node: Node, folder: Path, numbers: range) -> None:
         """Hospital, sender, and a policy for the insured person of each of these stays, through the importer."""
@@ -128,11 +130,11 @@ class Stays:
 
     def _policy(self, number: int) -> dict[str, Any]:
         person = {
-            "name": _name(number), "documents": [{"kind": "resident_id", "number": document_of(number)}],
+            "name": name_of(number), "documents": [{"kind": "resident_id", "number": document_of(number)}],
             "phone": f"139{number:08d}", "email": f"insured{number}@example.com",
         }  # fmt: skip
         account = f"62220200{number:011d}"
-        payee = {"role": "insured", "name": _name(number), "account": account, "bank_code": "102332000018"}
+        payee = {"role": "insured", "name": name_of(number), "account": account, "bank_code": "102332000018"}
         first, last = self.today - timedelta(days=250), self.today + timedelta(days=100)
         return {
             "number": f"BENCH-{number:06d}", "product": PRODUCT, "bank": BANK,
@@ -150,14 +152,15 @@ class Stays:
             rf"MSH|^~\&|HIS|{HOSPITAL}|CLAIMS|INS01|{_hl7_time(at)}||ADT^{trigger}^ADT_{trigger}|{trigger}-{number}|P|2.5.1"
             f"|{sequence}||AL|NE|CHN|UNICODE UTF-8",
             f"EVN||{_hl7_time(at)}|||OP01|{_hl7_time(at)}",
-            f"PID|1||B{number:07d}^^^{HOSPITAL}^MR~{document_of(number)}^^^CN-MPS^NI||{_name(number)}||{birth_of(number):%Y%m%d}|F",
+            f"PID|1||B{number:07d}^^^{HOSPITAL}^MR~{document_of(number)}^^^CN-MPS^NI||{name_of(number)}||{birth_of(number):%Y%m%d}|F",
             "|".join(visit),
             f"DG1|1||J18.900^肺炎^I10-NHSA||{at:%Y%m%d}|{'F' if ended else 'A'}||||||||||1",
         )
         return "\r".join((*segments, "")).encode()
 
     def _claim(self, number: int) -> dict[str, Any]:
-        split = {"fund": FUND, "other": Decimal("0.00"), "account": ACCOUNT, "cash": CASH}
+        times = self.times
+        split = {"fund": FUND * times, "other": Decimal("0.00"), "account": ACCOUNT * times, "cash": CASH * times}
         settlement = [
             {"url": "id", "valueString": f"S{number:012d}"}, {"url": "medicalVisit", "valueString": f"M{number:012d}"},
             {"url": "social", "valueCode": "settled"}, *_money_parts(split),
@@ -169,21 +172,22 @@ class Stays:
             "identifier": [{"system": f"{_SW}bill", "value": f"33060226-{number:010d}"}],
             "created": (self._discharged_at() + timedelta(minutes=15)).isoformat(),
             "billablePeriod": {"start": f"{self._admitted_at():%Y-%m-%d}", "end": f"{self._discharged_at():%Y-%m-%d}"},
-            "total": _yuan(TOTAL),
+            "total": _yuan(TOTAL * times),
             "item": [self._item(number, no, line) for no, line in enumerate(LINES, 1)],
         }  # fmt: skip
 
     def _item(self, number: int, no: int, line: LineGiven) -> dict[str, Any]:
-        parts = {name: Decimal(getattr(line, name)) for name in ("own", "over", "first")}
+        times = self.times
+        parts = {name: Decimal(getattr(line, name)) * times for name in ("own", "over", "first")}
         return {
             "sequence": no, "encounter": [{"identifier": {"value": self.visit(number)}}],
             "category": {"coding": [{"system": f"{_SW}charge-category", "code": line.category}]},
             "productOrService": {"coding": [{"code": f"ITEM{no:05d}"}], "text": f"收费项目{no}"},
             "servicedDate": f"{self._admitted_at():%Y-%m-%d}", "quantity": {"value": 3 if line.category == "01" else 1},
-            "net": _yuan(Decimal(line.amount)),
+            "net": _yuan(Decimal(line.amount) * times),
             "extension": [
                 {"url": f"{_SW}catalogue-class", "valueCode": line.catalogue_class},
-                {"url": f"{_SW}split", "extension": _money_parts({**parts, "within": line.within})},
+                {"url": f"{_SW}split", "extension": _money_parts({**parts, "within": line.within * times})},
             ],
         }  # fmt: skip
 
@@ -202,7 +206,8 @@ def stays_of(node: Node) -> Stays:
     return Stays(shanghai_day(node.clock()))
 
 
-def _name(number: int) -> str:
+def name_of(number: int) -> str:
+    """The name of the insured person of a stay; of ten the same one."""
     return "测试" + "甲乙丙丁戊己庚辛壬癸"[number % 10]
 
 
@@ -219,7 +224,7 @@ def document_of(number: int) -> str:
 
 def _patient(number: int) -> dict[str, Any]:
     return {
-        "resourceType": "Patient", "id": "p", "name": [{"text": _name(number)}], "gender": "female",
+        "resourceType": "Patient", "id": "p", "name": [{"text": name_of(number)}], "gender": "female",
         "birthDate": birth_of(number).isoformat(), "identifier": [
             {"system": "urn:oid:2.16.156.10011.1.3", "value": document_of(number)},
             {"type": {"coding": [{"code": "MR"}]}, "system": f"{_SW}mr", "value": f"B{number:07d}"},

@@ -1,6 +1,5 @@
 """The figures of the operations room, read from what `tally.py` keeps; each is defined in words/operations.toml."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -93,8 +92,8 @@ class Silent(Fact, frozen=True):
     hours: float | None
 
 
-_BY_DAY = ("decided", "untouched", "referred", "paid", "instructed")
-_IN_ALL = ("product", "settled", "messages_all", "unread_all")
+_BY_DAY = ("decided", "untouched", "referred", "paid", *tally.DAYS_TIMES)
+_IN_ALL = ("instructed", "product", "settled", "messages_all", "unread_all")
 
 
 def figures(tx: Transaction, now: datetime, span: int) -> Figures:
@@ -133,17 +132,19 @@ def figures(tx: Transaction, now: datetime, span: int) -> Figures:
         {key: count for key, (count, _) in sorted(standing["stage"].items())},
         _reserves(tx, standing, last), Fen(int(outstanding)),
         Fen(standing[tally.BOOKS].get("", [0, 0])[1]),
-        tuple(_day(first + timedelta(days=n), days[(first + timedelta(days=n)).isoformat()]) for n in range(span)),
+        tuple(_day(day, days[day.isoformat()])
+              for day in (first + timedelta(days=n) for n in range(span))),
         sums["messages_all"][""][0], sums["unread_all"][""][0], tally.behind(tx),
     )  # fmt: skip
 
 
 def _day(day: date, found: Mapping[str, Mapping[str, list[int]]]) -> Day:
     paid, paid_fen = found.get("paid", {}).get("", [0, 0])
-    took = times(found.get("instructed", {}))
+    took = [found[figure][""][1] if figure in found else None for figure in tally.DAYS_TIMES]
     return Day(
         day, found.get("decided", {}).get("", [0, 0])[0], found.get("untouched", {}).get("", [0, 0])[0],
-        sum(count for count, _ in found.get("referred", {}).values()), paid, Fen(paid_fen), took.p50, took.p95,
+        sum(count for count, _ in found.get("referred", {}).values()), paid, Fen(paid_fen),
+        *(None if bucket is None else tally.reaches(bucket) for bucket in took),
     )  # fmt: skip
 
 
@@ -154,16 +155,16 @@ def times(buckets: Mapping[str, list[int]]) -> Times:
     if not total:
         return Times(0, None, None, None, None)
 
-    def below(share: float) -> float:
+    def below(percent: int) -> float:
         passed = 0
         for key, count in ordered:
             passed += count
-            if passed >= math.ceil(share * total):
-                return tally.reaches(str(key))
+            if 100 * passed >= percent * total:
+                return tally.reaches(key)
         raise AssertionError("the last bucket holds the longest time")
 
-    within = sum(count for key, count in ordered if tally.reaches(str(key)) <= 3000)
-    return Times(total, below(0.50), below(0.95), below(0.99), within / total)
+    within = sum(count for key, count in ordered if tally.reaches(key) <= 3000)
+    return Times(total, below(50), below(95), below(99), within / total)
 
 
 def _reserves(tx: Transaction, standing: Mapping[str, Mapping[str, list[int]]], last: date) -> tuple[Reserve, ...]:

@@ -20,12 +20,13 @@ from safeweave.overview import took
 from safeweave.payments.journal import trial_balance_fen
 from safeweave.web import live
 
-STEPS, MESSAGES, BOOKS = "steps", "messages", "books"
+STEPS, MESSAGES, BOOKS, TIMES = "steps", "messages", "books", "times"
+DAYS_TIMES = ("instructed_p50", "instructed_p95")  # of a day: in `fen` the bucket in which that share of it ends
 CASES_AT_ONCE = 400
 MESSAGES_AT_ONCE = 5000
 LATE_STEPS = 200  # numbers: on a shared store a transaction may commit after others that took higher ones
 LATE = timedelta(seconds=5)  # the same for messages, which are counted once only
-TIME_UNKNOWN = timedelta(minutes=10)  # so long a case is looked at again for when its instruction was committed
+TIME_UNKNOWN = timedelta(days=1)  # so long a case is looked at again for when its instruction was committed
 PRECISION = 1.05  # one bucket of times is so much longer than the one before
 BOOKS_EVERY = timedelta(minutes=5)  # the whole journal is added up so often
 NOW = ""  # the day of figures that say how things stand
@@ -40,9 +41,9 @@ def bucket(milliseconds: float) -> str:
     return str(math.ceil(math.log(max(milliseconds, 1.0), PRECISION)))
 
 
-def reaches(bucket: str) -> float:
+def reaches(bucket: int) -> float:
     """The longest time in a bucket, in milliseconds."""
-    return float(PRECISION ** int(bucket))
+    return float(PRECISION**bucket)
 
 
 def keep_up(database: Database, now: datetime, most: int = 20) -> int:
@@ -51,14 +52,15 @@ def keep_up(database: Database, now: datetime, most: int = 20) -> int:
     Of several processes over one store one counts, the others leave it to that one.
     """
     counted = 0
+    _books(database, now)
     for _ in range(most):
         with database.transaction(beside=True) as tx:
             if not tx.hold(["tally"]):
                 return counted
+            _time_all(tx)
             late = LATE_STEPS if database.shared else 0
             found = _messages(tx, now - (LATE if database.shared else timedelta(0))) + _cases(tx, now, late)
             if found:
-                _books(tx, now)
                 live.notify(tx, "figures", "", now)
         counted += found
         if not found:
@@ -95,19 +97,57 @@ def add(tx: Transaction, changes: Counter[tuple[str, str, str, str]]) -> None:
         " do update set count = tally.count + excluded.count, fen = tally.fen + excluded.fen",
         [(*of, *amounts) for of, amounts in sorted(sums.items()) if any(amounts)],
     )
+    _time(tx, {day for figure, day, _ in sums if figure == "instructed"})
 
 
-def _books(tx: Transaction, now: datetime) -> None:
-    """Add up the journal if that was not done for a while."""
+# A day may have hundreds of buckets, and a page shows ninety days: the buckets of a day are gone through when they have
+# changed, and not whenever somebody looks.
+_TIMED = """
+select day, min(case when 2 * upto >= total then step end), min(case when 100 * upto >= 95 * total then step end)
+  from (select day, cast(key as integer) as step,
+               sum(count) over (partition by day order by cast(key as integer)) as upto,
+               sum(count) over (partition by day) as total
+          from tally where figure = 'instructed' and day in ? and count > 0) as counted
+ group by day
+"""
+
+
+def _time(tx: Transaction, days: Collection[str]) -> None:
+    """Find anew what the buckets of these days say."""
+    if days:
+        tx.run("delete from tally where figure in ? and day in ?", (DAYS_TIMES, sorted(days)))
+        tx.run_many(
+            "insert into tally (figure, day, key, count, fen) values (?, ?, '', 1, ?)",
+            [
+                (figure, day, step)
+                for day, *steps in tx.rows(_TIMED, (sorted(days),))
+                for figure, step in zip(DAYS_TIMES, steps, strict=True)
+            ],
+        )
+
+
+def _time_all(tx: Transaction) -> None:
+    """Find it for every day, once, in a store that was counted before it was kept."""
+    if not place(tx, TIMES):
+        _time(tx, [day for (day,) in tx.rows("select distinct day from tally where figure = 'instructed'")])
+        _note_place(tx, TIMES, 1)
+
+
+def _books(database: Database, now: datetime) -> None:
+    """Add up the journal if that was not done for a while: nobody who writes waits until it is read."""
     seconds = int(now.timestamp())
-    if place(tx, BOOKS) + BOOKS_EVERY.total_seconds() > seconds:
-        return
-    tx.run("delete from tally where figure = ?", (BOOKS,))
-    tx.run(
-        "insert into tally (figure, day, key, count, fen) values (?, ?, '', 1, ?)",
-        (BOOKS, NOW, int(trial_balance_fen(tx))),
-    )
-    _note_place(tx, BOOKS, seconds)
+    with database.reading() as tx:
+        if place(tx, BOOKS) + BOOKS_EVERY.total_seconds() > seconds:
+            return
+        balance = int(trial_balance_fen(tx))
+    with database.transaction(beside=True) as tx:
+        if tx.hold(["tally"]):
+            tx.run(
+                "insert into tally (figure, day, key, count, fen) values (?, ?, '', 1, ?)"
+                " on conflict (figure, day, key) do update set fen = excluded.fen",
+                (BOOKS, NOW, balance),
+            )
+            _note_place(tx, BOOKS, seconds)
 
 
 # ---------------------------------------------------------------- messages
@@ -149,16 +189,19 @@ def _messages(tx: Transaction, until: datetime) -> int:
 # ---------------------------------------------------------------- cases
 
 
+# The few cases that are looked at again come first, and then their payouts: `cross join` keeps that order on SQLite.
+AGAIN = """
+select t.case_id from tally_case t cross join payout p cross join payout_timing i
+ where t.look_until is not null and t.look_until > ? and p.case_id = t.case_id and p.attempt = 1
+   and i.payout = p.id and i.shard = p.shard
+ limit ?
+"""
+
+
 def _cases(tx: Transaction, now: datetime, late: int) -> int:
     begun = place(tx, STEPS)
     steps = tx.rows("select id, case_id from case_step where id > ? order by id limit ?", (begun, CASES_AT_ONCE))
-    again = [
-        case for (case,) in tx.rows(
-            "select t.case_id from tally_case t join payout p on p.case_id = t.case_id"
-            " join payout_timing i on i.payout = p.id and i.shard = p.shard"
-            " where t.look_until is not null and p.attempt = 1 limit ?", (CASES_AT_ONCE,)
-        )
-    ]  # fmt: skip
+    again = [case for (case,) in tx.rows(AGAIN, (at_text(now), CASES_AT_ONCE))]
     if not steps and not again:
         return 0
     earlier = tx.rows("select case_id from case_step where id > ? and id <= ?", (begun - late, begun)) if late else []

@@ -1,11 +1,14 @@
 // What makes open pages follow what changes. Without this file every page still shows the present when it is loaded.
-// A page marks what follows with data-live="case:… person:…" and hx-trigger="live"; this asks for it again.
+// A page marks what follows with data-live="case:… person:…" and hx-trigger="live"; this asks for it again, at most
+// every data-every milliseconds: what many people look at all day is then asked for by each of them seldom enough.
 
 const TOGETHER_MS = 150; // changes that come together are asked for once
 const POLL_MS = 3000;
 
 const pending = new Set();
+const asked = new Map(); // when each part, by its id, was asked for last
 let timer = 0;
+let later = 0; // for parts whose turn has not come
 
 function changed(topics) {
   for (const part of document.querySelectorAll("[data-live]")) {
@@ -17,9 +20,22 @@ function changed(topics) {
 
 function ask() {
   timer = 0;
+  clearTimeout(later);
   if (document.hidden) return; // asked for when somebody looks again
-  for (const part of pending) if (part.isConnected) window.htmx.trigger(part, "live");
-  pending.clear();
+  const now = Date.now();
+  let next = Infinity;
+  for (const part of pending) {
+    const due = (asked.get(part.id) ?? 0) + Number(part.dataset.every ?? 0);
+    if (part.isConnected && due > now) {
+      next = Math.min(next, due);
+      continue;
+    }
+    pending.delete(part);
+    if (!part.isConnected) continue;
+    asked.set(part.id, now);
+    window.htmx.trigger(part, "live");
+  }
+  if (pending.size) later = setTimeout(ask, next - now);
 }
 
 document.addEventListener("visibilitychange", () => {

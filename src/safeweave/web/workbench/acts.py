@@ -60,9 +60,15 @@ def keep(asked: Asked) -> Response:
     """Keep what was typed so far; asked by the page itself while somebody types."""
     with asked.reading() as tx:
         case, _ = case_and_person(asked, tx, "referrals.decide")
-    with asked.site.database.transaction() as tx:
-        version = store.save_draft(tx, case.id, asked.who.id, _typed(asked), _draft_seen(asked), asked.now)
+    version = _kept(asked, case)
     return Response(msgspec.json.encode({"draft": version}), media_type="application/json")
+
+
+def _kept(asked: Asked, case: Case) -> int:
+    """Keep what was typed, while others write; the version it has now. Raises Stale."""
+    with asked.site.database.transaction(beside=True) as tx:
+        tx.wait_for([f"draft:{case.id}:{asked.who.id}"])
+        return store.save_draft(tx, case.id, asked.who.id, _typed(asked), _draft_seen(asked), asked.now)
 
 
 def _typed(asked: Asked) -> dict[str, str]:
@@ -86,8 +92,7 @@ def decide(asked: Asked) -> Response:
     verdict = asked.field("verdict", 20)
     try:
         if verdict == "draft":
-            with asked.site.database.transaction() as tx:  # as often as it is sent: each may say something else
-                store.save_draft(tx, case.id, asked.who.id, _typed(asked), _draft_seen(asked), asked.now)
+            _kept(asked, case)  # as often as it is sent: each may say something else
             return asked.go(f"/desk/cases/{case.id}", said="workbench.draft.kept")
         if verdict == "ask":
             return _ask(asked, case, person)
@@ -295,5 +300,5 @@ def confirm(asked: Asked) -> Response:
 
 def _tell_pages(asked: Asked, tx: Transaction, case: Case) -> None:
     """Have open pages of this case and of the queue look again."""
-    for topic in (f"case:{case.id}", "cases"):
+    for topic in (f"case:{case.id}", "desk"):
         live.notify(tx, topic, case.person, asked.now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
 from safeweave.web.workbench import queue, store
 from safeweave.web.workbench.authority import every_skill, limits
+from safeweave.web.workbench.queue import Filter
 from safeweave.web.workbench.seen import Seen, at_work, line_name, seen
 
 routes = Routes()
@@ -50,7 +52,7 @@ def desk(asked: Asked) -> Response:
     """What waits, the most urgent first. Nobody's name stands here: it is seen, and noted, once a case is opened."""
     must_be_examiner(asked)
     with asked.reading() as tx:
-        return asked.page("workbench/queue.html", **_queue(asked, tx))
+        return asked.page("workbench/queue.html", **_queue(asked, tx, asked.query("now")))
 
 
 @routes.get("/desk/keys")
@@ -80,7 +82,7 @@ def shown(
     seen_before = asked.query("seen")
     return asked.page(
         "workbench/case.html", status,
-        **_queue(asked, tx),
+        **_queue(asked, tx, case.id),
         seen=found, case=case, person=person, document=masked(person.document.number) if person.documents else "",
         hospital=((hospital.name_en if asked.language == "en" else "") or hospital.name) if hospital else case.sender,
         kept=kept, values=values, fault=fault, others=at_work(asked, tx, case),
@@ -97,23 +99,28 @@ def _may_confirm(asked: Asked, tx: Transaction, found: Seen, person: Person) -> 
     return act is not None and act.by != asked.who.id and asked.may(tx, "referrals.confirm", person)
 
 
-def _queue(asked: Asked, tx: Transaction) -> dict[str, Any]:
-    """The queue as it is filtered in the address."""
-    skill, reason = asked.query("skill"), asked.query("reason")
-    proposed = asked.query("proposed") == "1"
-    items = queue.waiting(tx, asked.now, skill, reason, proposed)
+def _queue(asked: Asked, tx: Transaction, now_open: str) -> dict[str, Any]:
+    """The queue as it is filtered in the address, and which of its cases is open beside it."""
+    wanted = wanted_of(asked)
     text = asked.query("page")
-    last = max((len(items) - 1) // queue.ON_A_PAGE, 0)
-    page = min(int(text), last) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
-    start = page * queue.ON_A_PAGE
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+    items, page, total = queue.page(tx, asked.now, wanted, number, queue.ON_A_PAGE)
+    filtered = {"skill": wanted.skill, "reason": wanted.reason, **({"proposed": "1"} if wanted.proposed else {})}
     return {
-        "items": items[start : start + queue.ON_A_PAGE],
-        "total": len(items),
+        "now_open": now_open,
+        "filter": urlencode(filtered),
+        "items": items,
+        "total": total,
         "at_most": queue.MOST,
         "page": page,
-        "last_page": last,
-        "skill": skill if skill in every_skill() else "",
-        "reason_wanted": reason,
-        "proposed_only": proposed,
+        "last_page": max((total - 1) // queue.ON_A_PAGE, 0),
+        "skill": wanted.skill if wanted.skill in every_skill() else "",
+        "reason_wanted": wanted.reason,
+        "proposed_only": wanted.proposed,
         "skills": every_skill(),
     }
+
+
+def wanted_of(asked: Asked) -> Filter:
+    """What of the queue the address asks for."""
+    return Filter(asked.query("skill"), asked.query("reason"), asked.query("proposed") == "1")

@@ -8,7 +8,7 @@ from safeweave.adjudication.store import Waiting
 from safeweave.cases import store as case_store
 from safeweave.cases.clocks import DAYS
 from safeweave.clock import shanghai_day
-from safeweave.database import Transaction, at_of
+from safeweave.database import Row, Transaction, at_of
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, PersonId
 from safeweave.web.workbench.authority import skills_for
@@ -53,10 +53,43 @@ select c.id, c.person, c.sender, c.visit, c.opened_at, k.due_on, k.paused_at, a.
 """
 
 
-def waiting(tx: Transaction, now: datetime, skill: str = "", reason: str = "", proposed: bool = False) -> list[Item]:
-    """The desk, the most urgent first, at most `MOST`; only what asks for a skill or has a reason, if one is given."""
+class Filter(Fact, frozen=True):
+    """What of the desk is wanted: what asks for a skill, has a reason, or is proposed; nothing named: all of it."""
+
+    skill: str = ""
+    reason: str = ""
+    proposed: bool = False
+
+
+def waiting(tx: Transaction, now: datetime, wanted: Filter) -> list[Item]:
+    """The desk, the most urgent first, at most `MOST` of it and of that what is wanted."""
+    return page(tx, now, wanted, 0, MOST)[0]
+
+
+def page(tx: Transaction, now: datetime, wanted: Filter, number: int, size: int) -> tuple[list[Item], int, int]:
+    """A page of the desk, as `waiting` would show it: what is on it, which it is, and how many are wanted in all.
+
+    Beyond the last page it is the last one. Only what is shown is read, unless the filter asks for reasons.
+    """
+    rows = [row for row in tx.rows(_WAITING, (MOST,)) if row[-1] is not None or not wanted.proposed]
+    if wanted.skill or wanted.reason:
+        items = [
+            item for item in _items(tx, now, rows)
+            if (not wanted.skill or wanted.skill in item.skills)
+            and (not wanted.reason or wanted.reason in item.reasons)
+        ]  # fmt: skip
+        number = _within(number, size, len(items))
+        return items[number * size : (number + 1) * size], number, len(items)
+    number = _within(number, size, len(rows))
+    return _items(tx, now, rows[number * size : (number + 1) * size]), number, len(rows)
+
+
+def _within(number: int, size: int, count: int) -> int:
+    return min(number, max((count - 1) // size, 0))
+
+
+def _items(tx: Transaction, now: datetime, rows: Sequence[Row]) -> list[Item]:
     today = shanghai_day(now)
-    rows = tx.rows(_WAITING, (MOST,))
     ids = [row[0] for row in rows]
     found = determinations.waiting_of(tx, ids)
     noted = referral_notes(tx, [id for id in ids if id not in found])
@@ -65,13 +98,11 @@ def waiting(tx: Transaction, now: datetime, skill: str = "", reason: str = "", p
     for id, person, sender, visit, opened, due, paused, act in rows:
         due_on = date.fromisoformat(due) if due else None
         reasons = reasons_of(found.get(id, ()), noted.get(id, ()))
-        item = Item(
+        items.append(Item(
             id, person, sender, visit, hospitals.get(sender, sender), at_of(opened), reasons,
             amount_of(found.get(id, ())), due_on, (due_on - today).days if due_on else None, paused is not None,
             act is not None, skills_for(reasons),
-        )  # fmt: skip
-        if (not skill or skill in item.skills) and (not reason or reason in reasons) and (act or not proposed):
-            items.append(item)
+        ))  # fmt: skip
     return items
 
 

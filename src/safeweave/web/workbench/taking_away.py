@@ -13,7 +13,7 @@ from safeweave.people.identity import masked
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
 from safeweave.web.workbench import queue
-from safeweave.web.workbench.bench import case_and_person, must_be_examiner
+from safeweave.web.workbench.bench import case_and_person, must_be_examiner, wanted_of
 from safeweave.web.workbench.seen import seen
 
 routes = Routes()
@@ -38,9 +38,7 @@ def queue_as_json(asked: Asked) -> Response:
 def _queue(asked: Asked) -> list[dict[str, Any]]:
     must_be_examiner(asked)
     with asked.reading() as tx:
-        items = queue.waiting(
-            tx, asked.now, asked.query("skill"), asked.query("reason"), asked.query("proposed") == "1"
-        )
+        items = queue.waiting(tx, asked.now, wanted_of(asked))
     return [
         {
             "case": item.case, "visit": item.visit, "hospital": item.hospital, "reasons": list(item.reasons),
