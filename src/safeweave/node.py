@@ -233,7 +233,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
         opened.pop_all()
     node.worker.start()
     serving = asyncio.create_task(http.serve(sockets=[knocker]))
-    notices = asyncio.create_task(_watch_notices(node))
+    notices = asyncio.create_task(_watch_notices(node, site))
     try:
         while not http.started and not serving.done():
             await asyncio.sleep(0.01)
@@ -266,7 +266,12 @@ def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
         raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
 
 
-async def _watch_notices(node: Running) -> None:
+async def _watch_notices(node: Running, site: Site | None) -> None:
     while True:
         await asyncio.sleep(NOTICES_EVERY.total_seconds())
         await asyncio.to_thread(node.look_around)
+        if site is not None:
+            try:
+                await asyncio.to_thread(site.look_around)
+            except StoreUnavailable as away:
+                log.warning("the store is away: %s", away)

@@ -55,6 +55,10 @@ class Adjudicator:
             self.products[product.id] = product
             self._texts[product.digest] = text
 
+    def product_text(self, product: str) -> str:
+        """The file of a product as it stands here. KeyError if there is none."""
+        return self._texts[self.products[product].digest]
+
     def determine(
         self, ready: Sequence[CaseReady] | Sequence[CaseCleared], tx: Transaction, now: datetime
     ) -> list[Event | Later]:
