@@ -57,7 +57,7 @@ def asks(director: Browser, **fields: str) -> None:
 def runs(director: Browser, **fields: str) -> None:
     """Ask for a what-if on the page and wait until the process is done."""
     asks(director, **fields)
-    director.site.trying.wait(60)
+    director.site.trying.wait(300)
     director.opens(director.page.url.path)
 
 
@@ -183,7 +183,7 @@ def test_a_form_sent_twice_asks_once(house, site, director):
     director.sends("/operations/what-if", form, **{DEDUCTIBLE: "0"})
     director.sends("/operations/what-if", form, **{DEDUCTIBLE: "0"})
     assert house.rows("select count(*) from what_if") == [(1,)]
-    site.trying.wait(60)
+    site.trying.wait(300)
 
 
 def test_nothing_in_the_store_is_another_afterwards(house, site, director):
@@ -208,7 +208,7 @@ def test_one_that_is_cancelled_is_not_gone_on_with(house, site, director):
     assert "The what-if is cancelled" in director.text
     del site.trying.look
     site.look_around()
-    site.trying.wait(60)
+    site.trying.wait(300)
     [run] = house.asks(lambda tx: trials.latest(tx, 5))
     assert (run.state, run.tries) == ("cancelled", 0)
 
@@ -223,7 +223,7 @@ def test_one_whose_process_was_killed_is_taken_up_by_the_next_and_given_up_after
         assert trials.take(tx, run, process.socket.gethostname(), NOBODY, site.clock())
         assert not trials.take(tx, run, process.socket.gethostname(), 1, site.clock())  # somebody was quicker
     site.look_around()
-    site.trying.wait(60)
+    site.trying.wait(300)
     [run] = house.asks(lambda tx: trials.latest(tx, 5))
     assert (run.state, run.tries) == ("done", 2)
     with site.database.transaction() as tx:

@@ -83,3 +83,4 @@ create table if not exists again_case (
     primary key (run, case_id)
 );
 create index if not exists again_case_in_turn on again_case (run, state, no);
+create index if not exists again_case_of on again_case (run, person);

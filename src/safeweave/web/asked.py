@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from safeweave import people, worker
-from safeweave.adjudication import Adjudicator
+from safeweave.adjudication import Adjudicator, DecidingAgain
 from safeweave.clock import Clock
 from safeweave.database import Database, Transaction
 from safeweave.errors import Conflict, NotAllowed, NotFound
@@ -52,6 +52,7 @@ class Site:
     database: Database
     worker: Worker
     adjudicator: Adjudicator
+    again: DecidingAgain
     post: Post
     settings: Settings
     clock: Clock

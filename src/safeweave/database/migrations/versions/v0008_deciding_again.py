@@ -81,6 +81,7 @@ create table again_case (
     primary key (run, case_id)
 );
 create index again_case_in_turn on again_case (run, state, no);
+create index again_case_of on again_case (run, person);
 """
 
 
