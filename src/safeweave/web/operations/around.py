@@ -11,6 +11,7 @@ from safeweave.web.asked import Asked
 PLACES = (
     ("room", "/operations", "figures.read"),
     ("what_if", "/operations/what-if", "what_if.read"),
+    ("again", "/operations/again", "again.read"),
     ("inbox", "/operations/inbox", "inbox.read"),
     ("health", "/operations/health", "health.read"),
 )

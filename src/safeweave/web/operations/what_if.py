@@ -46,7 +46,7 @@ def _form(asked: Asked, tx: Transaction, status: int = 200, like: Trial | None =
     products = asked.site.adjudicator.products
     chosen = asked.field("product", 200) or asked.query("product") or (like.product if like else "")
     if chosen not in products:
-        chosen = _most_used(tx, products)
+        chosen = most_used(tx, products)
     known = figures(asked.site.adjudicator.product_text(chosen)) if chosen else []
     typed = {name: values[0] for name, values in asked.typed.items() if values}
     if like is not None and not typed:
@@ -54,16 +54,21 @@ def _form(asked: Asked, tx: Transaction, status: int = 200, like: Trial | None =
                  for figure in known if figure.name == name}  # fmt: skip
     return shown(
         asked, tx, "operations/what_if.html", "what_if", status,
-        products=[(each.id, _name(each, asked.language)) for each in products.values()], chosen=chosen,
+        products=named(asked), chosen=chosen,
         groups=[(kind, list(own)) for kind, own in groupby(known, key=lambda figure: figure.kind)], at_once=AT_ONCE,
         value=lambda figure: typed.get(figure.name, _entered(figure, figure.value)), entered=_entered,
         label=lambda figure: label(figure, asked.language), first=typed.get("from", ""), last=typed.get("until", ""),
         fault=fault, runs=trials.latest(tx, MOST_RUNS), possible=process.is_possible(),
-        name=lambda id: _name_of(asked, id),
+        name=lambda id: name_of(asked, id),
     )  # fmt: skip
 
 
-def _most_used(tx: Transaction, products: Mapping[str, Product]) -> str:
+def named(asked: Asked) -> list[tuple[str, str]]:
+    """The products, each with its name."""
+    return [(each.id, _name(each, asked.language)) for each in asked.site.adjudicator.products.values()]
+
+
+def most_used(tx: Transaction, products: Mapping[str, Product]) -> str:
     """The product with the most payments; the first if nothing was paid."""
     for (product,) in tx.rows(
         "select key from tally where figure = 'product' group by key order by sum(count) desc, key"
@@ -77,7 +82,8 @@ def _name(product: Product, language: Language) -> str:
     return product.name_en if language == "en" and product.name_en else product.name
 
 
-def _name_of(asked: Asked, id: str) -> str:
+def name_of(asked: Asked, id: str) -> str:
+    """The name of a product; its id if it is not here any more."""
     product = asked.site.adjudicator.products.get(id)
     return _name(product, asked.language) if product else id
 
@@ -206,7 +212,7 @@ def one(asked: Asked) -> Response:
         known = {figure.name: figure for figure in figures(trials.body(tx, found.id))}
         return shown(
             asked, tx, "operations/what_if_run.html", "what_if", run=found, sums=sums,
-            name=_name_of(asked, found.product), topic=trials.topic(found.id),
+            name=name_of(asked, found.product), topic=trials.topic(found.id),
             changes=[(_said(known[name], asked.language), known[name], _entered(known[name], before),
                       _entered(known[name], after)) for name, before, after in found.changes],
             chart=_chart(sums, asked) if sums else "", steps=_steps(sums, asked) if sums else [],
