@@ -19,7 +19,6 @@ def store(request: pytest.FixtureRequest) -> str:
 def site(house: House) -> Site:
     lives(house, "1000.00", "2000.00")
     corrects(house, **{DEDUCTIBLE: "50.00"})
-    house.node.look_around()
     return site_of(house)
 
 
