@@ -178,6 +178,10 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: tally_case
 -- stays here: tally_place
 -- stays here: tally_sender
+-- stays here: what_if
+-- stays here: what_if_part
+-- stays here: again
+-- stays here: again_case
 -- stays here: api_client
 -- stays here: api_token
 -- stays here: api_assertion

@@ -341,6 +341,40 @@ class DeterminationMade(Event, frozen=True):
     again: bool = False  # whether it takes the place of an earlier determination, paid or waiting for a person
 
 
+class AgainAsked(Event, frozen=True):
+    """Somebody asked for paid decisions to be made again: what would change is looked at, from the next cases on."""
+
+    run: str
+
+
+class AgainApproved(Event, frozen=True):
+    """Another person approved that they are made again; the next of its cases, behind a number, are due."""
+
+    run: str
+    after: int = 0
+
+
+class CaseDueAgain(Event, frozen=True):
+    """A case of such a run is to be decided again."""
+
+    case: CaseId
+    run: str
+
+
+class UndoApproved(Event, frozen=True):
+    """Another person approved that such a run is undone; the next of its cases, behind a number, are due."""
+
+    run: str
+    after: int = 0
+
+
+class CaseDueToUndo(Event, frozen=True):
+    """All that such a run decided for the person of this case is to be put back."""
+
+    case: CaseId
+    run: str
+
+
 class NothingClaimed(Event, frozen=True):
     """No benefit of any policy is concerned by what happened: no claim is made, and nobody need refuse one."""
 

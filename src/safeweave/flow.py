@@ -6,13 +6,17 @@ from functools import partial
 from typing import Any, Protocol
 
 from safeweave import cases, payments
-from safeweave.adjudication import Adjudicator
+from safeweave.adjudication import Adjudicator, DecidingAgain
 from safeweave.database import Transaction
 from safeweave.events import (
+    AgainApproved,
+    AgainAsked,
     BillsAnswered,
     BillsPut,
     CaseCleared,
     CaseConfirmed,
+    CaseDueAgain,
+    CaseDueToUndo,
     CaseMoved,
     CaseOpened,
     CaseReady,
@@ -39,6 +43,7 @@ from safeweave.events import (
     PersonsMerged,
     RecoveryOpened,
     TicketsAwaited,
+    UndoApproved,
     VisitTold,
 )
 from safeweave.payments import BankDesk
@@ -72,7 +77,9 @@ class Consortium(Protocol):
     def look_around(self, tx: Transaction, now: datetime) -> Sequence[Event]: ...
 
 
-def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Consortium | None = None) -> Follows:
+def flow(
+    adjudicator: Adjudicator, bank: BankDesk, post: Post, again: DecidingAgain, bills: Consortium | None = None
+) -> Follows:
     """For each event, what is done about it, in this order; in a consortium, `bills` are held on its ledger first."""
     alone: Follows = {
         PersonsMerged: (cases.link_records,),
@@ -86,6 +93,11 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Consortium
             partial(cases.note_determinations, waiting_in=adjudicator.waiting_in),
             post.tell,
         ),
+        AgainAsked: (again.look,),
+        AgainApproved: (again.begin,),
+        CaseDueAgain: (again.decide,),
+        UndoApproved: (again.begin_undo,),
+        CaseDueToUndo: (again.undo,),
         NothingClaimed: (cases.close_unclaimed,),
         CaseConfirmed: (cases.confirm_cases, payments.settle_confirmed),
         CaseReferred: (cases.refer_case, post.tell),

@@ -59,6 +59,7 @@ class Command:
 
 JSON = option("--json", action="store_true")
 CASE = option("case")
+BY_ACCOUNT = option("--by", required=True)
 ROOTS = option("--roots", type=Path, required=True)
 INIT = (
     option("--name", required=True),
@@ -325,6 +326,22 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
     ),
+    Command(
+        "again preview",
+        "again:preview",
+        (
+            option("--product", required=True),
+            option("--why", required=True),
+            BY_ACCOUNT,
+            option("--from", dest="from_day"),
+            option("--until", dest="until_day"),
+            option("--case", action="append"),
+            JSON,
+        ),
+    ),
+    Command("again approve", "again:approve", (option("id"), BY_ACCOUNT, JSON)),
+    Command("again undo", "again:undo", (option("id"), BY_ACCOUNT, option("--why"), JSON)),
+    Command("again list", "again:list_", (JSON,)),
     Command(
         "bench",
         "bench:bench",

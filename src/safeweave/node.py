@@ -15,8 +15,9 @@ import uvicorn
 from starlette.routing import Route
 
 from safeweave import cases, clock, listening, worker
-from safeweave.adjudication import Adjudicator, product_files, read_overlays
+from safeweave.adjudication import Adjudicator, DecidingAgain, product_files, read_overlays
 from safeweave.clock import Clock
+from safeweave.consortium import ending
 from safeweave.database import Database
 from safeweave.errors import Conflict, StoreUnavailable
 from safeweave.events import Event, PayoutOrdered
@@ -76,6 +77,7 @@ class Node(Running):
     adjudicator: Adjudicator
     desk: BankDesk
     post: Post
+    again: DecidingAgain
     bills: Consortium | None = None
     instructed: list[tuple[str, datetime]] = field(default_factory=list)
 
@@ -129,7 +131,7 @@ class Node(Running):
         """What stands behind the pages for people, if they are to be served."""
         if not self.settings.pages:
             return None
-        return Site(self.database, self.worker, self.adjudicator, self.post, self.settings, self.clock)
+        return Site(self.database, self.worker, self.adjudicator, self.again, self.post, self.settings, self.clock)
 
 
 def open_node(
@@ -170,14 +172,15 @@ def assembled(
 ) -> Node:
     """The node of these parts; in a consortium, `bills` are held on its ledger."""
     desk = BankDesk(banks, cases.payees)
-    follows = flow(adjudicator, desk, post, bills)
+    again = DecidingAgain(adjudicator, ending.locked)
+    follows = flow(adjudicator, desk, post, again, bills)
     timers: list[Timer] = [cases.ring_clocks, desk.release_waiting]
     if bills is not None:
         timers += [bills.renew, bills.look_around]
     limits = Limits(max_bytes=settings.max_message_bytes)
     running = Worker(database, follows, now, timers=timers, alone=ALONE, batch=settings.batch)
     running.calls = dict.fromkeys(running.lanes, settings.calls)
-    node = Node(settings, database, running, limits, now, adjudicator, desk, post, bills)
+    node = Node(settings, database, running, limits, now, adjudicator, desk, post, again, bills)
     running.committed = node.note_times
     return node
 
@@ -233,7 +236,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
         opened.pop_all()
     node.worker.start()
     serving = asyncio.create_task(http.serve(sockets=[knocker]))
-    notices = asyncio.create_task(_watch_notices(node))
+    notices = asyncio.create_task(_watch_notices(node, site))
     try:
         while not http.started and not serving.done():
             await asyncio.sleep(0.01)
@@ -266,7 +269,12 @@ def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
         raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
 
 
-async def _watch_notices(node: Running) -> None:
+async def _watch_notices(node: Running, site: Site | None) -> None:
     while True:
         await asyncio.sleep(NOTICES_EVERY.total_seconds())
         await asyncio.to_thread(node.look_around)
+        if site is not None:
+            try:
+                await asyncio.to_thread(site.look_around)
+            except StoreUnavailable as away:
+                log.warning("the store is away: %s", away)

@@ -22,7 +22,7 @@ KINDS: dict[str, type[Event]] = {
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
 _OF_A_VISIT = HospitalEvent | VisitTold | BillsReversed
-_SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document")
+_SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document", "run")
 
 
 def event_from(kind: str, payload: str) -> Event:

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from safeweave import database, events, settings
-from safeweave.adjudication import Adjudicator
+from safeweave.adjudication import Adjudicator, DecidingAgain
 from safeweave.cases.lifecycle import HAPPENINGS, STAGES, picture
 from safeweave.consortium.insuring import InsurerDesk
 from safeweave.events import Charge, Diagnosis, Event, HospitalEvent, Identifier, PersonSeen
@@ -42,7 +42,9 @@ NOTE = "<!-- Made from the code by `make docs`; change it there. -->"
 def follows() -> Follows:
     """The flow of a node that has neither products nor banks: only its table is looked at."""
     bills = object.__new__(InsurerDesk)  # its handlers are named, not run
-    return flow(Adjudicator([]), BankDesk({}, lambda tx, keys: {}), Post.from_settings(Settings()), bills)
+    adjudicator = Adjudicator([])
+    desk = BankDesk({}, lambda tx, keys: {})
+    return flow(adjudicator, desk, Post.from_settings(Settings()), DecidingAgain(adjudicator), bills)
 
 
 def flow_table() -> str:

@@ -100,6 +100,7 @@ class Determination(Fact, frozen=True):
     bills: tuple[PaidBill, ...] = ()  # what `pay` makes paid: the bills that were read and not dropped
     stays: tuple[StayDays, ...] = ()  # one for each allowance that was not cut as a whole
     adjusted: Adjustment | None = None  # what a person changed; it is worked into all of the above
+    restores: str | None = None  # the earlier determination that all of the above is put back from
 
 
 def payable_of(benefits: Iterable[BenefitResult]) -> Fen:

@@ -27,6 +27,7 @@ DECIDING_MODULES: dict[str, tuple[str, ...]] = {
         "policy_year.py",
         "reasons.py",
         "referral.py",
+        "restoring.py",
         "steps.py",
         "tally.py",
         "whole_benefit.py",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,6 +15,7 @@ from safeweave.adjudication.determination import Adjustment, Determination
 from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
 from safeweave.adjudication.holds import held, holds_of
+from safeweave.adjudication.restoring import restored
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import MACHINE, Decided, PolicyOf, Standing, released
 from safeweave.adjudication.turns import in_turn, paid_by_bill, with_compensation
@@ -55,6 +57,10 @@ class Adjudicator:
             self.products[product.id] = product
             self._texts[product.digest] = text
 
+    def product_text(self, product: str) -> str:
+        """The file of a product as it stands here. KeyError if there is none."""
+        return self._texts[self.products[product].digest]
+
     def determine(
         self, ready: Sequence[CaseReady] | Sequence[CaseCleared], tx: Transaction, now: datetime
     ) -> list[Event | Later]:
@@ -65,14 +71,14 @@ class Adjudicator:
         """
         found = cases.cases_by_id(tx, [event.case for event in ready])
         policies = cases.insured_policies(tx, {case.person for case in found.values()}, now)
-        claims = {case.id: _claim_of(tx, case, shanghai_day(now)) for case in found.values()}
-        decided, put_off = _held(tx, found.values(), policies, claims)
+        claims = {case.id: claim_now(tx, case, shanghai_day(now)) for case in found.values()}
+        decided, put_off = hold_all(tx, found.values(), policies, claims)
         asked = {event.case: event for event in ready}
         doubts = {event.case: event.reasons for event in ready if isinstance(event, CaseCleared)}
         told: list[Event | Later] = [Later(asked[case], now + PUT_OFF) for case in put_off]
         keys = [(p.policy, p.person) for case in decided for p in policies.get(case.person, ())]
         bills = [bill.key for case in decided for bill in claims[case.id].bills]
-        desk = _Desk(self, tx, list(dict.fromkeys(keys)), bills)
+        desk = Desk(self, tx, list(dict.fromkeys(keys)), bills)
         referred: list[Event] = []  # told behind what was decided for other policies: a person looks all the same
         for case in decided:
             claim = claims[case.id]
@@ -123,10 +129,10 @@ class Adjudicator:
             raise Conflict(
                 f"case {case} is decided by product {', '.join(missing)}, whose file is not here; put it back"
             )
-        desk = _Desk(self, tx, [(p.policy, p.person) for p in policies.values()])
+        desk = Desk(self, tx, [(p.policy, p.person) for p in policies.values()])
         told: list[Event] = []
         for earlier in waiting:
-            claim = _claim_of(tx, file, earlier.claim.claimed_on)
+            claim = claim_now(tx, file, earlier.claim.claimed_on)
             told.append(
                 desk.decide_again(
                     earlier, policies[earlier.policy], claim, by, note, refuse, now, adjust.get(earlier.policy)
@@ -147,7 +153,7 @@ class Adjudicator:
         in_force = store.in_force_of(tx, file.id)
         if (in_force or file.stay.cancelled) and refuse:
             raise Conflict(f"what stands of case {file.id} is changed by a corrected or reversed bill, not by refusing")
-        claim = _claim_of(tx, file, shanghai_day(now))
+        claim = claim_now(tx, file, shanghai_day(now))
         bills = {bill.key for bill in claim.bills}
         is_current = all({bill.key for bill in decided.claim.bills} == bills for decided in in_force)
         if file.stay.cancelled or (in_force and is_current):
@@ -157,7 +163,7 @@ class Adjudicator:
         covering = [p for p in held if p.holds_on(days) and p.product in self.products]
         if not covering:
             raise Conflict(f"no policy with a known product covers case {file.id}; import it first")
-        desk = _Desk(self, tx, [(p.policy, p.person) for p in covering])
+        desk = Desk(self, tx, [(p.policy, p.person) for p in covering])
         told = desk.decide_case(file.id, claim, covering, (), now, by, note, "refuse" if refuse else "")
         desk.save(now)
         return told
@@ -190,7 +196,7 @@ class Adjudicator:
         tx.committed.append(lambda: self._kept.update(new))
 
 
-def _held(
+def hold_all(
     tx: Transaction,
     found: Iterable[Case],
     policies: Mapping[PersonId, Sequence[InsuredPolicy]],
@@ -218,7 +224,7 @@ def _person_keys(case: Case, policies: Mapping[PersonId, Sequence[InsuredPolicy]
     return {person_key(case.person), *(person_key(policy.person) for policy in policies.get(case.person, ()))}
 
 
-def _claim_of(tx: Transaction, case: Case, claimed_on: date) -> Claim:
+def claim_now(tx: Transaction, case: Case, claimed_on: date) -> Claim:
     """The claim a case makes, with what is known of its hospital on the first day of the stay."""
     begun_at = case.stay.admitted_at or case.stay.visited_at
     on = shanghai_day(begun_at) if begun_at else claimed_on
@@ -226,7 +232,21 @@ def _claim_of(tx: Transaction, case: Case, claimed_on: date) -> Claim:
     return claim_of(case.stay, "", claimed_on, facts)
 
 
-class _Desk:
+class Foreseen(NamedTuple):
+    """What the rules yield for one policy, on the claim as it sees it, and why the machine holds it back."""
+
+    key: PolicyOf
+    seen: Claim
+    result: Determination
+    holds: tuple[str, ...]
+
+    @property
+    def decision(self) -> str:
+        """What the machine would decide."""
+        return "refer" if self.holds else self.result.decision
+
+
+class Desk:
     """The standing of every policy a batch touches, kept current from one decision to the next."""
 
     def __init__(
@@ -254,16 +274,32 @@ class _Desk:
     ) -> list[Event]:  # fmt: skip
         """Decide one case for all its policies, in the order kindest to the insured; `decision` is a person's."""
         by_key: Mapping[PolicyOf, InsuredPolicy] = {(p.policy, p.person): p for p in covering}
+        foreseen = self.foresee(case, claim, covering, doubts)
+        for key in by_key:
+            self._answer_earlier(key, case)
+        if not foreseen:
+            return [NothingClaimed(case)]
+        return [
+            self._record(
+                case, by_key[each.key], self._own(by_key[each.key], case, each.seen), each.result, now, by, note,
+                decision, each.holds,
+            )
+            for each in foreseen
+        ]  # fmt: skip
+
+    def foresee(
+        self, case: CaseId, claim: Claim, covering: Sequence[InsuredPolicy], doubts: Sequence[str]
+    ) -> list["Foreseen"]:
+        """What the rules yield now for every policy that is concerned, in the order kindest to the insured."""
+        by_key: Mapping[PolicyOf, InsuredPolicy] = {(p.policy, p.person): p for p in covering}
 
         def one(key: PolicyOf, seen: Claim) -> Determination:
             return self._decided(by_key[key], self._own(by_key[key], case, seen))
 
         made = in_turn(list(by_key), claim, one)
         concerned = [(key, seen, result) for key, seen, result in made if result.benefits or result.refer]
-        for key in by_key:
-            self._answer_earlier(key, case)
         if not concerned:
-            return [NothingClaimed(case)]
+            return []
         others = [
             standing.in_force[determination]
             for standing in (self.standings[key] for key in self.keys_of.get(covering[0].person, ()))
@@ -273,12 +309,10 @@ class _Desk:
         holds = holds_of(claim, case, doubts, self.paid_in, others)
         # While a person looks at what one policy has paid, nobody knows what it leaves for the others to pay.
         open_payments = {k for k, _, result in concerned if result.decision != "pay" and self.paid(by_key[k], case)}
-        told: list[Event] = []
-        for key, seen, result in concerned:
-            own_holds = (*holds, "recovery") if open_payments - {key} else holds
-            own = self._own(by_key[key], case, seen)
-            told.append(self._record(case, by_key[key], own, result, now, by, note, decision, own_holds))
-        return told
+        return [
+            Foreseen(key, seen, result, (*holds, "recovery") if open_payments - {key} else holds)
+            for key, seen, result in concerned
+        ]
 
     def take_back(self, case: CaseId, claim: Claim, held: Sequence[InsuredPolicy], now: datetime) -> list[Event]:
         """Put before a person what was paid for a stay that never was; what waited for a person waits no more."""
@@ -320,6 +354,20 @@ class _Desk:
             )
         self._answer_earlier(key, earlier.case)
         return self._record(earlier.case, policy, claim, determination, now, by, note, "refuse" if refuse else "pay")
+
+    def restore(self, earlier: Decided, policy: InsuredPolicy, by: str, note: str, now: datetime) -> Event:
+        """Put an earlier determination back as it was, in place of what stands or waits now."""
+        key = (earlier.policy, earlier.person)
+        self._answer_earlier(key, earlier.case)
+        claim = self._own(policy, earlier.case, earlier.claim)
+        result = restored(released(earlier), earlier.id, claim, self.histories[key])
+        return self._record(earlier.case, policy, claim, result, now, by, note, terms=earlier)
+
+    def forget(self) -> None:
+        """What was decided here was only to see what would be: nothing of it is kept."""
+        for decided, _ in self.made:
+            self.tx.memo.pop(decided.id, None)
+            self.tx.fresh.discard(decided.id)
 
     def save(self, now: datetime) -> None:
         """Write what was decided, and the usage it adds and gives back."""
@@ -376,10 +424,17 @@ class _Desk:
     def _record(
         self, case: CaseId, policy: InsuredPolicy, claim: Claim, result: Determination, now: datetime,
         by: str = MACHINE, note: str = "", decision: str = "", holds: tuple[str, ...] = (),
+        terms: Decided | None = None,
     ) -> Event:  # fmt: skip
+        """Note what was decided, under the present terms, or under the `terms` of an earlier determination."""
         key = (policy.policy, policy.person)
-        product = self.adjudicator.products[policy.product]
-        self.used[product.digest] = product
+        if terms is not None:
+            of = (terms.product, terms.product_digest, ENGINE_VERSION)
+            cover, overlays = terms.cover, terms.overlays
+        else:
+            product = self.adjudicator.products[policy.product]
+            self.used[product.digest] = product
+            of, cover, overlays = (product.id, product.digest, ENGINE_VERSION), policy.cover, self.adjudicator.overlays
         standing, history = self.standings[key], self.histories[key]
         usage_before = history.usage
         result = held(result, holds, usage_before)
@@ -387,9 +442,8 @@ class _Desk:
         payable = ZERO if decision == "refuse" else result.payable
         replaced = DeterminationId(claim.supersedes) if claim.supersedes and decision == "pay" else None
         decided = Decided(
-            DeterminationId(claim.id), case, policy.policy, policy.person, standing.next_sequence, product.id,
-            product.digest, ENGINE_VERSION, claim, policy.cover, self.adjudicator.overlays, usage_before, result,
-            decision, by, note, holds, payable, replaced, now,
+            DeterminationId(claim.id), case, policy.policy, policy.person, standing.next_sequence, *of,
+            claim, cover, overlays, usage_before, result, decision, by, note, holds, payable, replaced, now,
         )  # fmt: skip
         self.tx.memo[decided.id] = decided
         self.tx.fresh.add(decided.id)

@@ -12,6 +12,7 @@ from safeweave.adjudication.engine import ENGINE_VERSION
 from safeweave.adjudication.history import History
 from safeweave.adjudication.holds import held
 from safeweave.adjudication.kept import says
+from safeweave.adjudication.restoring import restored
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.store import Decided, PolicyOf, Stored, digest_of, released
 from safeweave.cases import heads as heads_of_cases
@@ -91,6 +92,7 @@ def _chain_again(
     """
     results: list[tuple[Replayed, Stored, str | None]] = []
     history, broken = History(opening), list[str]()
+    earlier: dict[str, Decided] = {}
     for sequence, stored in enumerate(chain, start=1):
         decided = _read(stored)
         if isinstance(decided, Decided) and decided.sequence != sequence + len(broken):
@@ -103,7 +105,8 @@ def _chain_again(
             )  # fmt: skip
             results.append((result, stored, None))
         else:
-            result = _replayed(tx, decided, history, tuple(broken), products)
+            result = _replayed(tx, decided, history, tuple(broken), products, earlier)
+            earlier[decided.id] = decided
             results.append((result, stored, decided.decision))
             if not broken and decided.decision == "pay":  # what a person refused leaves nothing in force
                 history = history.after(decided.claim, released(decided))
@@ -132,8 +135,9 @@ def _read(stored: Stored) -> Decided | str:
 
 
 def _replayed(
-    tx: Transaction, decided: Decided, history: History, broken: tuple[str, ...], products: dict[str, Product | str]
-) -> Replayed:
+    tx: Transaction, decided: Decided, history: History, broken: tuple[str, ...], products: dict[str, Product | str],
+    earlier: Mapping[str, Decided],
+) -> Replayed:  # fmt: skip
     same_engine = decided.engine == ENGINE_VERSION
     product = _product(tx, decided, products)
     if broken or isinstance(product, str):
@@ -144,8 +148,15 @@ def _replayed(
         faults_found.append(
             f"determination {decided.id}: the usage before it is not what earlier determinations add up to"
         )
-    ruled = decide(product, decided.cover, history, decided.claim, decided.overlays)
-    if decided.result.adjusted is not None:
+    if decided.result.restores is not None:
+        before = earlier.get(decided.result.restores)
+        if before is None or decided.claim.supersedes not in history.in_force:
+            fault = f"determination {decided.id}: what it puts back, or in place of what, is not in the store any more"
+            return Replayed(decided.id, decided.case, decided.payable, None, same_engine, (fault,))
+        ruled = restored(released(before), before.id, decided.claim, history)
+    else:
+        ruled = decide(product, decided.cover, history, decided.claim, decided.overlays)
+    if decided.result.adjusted is not None and decided.result.restores is None:
         ruled = adjusted(ruled, decided.result.adjusted, product, decided.cover, history, decided.claim)
     again = held(ruled, decided.holds, history.usage)
     faults_found += _differences(decided, again)

@@ -401,6 +401,22 @@ def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
     ]
 
 
+def made_since(tx: Transaction, first: Collection[DeterminationId]) -> set[DeterminationId]:
+    """These determinations, and all that were made later for the same persons under the same policies."""
+    tx.flush(_ADD)
+    begun: dict[PolicyOf, int] = {}
+    for policy, person, sequence in tx.rows(
+        "select policy, person, min(sequence) from determination where id in ? group by policy, person",
+        (sorted(first),),
+    ):
+        begun[policy, person] = sequence
+    return {
+        id for id, policy, person, sequence in tx.rows(
+            "select id, policy, person, sequence from determination where (policy, person) in ?", (list(begun),)
+        ) if sequence >= begun[policy, person]
+    }  # fmt: skip
+
+
 def reasons_to_refer(tx: Transaction) -> Iterator[tuple[str, ...]]:
     """Why each determination that was referred was, as codes."""
     for id, kept in tx.rows("select id, kept from determination where decision = 'refer'"):

@@ -38,3 +38,49 @@ create table if not exists paid_bill (
     case_id text not null,
     primary key (bill, determination)
 );
+
+-- Decisions made again in bulk: one person asks, another approves; the same to undo them.
+create table if not exists again (
+    id text primary key,
+    product text not null,
+    product_digest text not null,   -- the terms they are decided under; the file is kept in product_version
+    why text not null,
+    wanted text not null,           -- which decisions: days, or cases, as JSON
+    by_account text not null,
+    by_name text not null,
+    asked_at text not null,
+    state text not null,            -- reading, proposed, rejected, approved, undo_proposed, undoing
+    read_to text not null default '', -- the last case that was looked at for the preview
+    looked integer not null default 0, -- how many paid cases were looked at
+    answered_by text not null default '',
+    answered_name text not null default '',
+    answered_at text,
+    answer text not null default '',
+    undo_why text not null default '',
+    undo_by text not null default '',
+    undo_name text not null default '',
+    undo_at text,
+    undo_answered_by text not null default '',
+    undo_answered_name text not null default '',
+    undo_answered_at text
+);
+create index if not exists again_latest on again (asked_at);
+
+-- The cases that change, and those that are left as they are although they might.
+create table if not exists again_case (
+    run text not null references again (id),
+    no integer not null,            -- the order in which they are decided
+    case_id text not null,
+    person text not null,
+    before text not null,           -- what stands, by policy, as JSON
+    expected text not null,         -- what is to come out, by policy, as JSON
+    before_fen integer not null,
+    after_fen integer not null,
+    waits_fen integer not null,     -- what would be paid of what goes to a person
+    state text not null,            -- planned, decided, referred, left; undone, stays
+    why text not null default '',   -- why it is left, or stays when the run is undone
+    made text not null default '',  -- the determinations made for it, as JSON
+    primary key (run, case_id)
+);
+create index if not exists again_case_in_turn on again_case (run, state, no);
+create index if not exists again_case_of on again_case (run, person);

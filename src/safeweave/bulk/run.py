@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from multiprocessing import get_context
@@ -46,6 +46,7 @@ class Question(Fact):
     extract: str  # folder
     products: tuple[tuple[str, str], ...] = ()  # file name and text of changed products
     from_day: date | None = None  # what was decided before this day stands as it is
+    until_day: date | None = None  # what was decided after this day, too
 
 
 class Answer(Fact):
@@ -199,7 +200,7 @@ def decide_part(task: Task) -> Preview:
     """Decides one part again, keeps what came out beside the others, and returns its preview."""
     question, folder, to = task.question, Path(task.question.extract), Path(task.to)
     facts, before = Facts(read_facts(folder / task.part)), read_results(folder / task.part)
-    asked = _asked(facts, question.from_day)
+    asked = _asked(facts, question)
     products, product = _products(facts, folder, question)
     kept = None if asked.all() else Kept(~asked, before)
     decided = decide_all(facts, products, product, kept=kept)
@@ -214,13 +215,19 @@ def decide_part(task: Task) -> Preview:
     return preview
 
 
-def _asked(facts: Facts, from_day: date | None) -> Bools:
-    """The claims that were decided on or after a day."""
-    if from_day is None:
-        return np.ones(facts.count, np.bool_)
-    begin = pa.scalar(datetime.combine(from_day, time(), SHANGHAI), pa.timestamp("us", "UTC"))
-    found: Bools = pa.compute.greater_equal(facts.tables["claims"]["decided_at"], begin).to_numpy()
+def _asked(facts: Facts, question: Question) -> Bools:
+    """The claims that were decided on the days that are asked about."""
+    found: Bools = np.ones(facts.count, np.bool_)
+    decided_at = facts.tables["claims"]["decided_at"]
+    if question.from_day is not None:
+        found &= pa.compute.greater_equal(decided_at, _beginning(question.from_day)).to_numpy()
+    if question.until_day is not None:
+        found &= pa.compute.less(decided_at, _beginning(question.until_day + timedelta(days=1))).to_numpy()
     return found
+
+
+def _beginning(day: date) -> pa.Scalar:
+    return pa.scalar(datetime.combine(day, time(), SHANGHAI), pa.timestamp("us", "UTC"))
 
 
 def _products(facts: Facts, folder: Path, question: Question) -> tuple[list[Product], np.typing.NDArray[np.int32]]:

@@ -75,7 +75,9 @@ def write_letters(
         decided, person = found[event.determination], persons.get(event.person)
         payee = payees.get((event.policy, event.person, event.payee))
         hospital = hospitals.get(files[event.case].hospital) if event.case in files else None
-        by_person = decided.decision == "refuse" or decided.result.adjusted is not None
+        by_person = (
+            decided.decision == "refuse" or decided.result.adjusted is not None or decided.result.restores is not None
+        )
         kind = kind_of(event.decision, event.payable, event.adjustment)
         facts = LetterFacts(
             id=letter_id(event.determination),

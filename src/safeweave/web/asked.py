@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from safeweave import people, worker
-from safeweave.adjudication import Adjudicator
+from safeweave.adjudication import Adjudicator, DecidingAgain
 from safeweave.clock import Clock
 from safeweave.database import Database, Transaction
 from safeweave.errors import Conflict, NotAllowed, NotFound
@@ -35,6 +35,7 @@ from safeweave.web.access import Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
 from safeweave.web.live import Feed
+from safeweave.web.what_if.process import Trying
 from safeweave.words import LANGUAGES, Language, knows, say
 from safeweave.worker import Worker
 
@@ -51,18 +52,26 @@ class Site:
     database: Database
     worker: Worker
     adjudicator: Adjudicator
+    again: DecidingAgain
     post: Post
     settings: Settings
     clock: Clock
     feed: Feed = field(init=False)
     audit: Audit = field(init=False)
+    trying: Trying = field(init=False)
 
     def __post_init__(self) -> None:
         self.feed, self.audit = Feed(self.database), Audit(self.database)
+        self.trying = Trying(self.settings, self.database, self.clock)
+
+    def look_around(self) -> None:
+        """What is done every few seconds: somebody works on every what-if."""
+        self.trying.look()
 
     def close(self) -> None:
-        """End what is still open to browsers."""
+        """End what is still open to browsers, and the processes that work for pages."""
         self.feed.close()
+        self.trying.close()
 
 
 class SignInFirst(Exception):

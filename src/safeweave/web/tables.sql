@@ -206,3 +206,38 @@ create table if not exists desk_act (
 );
 create index if not exists desk_act_of on desk_act (case_id);
 create unique index if not exists desk_act_open on desk_act (case_id) where state = 'open';
+
+-- A what-if that a director asked for; a process of a node with pages works on it. Nothing is decided by it.
+create table if not exists what_if (
+    id text primary key,
+    product text not null,
+    body text not null,             -- the changed product file
+    changes text not null,          -- figure, before, after: as JSON
+    from_day text,                  -- what was decided on these days; null: without end
+    until_day text,
+    by_account text not null,
+    by_name text not null,
+    asked_at text not null,
+    state text not null,            -- waiting, working, done, cancelled, failed
+    host text not null default '',  -- whose process works on it
+    process integer not null default 0,
+    tries integer not null default 0, -- how many processes have begun with it
+    beat_at text,                   -- when that process last said so
+    step text not null default '',  -- extract, decide
+    done integer not null default 0,
+    total integer not null default 0,
+    finished_at text,
+    as_of text,                     -- what was decided later is not in it
+    answer text,                    -- sums and the cases that move most, as JSON
+    fault text not null default ''  -- why it failed: in each language, as JSON
+);
+create index if not exists what_if_latest on what_if (asked_at);
+create index if not exists what_if_open on what_if (state) where state in ('waiting', 'working');
+
+-- The cases that a what-if would move, part by part, packed.
+create table if not exists what_if_part (
+    run text not null references what_if (id),
+    no integer not null,
+    kept blob not null,
+    primary key (run, no)
+);

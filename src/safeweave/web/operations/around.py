@@ -10,6 +10,8 @@ from safeweave.web.asked import Asked
 # name, address, the action that must be allowed for it to be shown
 PLACES = (
     ("room", "/operations", "figures.read"),
+    ("what_if", "/operations/what-if", "what_if.read"),
+    ("again", "/operations/again", "again.read"),
     ("inbox", "/operations/inbox", "inbox.read"),
     ("health", "/operations/health", "health.read"),
 )

@@ -1,0 +1,1 @@
+-- Version 7 brought what examiners write and propose, which holds nothing at first.
