@@ -38,6 +38,8 @@ from safeweave.events import (
     PayoutUnconfirmed,
     PersonsMerged,
     RecoveryOpened,
+    SubscriberDue,
+    SubscriberTold,
     TicketsAwaited,
     VisitTold,
 )
@@ -72,7 +74,21 @@ class Consortium(Protocol):
     def look_around(self, tx: Transaction, now: datetime) -> Sequence[Event]: ...
 
 
-def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Consortium | None = None) -> Follows:
+class Subscribers(Protocol):
+    """Machines that asked to be told of what happens."""
+
+    def load(self, due: Sequence[Any], tx: Transaction) -> Sequence[Any]: ...
+    def call(self, asked: Sequence[Any], now: datetime) -> Told: ...
+    def note(self, told: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+
+
+def flow(
+    adjudicator: Adjudicator,
+    bank: BankDesk,
+    post: Post,
+    bills: Consortium | None = None,
+    subscribers: Subscribers | None = None,
+) -> Follows:
     """For each event, what is done about it, in this order; in a consortium, `bills` are held on its ledger first."""
     alone: Follows = {
         PersonsMerged: (cases.link_records,),
@@ -101,6 +117,9 @@ def flow(adjudicator: Adjudicator, bank: BankDesk, post: Post, bills: Consortium
         MessageDelivered: (post.note_delivered,),
         MessageUndeliverable: (post.note_undeliverable,),
     }
+    if subscribers is not None:
+        called = Outside("subscriber", subscribers.load, subscribers.call, "subscription", many=True)
+        alone = {**alone, SubscriberDue: (called,), SubscriberTold: (subscribers.note,)}
     if bills is None:
         return alone
     return {
