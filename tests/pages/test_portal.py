@@ -152,10 +152,11 @@ def test_what_was_asked_for_can_be_handed_in_and_the_clock_runs_on(house, mine):
         assert clocks.pause(tx, case, house.time())
     house.waits(days=2)
     mine.is_signed_in_as(account_for(mine.site, person_named(house, "测试甲")))
-    mine.opens(f"/stays/{case}")
+    mine.opens(f"/people/{person_named(house, '测试甲')}/papers")
     assert mine.sends(f"/stays/{case}/papers", words=" ").status_code == 400
     mine.sends(f"/stays/{case}/papers", words="出院小结")
     assert house.history()[-1] == "supplement_received"
+    mine.opens(f"/stays/{case}")
     assert "测试甲: 出院小结" in mine.text
     assert not house.asks(lambda tx: clocks.is_paused(tx, case))
 

@@ -36,6 +36,7 @@ from safeweave.web.access import Role, Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
 from safeweave.web.live import Feed
+from safeweave.web.papers import Upload
 from safeweave.words import LANGUAGES, Language, knows, say
 from safeweave.worker import Worker
 
@@ -121,6 +122,7 @@ class Asked:
     browser: str
     now: datetime
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    files: Sequence[Upload] = ()
     account: Account | None = None
     session: Session | None = None
     person: Person | None = None  # who is signed in, if of the register
