@@ -85,7 +85,9 @@ def test_every_action_has_a_probe_and_every_probe_an_action():
 
 # Actions that another test walks, cell by cell: action to the file of that test.
 ELSEWHERE: dict[str, str] = {
-    **dict.fromkeys(("figures.read", "health.read", "inbox.read", "inbox.repair"), "test_operations.py"),
+    **dict.fromkeys(
+        ("figures.read", "health.read", "oversight.read", "inbox.read", "inbox.repair"), "test_operations.py"
+    ),
     **dict.fromkeys(("stays.list", "claims.submit", "claims.answered", "coverage.check"), "test_api.py"),
     "subscriptions.keep": "test_subscriptions.py",
 }

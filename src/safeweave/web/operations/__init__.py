@@ -4,6 +4,6 @@
 What a case is and what was decided about it belong to the packages below. Read `tally.py` first.
 """
 
-from safeweave.web.operations import health, repair, room
+from safeweave.web.operations import health, oversight, repair, room
 
-PARTS = [room.routes, repair.routes, health.routes]
+PARTS = [room.routes, repair.routes, health.routes, oversight.routes]

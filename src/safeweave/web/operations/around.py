@@ -12,6 +12,7 @@ PLACES = (
     ("room", "/operations", "figures.read"),
     ("inbox", "/operations/inbox", "inbox.read"),
     ("health", "/operations/health", "health.read"),
+    ("oversight", "/operations/oversight", "oversight.read"),
 )
 
 
