@@ -269,7 +269,7 @@ def test_each_act_of_an_agent_is_told_to_the_customer_and_listed(house: House, s
     assert "代您递交了材料" in mine.text
     house.works()
     sms = house.node.post.channels["sms"].read()  # type: ignore[attr-defined]
-    assert sum("代您递交了材料" in line["text"] for line in sms) == 1
+    assert sum("您的代理人" in line["text"] for line in sms) == 2
 
 
 def test_what_the_customer_does_alone_is_no_act_of_an_agent(house: House, mine, case):

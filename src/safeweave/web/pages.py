@@ -6,7 +6,7 @@ say who looked, cookies and secure headers. `asked.py` is what a page sees of it
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -220,7 +220,7 @@ class _InMemory(MultiPartParser):
 async def _parts(request: Request, raw: bytes) -> Sent:
     """The fields and files of a form (RFC 7578)."""
 
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield raw
 
     fields: dict[str, list[str]] = {}

@@ -121,9 +121,10 @@ def messages(asked: Asked) -> Response:
         person = whose(asked, tx, "messages.read")
         cases = [head.id for id in own_ids(person) for head in case_store.cases_in(tx, person=id)]
         rank = {"email": 0, "sms": 1, "wechat": 2}
-        told = sorted(messages_of_cases(tx, cases), key=lambda each: rank.get(each.channel, 3))
+        written = [each for each in messages_of_cases(tx, cases) if each.occasion != "agent_acted"]  # the act says more
+        told = sorted(written, key=lambda each: rank.get(each.channel, 3))
         once = {each.change: each for each in reversed(told)}
-        acts = [act for act in agent_acts.acts_for(tx, own_ids(person)) if not act.case]
+        acts = agent_acts.acts_for(tx, own_ids(person))
         names = accounts.accounts(tx, {act.account for act in acts})
         latest: list[tuple[datetime, Message | None, AgentAct | None]] = [
             *[(each.told_at, each, None) for each in once.values()], *[(act.at, None, act) for act in acts],
