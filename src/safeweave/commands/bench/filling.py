@@ -25,7 +25,7 @@ from safeweave.commands.bench.stores import Bench, Store, connected
 from safeweave.database import Dictionary, Row, packed, unpacked
 from safeweave.database.bulk import copied
 from safeweave.errors import Conflict
-from safeweave.ids import PERSON_CHARACTERS
+from safeweave.ids import HOUR_CHARACTERS, PERSON_CHARACTERS
 from safeweave.words import say
 
 TEMPLATES = 500
@@ -35,16 +35,17 @@ MOST_CASES = 5_400_000  # then the numbers of identity documents begin again
 MOST_BYTES = 60_000_000_000
 SPARE_BYTES = 12_000_000_000  # for the log and for sorting
 REFERRED_TO = "event"  # the table the own numbers of which other rows name: a case says which events it has heard
-PAGE_BYTES = 8192  # of PostgreSQL
 CHUNK = 10  # clones of every template, in one transaction
 SESSIONS = 2
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # of ids
-_ID = re.compile(rf"[a-z]_([{_ALPHABET}]{{{PERSON_CHARACTERS}}})[{_ALPHABET}]{{10}}(?![0-9a-z])")
+_ID = re.compile(
+    rf"[a-z]_((?:[{_ALPHABET}]{{{HOUR_CHARACTERS}}})?[{_ALPHABET}]{{{PERSON_CHARACTERS}}})[{_ALPHABET}]{{10}}(?![0-9a-z])"
+)
 _NUMBER = re.compile(rf"{FIRST_TEMPLATE // 1000}\d{{3}}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SPREAD = 663_608_941  # about 0.618 of 2**30: the ids of one template's clones fall all over the index
-_BITS = 5 * PERSON_CHARACTERS
+_BITS = 5 * PERSON_CHARACTERS  # above them, in a key that begins with an hour, are those of the hour
 _HEARD = (  # the stay a case keeps, with the numbers of its clone's events
     "(select json_build_object('hospital', s.stay::json -> 'hospital', 'heard', json_agg(e.n::bigint + (c.r + 1) * {}))"
     " from json_array_elements_text(s.stay::json -> 'heard') as e (n))::text"
@@ -108,13 +109,10 @@ def fill(bench: Bench, store: Store, cases: int) -> None:
     """Add that many closed cases, of as many persons, to an empty store. Raises Conflict if there is no room."""
     began = seconds_running()
     with bench.store("postgresql", "templates") as templates:
-        with closing(templates.node()) as node:
-            before = _whole_bytes(templates)
-            numbers = range(FIRST_TEMPLATE, FIRST_TEMPLATE + TEMPLATES)
-            stays_of(node).register(node, templates.home, numbers)
-        with feeders(templates, 1) as feeding:
-            feeding.feed(numbers, TEMPLATES // 2, to_closed=True)
-        _check_room(bench, cases, (_whole_bytes(templates) - before) / TEMPLATES)
+        first = FIRST_TEMPLATE
+        before = _whole_bytes_with(templates, range(first, first + TEMPLATES // 2))
+        after = _whole_bytes_with(templates, range(first + TEMPLATES // 2, first + TEMPLATES))
+        _check_room(bench, cases, (after - before) / (TEMPLATES - TEMPLATES // 2))
         with connected(templates.database) as source, connected(store.database) as target:
             tables = [_table(source, name) for name in table_names()]
             cloning = _keep_templates(source, target, tables)
@@ -147,10 +145,14 @@ def fill(bench: Bench, store: Store, cases: int) -> None:
     )  # fmt: skip
 
 
-def _whole_bytes(store: Store) -> int:
-    """Bytes of all tables and indexes as if written in one go: without gaps, nor the last page of each, half empty."""
+def _whole_bytes_with(store: Store, numbers: range) -> int:
+    """Bytes of all tables and indexes as if written in one go, after these stays were settled too."""
+    with closing(store.node()) as node:
+        stays_of(node).register(node, store.home, numbers)
+    with feeders(store, 1) as feeding:
+        feeding.feed(numbers, len(numbers), to_closed=True)
     _run(store, "vacuum full")
-    return sum(max(size - PAGE_BYTES // 2, 0) for size in sizes(store).values())
+    return sum(sizes(store).values())
 
 
 def _check_room(bench: Bench, cases: int, bytes_each: float) -> None:
@@ -266,7 +268,8 @@ def _owner_of(row: Row, owners: Mapping[str, int]) -> int | None:
 
 
 def _keys(row: Row) -> list[str]:
-    return [key for value in row if isinstance(value, str) for key in _ID.findall(value)]
+    found = [key for value in row if isinstance(value, str) for key in _ID.findall(value)]
+    return [*found, *(key[HOUR_CHARACTERS:] for key in found if len(key) > PERSON_CHARACTERS)]
 
 
 def _number_of(key: str) -> int:
@@ -305,10 +308,13 @@ def _clones(width: int) -> str:
     """What makes the table `clones`: for some rounds, what stands for each mark in the clones of every template."""
 
     def key(n: int) -> str:
-        number = f"((k{n} + r::bigint * {_SPREAD}) & {2**_BITS - 1})"
-        return " || ".join(
-            f"substr('{_ALPHABET}', (({number} >> {shift}) & 31)::int + 1, 1)" for shift in range(_BITS - 5, -1, -5)
+        hour = f"(greatest((k{n} >> {_BITS}) - n % 1000 * 24, 0) << {_BITS})"
+        number = f"({hour} | ((k{n} + r::bigint * {_SPREAD}) & {2**_BITS - 1}))"
+        text = " || ".join(
+            f"substr('{_ALPHABET}', (({number} >> {shift}) & 31)::int + 1, 1)"
+            for shift in range(_BITS + 5 * HOUR_CHARACTERS - 5, -1, -5)
         )
+        return f"right({text}, case when k{n} < {2**_BITS} then {PERSON_CHARACTERS} else 99 end)"
 
     keys = "".join(f", {key(n)} as m{14 + n}" for n in range(width))
     return (
