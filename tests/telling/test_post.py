@@ -306,12 +306,12 @@ def test_from_the_14th_birthday_on_the_person_is_told_and_not_the_guardian(datab
     told = {}
     with database.transaction() as tx:
         for number, (when, birth) in enumerate(born.items(), 4):
-            child = a_person(tx, f"王小{number}", birth, number, phone=f"1390000001{number}", email="", wechat="")
+            child = a_person(tx, f"王小{number}", birth, 2 * number, phone=f"1390000001{number}", email="", wechat="")
             guardian = a_person(
-                tx, f"王大{number}", number=number + 4, phone=f"1390000002{number}", email="", wechat=""
+                tx, f"王大{number}", sequence=2 * number, phone=f"1390000002{number}", email="", wechat=""
             )
             people.add_guardianships(tx, [Guardianship(child, guardian, "birth certificate", birth)], NOW)
-            (event,) = post.tell([CaseOpened(a_case(tx, child))], tx, NOW)
+            (event,) = post.tell([CaseOpened(a_case(tx, child, f"case_polyp{number}"))], tx, NOW)
             (message,) = store.waiting_messages(tx, [event.message]).values()
             told[when] = (message.person == child, message.person == guardian)
     assert told == {"on the birthday": (True, False), "the day before": (False, True)}
