@@ -186,3 +186,9 @@ select create_distributed_table('bank_file_payment', 'key', colocate_with => 'ba
 -- stays here: api_token
 -- stays here: api_assertion
 -- stays here: api_answer
+-- stays here: subscription
+-- stays here: subscription_event
+-- stays here: subscription_place
+-- stays here: case_file
+-- stays here: case_file_piece
+-- stays here: agent_act

@@ -482,3 +482,17 @@ class MessageUndeliverable(Event, frozen=True):
     message: MessageId
     channel: str
     fault: str
+
+
+class SubscriberDue(Event, frozen=True):
+    """A subscriber of ours is to be called: it has not heard of everything, or nothing for long."""
+
+    subscription: str
+
+
+class SubscriberTold(Event, frozen=True):
+    """A subscriber took what it was told: `kind` of notification, and the number `up_to` which it has heard."""
+
+    subscription: str
+    kind: str
+    up_to: int

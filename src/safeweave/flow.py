@@ -42,6 +42,8 @@ from safeweave.events import (
     PayoutUnconfirmed,
     PersonsMerged,
     RecoveryOpened,
+    SubscriberDue,
+    SubscriberTold,
     TicketsAwaited,
     UndoApproved,
     VisitTold,
@@ -77,8 +79,21 @@ class Consortium(Protocol):
     def look_around(self, tx: Transaction, now: datetime) -> Sequence[Event]: ...
 
 
+class Subscribers(Protocol):
+    """Machines that asked to be told of what happens."""
+
+    def load(self, due: Sequence[Any], tx: Transaction) -> Sequence[Any]: ...
+    def call(self, asked: Sequence[Any], now: datetime) -> Told: ...
+    def note(self, told: Sequence[Any], tx: Transaction, now: datetime) -> Told: ...
+
+
 def flow(
-    adjudicator: Adjudicator, bank: BankDesk, post: Post, again: DecidingAgain, bills: Consortium | None = None
+    adjudicator: Adjudicator,
+    bank: BankDesk,
+    post: Post,
+    again: DecidingAgain,
+    bills: Consortium | None = None,
+    subscribers: Subscribers | None = None,
 ) -> Follows:
     """For each event, what is done about it, in this order; in a consortium, `bills` are held on its ledger first."""
     alone: Follows = {
@@ -113,6 +128,9 @@ def flow(
         MessageDelivered: (post.note_delivered,),
         MessageUndeliverable: (post.note_undeliverable,),
     }
+    if subscribers is not None:
+        called = Outside("subscriber", subscribers.load, subscribers.call, "subscription", many=True)
+        alone = {**alone, SubscriberDue: (called,), SubscriberTold: (subscribers.note,)}
     if bills is None:
         return alone
     return {

@@ -24,6 +24,7 @@ from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
 from safeweave.flow import ALONE, Consortium, flow
+from safeweave.keys.resting import Rest
 from safeweave.overview import note_instructed
 from safeweave.payments import Bank, BankDesk
 from safeweave.payments.banks.book import BookBank
@@ -35,6 +36,7 @@ from safeweave.telling import Post
 from safeweave.web import doors
 from safeweave.web.api.answering import BEFORE_THE_DOOR
 from safeweave.web.asked import Site
+from safeweave.web.notices.subscribers import Subscribers
 from safeweave.web.operations import tally
 from safeweave.web.people import people_app
 from safeweave.words import say
@@ -173,8 +175,9 @@ def assembled(
     """The node of these parts; in a consortium, `bills` are held on its ledger."""
     desk = BankDesk(banks, cases.payees)
     again = DecidingAgain(adjudicator, ending.locked)
-    follows = flow(adjudicator, desk, post, again, bills)
-    timers: list[Timer] = [cases.ring_clocks, desk.release_waiting]
+    subscribers = Subscribers(settings, Rest(settings.keys_at_rest, settings.keys_passphrase), now)
+    follows = flow(adjudicator, desk, post, again, bills, subscribers)
+    timers: list[Timer] = [cases.ring_clocks, desk.release_waiting, subscribers.hear]
     if bills is not None:
         timers += [bills.renew, bills.look_around]
     limits = Limits(max_bytes=settings.max_message_bytes)

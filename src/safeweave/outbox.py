@@ -22,7 +22,7 @@ KINDS: dict[str, type[Event]] = {
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
 _OF_A_VISIT = HospitalEvent | VisitTold | BillsReversed
-_SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document", "run")
+_SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document", "run", "subscription")
 
 
 def event_from(kind: str, payload: str) -> Event:
@@ -337,6 +337,27 @@ def next_due(tx: Transaction, lane: str) -> str | None:
     """When the next task of a lane is due, as text, if any."""
     row = tx.row("select min(due_at) from task where lane = ? and parked is null", (lane,))
     return row[0] if row else None
+
+
+def lanes_due(tx: Transaction, crowd: str, now: datetime) -> list[str]:
+    """The lanes of many outsiders of a kind in which something is due."""
+    rows = tx.rows(
+        "select distinct lane from task where lane > ? and lane < ? and due_at <= ? and parked is null order by lane",
+        (f"{crowd}/", f"{crowd}0", at_text(now)),  # the character after the stroke
+    )
+    return [lane for (lane,) in rows]
+
+
+def parked_in(tx: Transaction, lane: str) -> str:
+    """Why work of a lane was set aside; "" if none was."""
+    row = tx.row("select parked from task where lane = ? and parked is not null order by id limit 1", (lane,))
+    return str(row[0]) if row else ""
+
+
+def forget_parked(tx: Transaction, lane: str) -> None:
+    """Nobody wants any more what was set aside in a lane."""
+    tx.run("delete from task where lane = ? and parked is not null", (lane,))
+    answered(tx, lane)
 
 
 def waiting(tx: Transaction) -> int:

@@ -37,6 +37,8 @@ class Settings:
     max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
     keys_passphrase: str = field(default="", repr=False)  # of the member's key file; "": the file is not encrypted
+    rest_keys: Path | None = None  # file of the keys under which papers handed in rest; None: rest.json in home
+    subscribers_private: str = ""  # private networks subscribers may be in, such as 127.0.0.0/8,10.1.0.0/16; "": none
     batch: int = 500  # how many events a worker takes at once
     calls: int = 1  # how many calls to one outsider (a bank, a channel) may be under way at once, from all hosts
 
@@ -44,6 +46,11 @@ class Settings:
     def store(self) -> Path | str:
         """Where the store is: the file of the embedded one, or the address of a PostgreSQL database."""
         return self.database or self.home / "safeweave.db"
+
+    @property
+    def keys_at_rest(self) -> Path:
+        """The file of the keys under which things rest in the store. Hosts that share a store share it."""
+        return self.rest_keys or self.home / "rest.json"
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:

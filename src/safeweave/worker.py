@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -52,7 +53,8 @@ class Outside:
     `load(events, tx)` gives one request per event (or None: nothing to do any more); `call(requests, now)` gives the
     events told by the answers, and raises `errors.Unavailable` to be called again later with the same requests.
     Where there are several outsiders of a kind, the event's field `each` names the one it is for; each of `names` has
-    a lane of its own, so that a silent one keeps no other waiting.
+    a lane of its own, so that a silent one keeps no other waiting. `many` of them, who come and go, have lanes without
+    being named here: one thread sees which have something due, and calls some of them at a time.
     """
 
     lane: str
@@ -60,6 +62,7 @@ class Outside:
     call: Callable[[Sequence[Any], datetime], Told]
     each: str = ""
     names: Collection[str] = ()
+    many: bool = False
 
     @property
     def lanes(self) -> list[str]:
@@ -69,7 +72,7 @@ class Outside:
     def lane_of(self, event: Event) -> str:
         """The lane in which the call for this event stands."""
         name = getattr(event, self.each, "")
-        return f"{self.lane}/{name}" if name in self.names else self.lane
+        return f"{self.lane}/{name}" if name and (self.many or name in self.names) else self.lane
 
 
 Follows = Mapping[type[Event], Sequence[Handler | Outside]]
@@ -83,6 +86,7 @@ DOORS_FIRST = timedelta(milliseconds=200)  # after doors were in a hurry, batche
 SLOTS_SURE = timedelta(seconds=1)  # how long a slot is believed to be held without asking
 OFTEN_CROSSED = 5  # times in a row: then it is no coincidence, and the one that is always crossed is parked
 OPENS_AFTER = 5  # silences in a row
+MANY_AT_ONCE = 8  # of many outsiders of a kind, so many are called at a time
 
 
 def tell(tx: Transaction, told: Sequence[Event], now: datetime) -> None:
@@ -118,9 +122,12 @@ class Worker:
                 if isinstance(handler, Outside):
                     self.outside[f"{kind.__name__}/{position}"] = handler
         self.lanes = sorted({lane for handler in self.outside.values() for lane in handler.lanes})
+        self.crowds = sorted({handler.lane for handler in self.outside.values() if handler.many})
         self._wake = {lane: threading.Event() for lane in (INSIDE, *self.lanes)}
+        self._called: set[str] = set()  # lanes of crowds in which a call is under way
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._pool: ThreadPoolExecutor | None = None
         self._slots: dict[str, tuple[Slot, datetime]] = {}
         self._size = min(SMALLEST_BATCH, self.batch)
         self._turn = self._crossings = 0
@@ -251,7 +258,7 @@ class Worker:
     def _committed(self, told: Sequence[Event], tx: Transaction) -> None:
         self.committed(told, self.clock())
         for lane in outbox.lanes_told(tx):
-            self._wake.get(lane, self._wake[INSIDE]).set()
+            self._wake.get(lane, self._wake.get(self._crowd_of(lane), self._wake[INSIDE])).set()
 
     def _follow(self, tx: Transaction, events: Sequence[Event], now: datetime) -> list[Event]:
         """Run everything that follows these events and, in turn, what is told meanwhile; all of that.
@@ -305,7 +312,7 @@ class Worker:
         0: nothing is due, the outside is silent, or another worker makes the calls of this `slot`.
         """
         slots = self.calls.get(lane, 1)
-        if not self.has_slot(f"{lane.replace('/', '-')}-{slot}-of-{slots}"):
+        if not self.has_slot(f"{(self._crowd_of(lane) or lane).replace('/', '-')}-{slot}-of-{slots}"):
             return 0
         now = self.clock()
         with self.database.reading() as tx:
@@ -333,6 +340,43 @@ class Worker:
             with self.database.transaction(beside=True) as tx:
                 outbox.answered(tx, lane)
         return done
+
+    def _crowd_of(self, lane: str) -> str:
+        """The kind of the many outsiders among whom this lane's is; "" if it has a place of its own."""
+        kind = lane.partition("/")[0]
+        return kind if kind in self.crowds and kind != lane else ""
+
+    def serves(self, lane: str) -> bool:
+        """Whether calls can stand in this lane."""
+        return lane in self.lanes or bool(self._crowd_of(lane))
+
+    def _crowd_lanes(self) -> list[str]:
+        """The lanes of many outsiders in which something is due."""
+        if not self.crowds:
+            return []
+        with self.database.reading() as tx:
+            return [lane for crowd in self.crowds for lane in outbox.lanes_due(tx, crowd, self.clock())]
+
+    def _call_crowd(self, crowd: str, pool: ThreadPoolExecutor) -> int:
+        """Have those of a crowd called for whom something is due and who are not being called; 0, as others call."""
+        with self.database.reading() as tx:
+            lanes = outbox.lanes_due(tx, crowd, self.clock())
+        for lane in lanes:
+            if lane not in self._called:
+                self._called.add(lane)
+                pool.submit(self._call_one, lane, crowd)
+        return 0
+
+    def _call_one(self, lane: str, crowd: str) -> None:
+        called = 0
+        try:
+            called = self.call_out(lane)
+        except Exception:
+            log.exception("the calls of %s failed; they are made again", lane)
+        finally:
+            self._called.discard(lane)
+        if called:
+            self._wake[crowd].set()
 
     def has_slot(self, name: str) -> bool:
         """Whether this worker is the one that has this name; of all workers on a store one is."""
@@ -384,7 +428,8 @@ class Worker:
         while not until():
             if self.work():
                 continue
-            if not sum([self.call_out(lane, slot) for lane in self.lanes for slot in range(self.calls.get(lane, 1))]):
+            lanes = [*self.lanes, *self._crowd_lanes()]
+            if not sum([self.call_out(lane, slot) for lane in lanes for slot in range(self.calls.get(lane, 1))]):
                 return  # every lane was asked, not just the first busy one
 
     def signal(self, lane: str = INSIDE) -> None:
@@ -398,6 +443,9 @@ class Worker:
         loops: list[tuple[str, Callable[[], int]]] = [(INSIDE, self.work)]
         for lane in self.lanes:
             loops += [(lane, partial(self.call_out, lane, slot)) for slot in range(self.calls.get(lane, 1))]
+        for crowd in self.crowds:
+            self._pool = self._pool or ThreadPoolExecutor(MANY_AT_ONCE, thread_name_prefix=crowd)
+            loops.append((crowd, partial(self._call_crowd, crowd, self._pool)))
         for lane, step in loops:
             name = lane or "inside"
             self._threads.append(threading.Thread(target=self._loop, args=(lane, step), name=name, daemon=True))
@@ -411,6 +459,8 @@ class Worker:
             wake.set()
         for thread in self._threads:
             thread.join()
+        if self._pool is not None:
+            self._pool.shutdown()
         self.let_go()
 
     def let_go(self) -> None:

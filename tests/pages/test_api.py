@@ -18,7 +18,7 @@ from fhir.resources.R4B.coverageeligibilityresponse import CoverageEligibilityRe
 from fhir.resources.R4B.explanationofbenefit import ExplanationOfBenefit
 from hypothesis import HealthCheck, Phase, settings
 
-from given import CLEAN_STAY, HOSPITAL, SENDER, House, a_bill, yuan
+from given import CLEAN_STAY, HOSPITAL, SENDER, House, a_bill, admitted, billed, discharged, yuan
 from pages.given_pages import Browser
 from pages.test_permissions import NEAR, World, world  # noqa: F401 - a fixture
 from pages.test_portal import gives
@@ -299,6 +299,34 @@ def test_a_hospital_submits_a_claim_and_it_is_taken_like_a_message(house: House,
     assert house.rows("select count(*) from inbound_message where status = 'refused'") == [(1,)]
     assert hospital.calls("POST", "/fhir/Claim/$submit", json={"resourceType": "Patient"}).status_code == 400
     assert machine(site).calls("POST", "/fhir/Claim/$submit", json=CLAIM).status_code == 403
+
+
+def test_a_hospital_reads_what_answers_its_own_claims_and_nothing_of_others(house: House, site, person):
+    with site.database.transaction() as tx:
+        senders.save(tx, [(SENDER, None)])
+    own, other = machine(site, "hospital", sender=HOSPITAL), machine(site, "hospital", sender="another")
+    house.hears(admitted(), discharged())
+    taken = own.calls("POST", "/fhir/Claim/$submit", json=CLAIM).json()
+    assert own.calls("GET", f"/fhir/ClaimResponse/{taken['id']}").json()["outcome"] == "queued"
+    assert other.calls("GET", f"/fhir/ClaimResponse/{taken['id']}").status_code == 404
+    house.works()
+    house.hears(billed())
+    [decided] = house.decided()
+    id = decided.id.replace("_", "-")
+    for named in (id, taken["id"]):
+        told = ClaimResponse.model_validate(own.calls("GET", f"/fhir/ClaimResponse/{named}").json())
+        assert (told.id, told.outcome) == (id, "complete")
+        assert other.calls("GET", f"/fhir/ClaimResponse/{named}").status_code == 404
+    assert own.calls("GET", f"/fhir/ClaimResponse?patient={person}").json()["total"] == 1
+    assert other.calls("GET", f"/fhir/ClaimResponse?patient={person}").status_code == 404
+    assert own.calls("GET", f"/fhir/ExplanationOfBenefit/{id}").status_code == 403
+    assert own.calls("GET", "/fhir/ClaimResponse/message-x").status_code == 404
+    case = decided.case.replace("_", "-")
+    assert own.calls("GET", f"/fhir/Task/{case}").json()["resourceType"] == "Task"
+    assert other.calls("GET", f"/fhir/Task/{case}").status_code == 404
+    assert house.rows("select distinct action from page_view where role = 'hospital' order by action") == [
+        ("claims.answered",), ("stays.read",),
+    ]  # fmt: skip
 
 
 def test_a_hospital_learns_whether_somebody_is_insured_and_nothing_else(house: House, site, person):

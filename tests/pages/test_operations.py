@@ -171,9 +171,30 @@ def test_health_shows_work_outsiders_and_silence(house, room):
     assert "Everybody outside answers" in room.text
 
 
+def test_a_supervisor_sees_counts_and_nobody(house, site):
+    house.hears(*CLEAN_STAY)
+    examiner = Browser(site).is_signed_in_as(staff(site, "examiner"))
+    for _ in range(3):
+        examiner.opens(f"/desk/cases/{house.case().id}")
+    supervisor = Browser(site, "en").is_signed_in_as(staff(site, "commission"))
+    assert supervisor.opens("/operations/oversight").status_code == 200
+    assert "a referral and its evidence 3" in supervisor.text
+    assert "None is over" in supervisor.text
+    [(person,), *_] = house.rows("select id from person")
+    for secret in ("测试甲", person, house.case().id):
+        assert secret not in supervisor.page.text
+    with site.database.transaction() as tx:
+        tx.run("insert into clock (case_id, shard, kind, started_at, due_on) values ('case_x', 'x', 'decision', ?, ?)",
+               ("2026-01-01T00:00:00.000000Z", "2026-01-31"))  # fmt: skip
+    supervisor.opens("/operations/oversight?days=7")
+    assert "fewer than 3" in supervisor.text
+    assert "2026-01-31" in supervisor.text
+
+
 OURS = {
     "figures.read": ("GET", "/operations"),
     "health.read": ("GET", "/operations/health"),
+    "oversight.read": ("GET", "/operations/oversight"),
     "inbox.read": ("GET", "/operations/inbox"),
     "inbox.repair": ("POST", "/operations/visits"),
     "what_if.read": ("GET", "/operations/what-if"),

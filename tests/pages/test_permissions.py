@@ -21,6 +21,7 @@ from safeweave.events import Identifier, PersonSeen
 from safeweave.ids import PersonId
 from safeweave.people import Guardianship, delegations
 from safeweave.people.delegation import SCOPES
+from safeweave.web import papers
 from safeweave.web.access import ROLES, Role, Scope, Standing, role_that_may, table
 from safeweave.web.accounts import Account, session_of
 from safeweave.web.asked import Site, csrf_of
@@ -38,6 +39,7 @@ class World:
     decision: str
     letter: str
     consent: str
+    file: str
     near: dict[tuple[Role, Scope], Account]
     strangers: dict[Role, Account]
 
@@ -53,6 +55,8 @@ PROBES: dict[str, tuple[str, str, dict[str, str]]] = {
     "decisions.read": probe("GET", "/decisions/{decision}"),
     "decisions.object": probe("POST", "/stays/{case}/ask"),
     "papers.submit": probe("POST", "/stays/{case}/papers", words="出院小结"),
+    "papers.hand_in": probe("POST", "/stays/{case}/files"),
+    "papers.read": probe("GET", "/stays/{case}/files/{file}"),
     "letters.read": probe("GET", "/letters/{letter}"),
     "messages.read": probe("GET", "/people/{person}/messages"),
     "consents.read": probe("GET", "/people/{person}/consents"),
@@ -81,10 +85,13 @@ def test_every_action_has_a_probe_and_every_probe_an_action():
 
 # Actions that another test walks, cell by cell: action to the file of that test.
 ELSEWHERE: dict[str, str] = {
-    **dict.fromkeys(("figures.read", "health.read", "inbox.read", "inbox.repair"), "test_operations.py"),
+    **dict.fromkeys(
+        ("figures.read", "health.read", "oversight.read", "inbox.read", "inbox.repair"), "test_operations.py"
+    ),
     **dict.fromkeys(("what_if.read", "what_if.run"), "test_operations.py"),
     **dict.fromkeys(("again.read", "again.propose", "again.approve"), "test_operations.py"),
-    **dict.fromkeys(("stays.list", "claims.submit", "coverage.check"), "test_api.py"),
+    **dict.fromkeys(("stays.list", "claims.submit", "claims.answered", "coverage.check"), "test_api.py"),
+    "subscriptions.keep": "test_subscriptions.py",
 }
 
 
@@ -118,7 +125,10 @@ def world(house: House) -> World:
             with site.database.transaction() as tx:
                 made = delegations.invite(tx, child, near[role, scope].id, [scope], guardian, site.clock())  # type: ignore[list-item]
                 delegations.answer(tx, made.id, near[role, scope].id, True, site.clock())
-    return World(house, site, child, case.id, decided.id, letter, consent.id, near, strangers)
+    with site.database.transaction() as tx:
+        ready = papers.sealed(site.rest, [papers.Upload("小结.pdf", b"%PDF-1.7")])
+        papers.add(tx, case.id, child, ready, near["guardian", "ward"].id, "测试甲", site.clock())
+    return World(house, site, child, case.id, decided.id, letter, consent.id, ready[0].id, near, strangers)
 
 
 def asks(world: World, browser: Browser, action: str) -> int:

@@ -152,15 +152,47 @@ def test_what_was_asked_for_can_be_handed_in_and_the_clock_runs_on(house, mine):
         assert clocks.pause(tx, case, house.time())
     house.waits(days=2)
     mine.is_signed_in_as(account_for(mine.site, person_named(house, "测试甲")))
-    mine.opens(f"/stays/{case}")
+    mine.opens(f"/people/{person_named(house, '测试甲')}/papers")
     assert mine.sends(f"/stays/{case}/papers", words=" ").status_code == 400
     mine.sends(f"/stays/{case}/papers", words="出院小结")
     assert house.history()[-1] == "supplement_received"
+    mine.opens(f"/stays/{case}")
     assert "测试甲: 出院小结" in mine.text
     assert not house.asks(lambda tx: clocks.is_paused(tx, case))
 
 
 # ---------------------------------------------------------------- consents
+
+
+def test_a_consent_of_ones_own_choice_is_read_whole_before_it_is_given(house, mine, person):
+    gives(house, person)
+    mine.opens(f"/people/{person}/consents")
+    assert f"/people/{person}/new-consent" in mine.page.text
+    where = f"/people/{person}/new-consent"
+    choice = {"act": "process", "recipient": INSURER.member, "purpose": "advance", "period": "month",
+              "kind": ["identity", "record"]}  # fmt: skip
+    for wrong in ({"recipient": "nobody"}, {"act": "x"}, {"period": ""}, {"kind": []}, {"act": "give"},
+                  {"act": "give", "giver": INSURER.member}):  # fmt: skip
+        mine.opens(where)
+        assert mine.sends(where, **{**choice, **wrong}).status_code == 400, wrong
+        assert mine.form(where)
+    mine.opens(where)
+    mine.sends(where, **choice)
+    assert INSURER.name in mine.text
+    assert len(house.asks(lambda tx: consents.consents_of(tx, [person]))[person]) == 1  # shown, and not given yet
+    shown = mine.form(where)
+    mine.sends(where, shown, text="another")
+    assert mine.form(where).fields  # another text: it is shown again
+    mine.sends(where, shown)
+    made = house.asks(lambda tx: consents.consents_of(tx, [person]))[person][-1].consent
+    assert (made.act, made.purpose, made.kinds) == ("process", "advance", ("identity", "record"))
+    assert made.ends_at - made.begins_at == timedelta(days=30)
+    mine.opens(where)
+    mine.sends(where, **choice)
+    late = mine.form(where)
+    house.waits(days=0.03)
+    mine.sends(where, late)
+    assert len(house.asks(lambda tx: consents.consents_of(tx, [person]))[person]) == 2  # shown too long ago
 
 
 def test_a_consent_is_taken_back_in_one_tap_and_what_ends_is_said(house, mine, person):

@@ -14,6 +14,7 @@ from pypdf import PdfReader
 from safeweave import people
 from safeweave.cases import cases_by_id
 from safeweave.cases.store import HospitalRow, save_hospitals
+from safeweave.clock import shanghai_day
 from safeweave.database import at_text, unpacked
 from safeweave.errors import NotFound, Unavailable
 from safeweave.events import (
@@ -296,6 +297,34 @@ def test_a_child_s_guardian_is_told_in_the_guardian_s_language_and_on_the_guardi
         (told,) = post.tell([CaseOpened(case)], tx, NOW)
         (message,) = store.waiting_messages(tx, [told.message]).values()
     assert (message.to, message.language, message.person) == ("13900000002", "en", guardian)
+
+
+def test_from_the_14th_birthday_on_the_person_is_told_and_not_the_guardian(database, post):
+    day = shanghai_day(NOW)
+    birthday = day.replace(year=day.year - 14)
+    born = {"on the birthday": birthday, "the day before": birthday + timedelta(days=1)}
+    told = {}
+    with database.transaction() as tx:
+        for number, (when, birth) in enumerate(born.items(), 4):
+            child = a_person(tx, f"王小{number}", birth, 2 * number, phone=f"1390000001{number}", email="", wechat="")
+            guardian = a_person(
+                tx, f"王大{number}", sequence=2 * number, phone=f"1390000002{number}", email="", wechat=""
+            )
+            people.add_guardianships(tx, [Guardianship(child, guardian, "birth certificate", birth)], NOW)
+            (event,) = post.tell([CaseOpened(a_case(tx, child, f"case_polyp{number}"))], tx, NOW)
+            (message,) = store.waiting_messages(tx, [event.message]).values()
+            told[when] = (message.person == child, message.person == guardian)
+    assert told == {"on the birthday": (True, False), "the day before": (False, True)}
+
+
+def test_one_of_14_whom_nobody_can_reach_is_told_of_through_the_guardian(database, post):
+    with database.transaction() as tx:
+        child = a_person(tx, "王小小", shanghai_day(NOW).replace(year=NOW.year - 15), 4, phone="", email="", wechat="")
+        guardian = a_person(tx, "王大", phone="13900000002", email="", wechat="")
+        people.add_guardianships(tx, [Guardianship(child, guardian, "birth certificate", date(2016, 5, 1))], NOW)
+        (told,) = post.tell([CaseOpened(a_case(tx, child))], tx, NOW)
+        (message,) = store.waiting_messages(tx, [told.message]).values()
+    assert message.person == guardian
 
 
 def test_nobody_is_told_by_machine_about_somebody_who_died(database, post):

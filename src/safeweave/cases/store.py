@@ -275,6 +275,18 @@ def history(tx: Transaction, case: CaseId) -> list[tuple[datetime, str, str, str
     ]
 
 
+def stages_after(tx: Transaction, cases: Collection[CaseId]) -> dict[CaseId, list[tuple[int, datetime, str]]]:
+    """For each case, the numbers of its steps, when they were taken, and the stage after each, in order."""
+    found: dict[CaseId, list[tuple[int, datetime, str]]] = {}
+    for number, case, at, steps in tx.rows(
+        "select id, case_id, at, steps from case_step where case_id in ? order by id", (sorted(set(cases)),)
+    ):
+        stages = [stage for _, stage, _ in _steps.decode(steps) if stage]
+        if stages:
+            found.setdefault(case, []).append((number, at_of(at), stages[-1]))
+    return found
+
+
 def last_notes(tx: Transaction, cases: Collection[CaseId], happening: Happening) -> dict[CaseId, tuple[str, ...]]:
     """What was noted when this happened last to each of these cases, split at commas; absent: it never did."""
     found: dict[CaseId, tuple[str, ...]] = {}

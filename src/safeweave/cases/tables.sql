@@ -46,6 +46,7 @@ create table if not exists claim_case (
 );
 create index if not exists claim_case_by_person on claim_case (person);
 create index if not exists claim_case_by_stage on claim_case (stage);
+create index if not exists claim_case_opened on claim_case (opened_at, id);
 
 create table if not exists case_step (
     id integer primary key,

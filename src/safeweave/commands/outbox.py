@@ -19,7 +19,8 @@ def list_(settings: Settings, asked: argparse.Namespace) -> int:
     with node.database.reading() as tx:
         found = {each.lane: each for each in outbox.backlog(tx)}
         circuits, parked = outbox.circuits(tx), outbox.parked(tx)
-    lanes = [found.get(lane, Backlog(lane, 0, 0, None, 0)) for lane in sorted({"", *node.worker.lanes, *found})]
+    every = sorted({"", *node.worker.lanes, *found, *circuits})
+    lanes = [found.get(lane, Backlog(lane, 0, 0, None, 0)) for lane in every]
 
     def state(lane: str) -> str:
         circuit = circuits.get(lane, Circuit())
@@ -77,7 +78,7 @@ def _circuit_shown(state: str, circuit: Circuit | None, lang: Language) -> str:
 def call(settings: Settings, asked: argparse.Namespace) -> int:
     """Close the circuit of a lane and make its waiting calls due now; the running node makes them."""
     node = open_node(settings)
-    if asked.lane not in node.worker.lanes:
+    if not node.worker.serves(asked.lane):
         lanes = ", ".join(node.worker.lanes)
         raise NotFound(say("cli.outbox.no_lane", settings.language, lane=asked.lane, lanes=lanes))
     with node.database.transaction() as tx:

@@ -9,6 +9,7 @@ create table if not exists consent_grant (
     noted_at text not null
 );
 create index if not exists consent_grant_of on consent_grant (person);
+create index if not exists consent_grant_noted on consent_grant (noted_at);
 create index if not exists consent_grant_retake on consent_grant (retake_on) where retake_on is not null;
 
 create table if not exists consent_revocation (
@@ -20,6 +21,7 @@ create table if not exists consent_revocation (
     noted_at text not null,
     primary key (consent, revoked_at)
 );
+create index if not exists consent_revocation_noted on consent_revocation (noted_at);
 
 -- What was asked of a person because a consent was missing, too small or over: each thing is asked once.
 create table if not exists consent_asking (

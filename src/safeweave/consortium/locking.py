@@ -4,7 +4,6 @@ A locked content is encrypted under a fresh key, which is sealed to this member:
 in an envelope, and nothing but this program with its key ring opens it.
 """
 
-import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, Literal
@@ -18,11 +17,8 @@ from safeweave.consortium.store import PIECE_BYTES
 from safeweave.database import Transaction, at_of, at_text
 from safeweave.errors import NotFound
 from safeweave.ids import PersonId
-from safeweave.keys.errors import SealBroken
-from safeweave.keys.framing import framed
-from safeweave.keys.keyset import key_id
+from safeweave.keys import resting
 from safeweave.keys.ring import KeyRing
-from safeweave.keys.suites import suite as suite_named
 from safeweave.words import Language, say
 
 State = Literal["taken", "locked", "destroyed"]
@@ -192,29 +188,12 @@ def destroy(tx: Transaction, now: datetime, limit: int = 500) -> int:
 # ---------------------------------------------------------------- the content
 
 
-class _Lock(msgspec.Struct, frozen=True):
-    """The first piece: the content's key, sealed to one of our own periods, and how many pieces follow."""
-
-    suite: str
-    sealing: str
-    key: bytes
-    pieces: int
-
-
-_INFO = b"safeweave/locked/1"
-_locks = msgspec.json.Decoder(_Lock)
-
-
 def keep_locked(tx: Transaction, id: str, content: BinaryIO, ring: KeyRing) -> None:
     """Keep this content so that only the ring opens it."""
-    keys = ring.public()[-1]
-    suite, parts = suite_named(keys.suite), []
+    parts = []
     while part := content.read(PIECE_BYTES):
         parts.append(part)
-    key = secrets.token_bytes(suite.content_key_bytes)
-    lock = _Lock(keys.suite, key_id(keys.suite, keys.sealing), suite.seal(keys.sealing, _bound(id), key), len(parts))
-    rows = [msgspec.json.encode(lock)]
-    rows += [suite.lock(key, _nonce(n), part, _bound(id, n, len(parts))) for n, part in enumerate(parts)]
+    rows = resting.locked(id, parts, ring)
     tx.run_many("insert into piece (of, number, bytes) values (?, ?, ?)", [(id, n, row) for n, row in enumerate(rows)])
 
 
@@ -223,17 +202,4 @@ def content_of(tx: Transaction, id: str, ring: KeyRing) -> bytes:
     rows = list(store.pieces(tx, id))
     if not rows:
         raise NotFound(f"the content of {id} is not here any more")
-    lock = _locks.decode(rows[0])
-    if len(rows) != lock.pieces + 1:
-        raise SealBroken()
-    suite, period = suite_named(lock.suite), ring.sealed_to(lock.sealing)
-    key = suite.open(period.opening_key(), _bound(id), lock.key)
-    return b"".join(suite.unlock(key, _nonce(n), row, _bound(id, n, lock.pieces)) for n, row in enumerate(rows[1:]))
-
-
-def _nonce(number: int) -> bytes:
-    return number.to_bytes(12, "big")
-
-
-def _bound(id: str, *numbers: int) -> bytes:
-    return framed(_INFO, id.encode(), *[str(number).encode() for number in numbers])
+    return resting.unlocked(id, rows, ring)

@@ -7,8 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from safeweave import cases, payments, people
-from safeweave.cases import Case
+from safeweave.cases.case import CaseHead
 from safeweave.clock import shanghai_day
+from safeweave.consents.consent import GIVES_ITSELF
 from safeweave.database import Transaction
 from safeweave.errors import Unavailable
 from safeweave.events import (
@@ -88,13 +89,25 @@ class Post:
                 written += messages(change, to, self.contacts, now)
         return [MessageTold(message.id, message.channel) for message in self._written(tx, written)]
 
-    def ask(self, tx: Transaction, case: Case, wanted: str, now: datetime) -> None:
+    def ask(self, tx: Transaction, case: CaseHead, wanted: str, now: datetime) -> None:
         """Ask the insured, once, for what is missing (保险法 22)."""
-        today = shanghai_day(now)
-        to = _recipients(tx, people.people_by_id(tx, [case.person]), today).get(case.person)
-        if to is None:
-            return
-        change = Change(f"asked:{case.id}:{today}", case.id, "asked", wanted=wanted)
+        to = self._recipient(tx, case, now)
+        if to is not None:
+            key = f"asked:{case.id}:{shanghai_day(now)}"
+            self._put(tx, Change(key, case.id, "asked", wanted=wanted), to, now)
+
+    def tell_of_agent(self, tx: Transaction, case: CaseHead, id: str, agent: str, did: str, now: datetime) -> None:
+        """Tell the insured what an agent did for them; `did` is a key of portal.did, `id` that of the act."""
+        to = self._recipient(tx, case, now)
+        if to is not None:
+            words = say(f"portal.did.{did}", to.language, agent=agent)
+            self._put(tx, Change(f"agent:{id}", case.id, "agent_acted", wanted=words), to, now)
+
+    def _recipient(self, tx: Transaction, case: CaseHead, now: datetime) -> Recipient | None:
+        known = people.people_by_id(tx, [case.person])
+        return _recipients(tx, known, shanghai_day(now)).get(case.person)
+
+    def _put(self, tx: Transaction, change: Change, to: Recipient, now: datetime) -> None:
         told = self._written(tx, messages(change, to, self.contacts, now))
         tell(tx, [MessageTold(message.id, message.channel) for message in told], now)
 
@@ -248,14 +261,15 @@ _CHANGES: dict[type[Event], Callable[[Any, str, date], Change | None]] = {
 
 
 def _recipients(tx: Transaction, persons: Mapping[PersonId, Person], today: date) -> dict[PersonId, Recipient]:
-    """Who is told about each person: the person, or a minor's guardian.
+    """Who is told about each person: the person, or the guardian of a child under 14 (个人信息保护法 31).
 
+    From the 14th birthday on it is the person, unless no way to reach it is known: then the guardian must hear of it.
     Nobody is told by machine about somebody who has died; a person calls the family.
     """
     guardian_of = {
         person.id: guardian
         for person in persons.values()
-        if person.birth and age_on(person.birth, today) < OF_AGE and (guardian := person.guardian_on(today))
+        if _speaks_through_another(person, today) and (guardian := person.guardian_on(today))
     }
     guardians = people.people_by_id(tx, set(guardian_of.values()))
     found = {}
@@ -264,6 +278,13 @@ def _recipients(tx: Transaction, persons: Mapping[PersonId, Person], today: date
         if person.died_on is None and to.died_on is None:
             found[asked] = Recipient(to.id, to.name, to.language, to.phone, to.email, to.wechat)
     return found
+
+
+def _speaks_through_another(person: Person, today: date) -> bool:
+    if person.birth is None:
+        return False
+    age = age_on(person.birth, today)
+    return age < GIVES_ITSELF or (age < OF_AGE and not (person.phone or person.email or person.wechat))
 
 
 def _subject(event: Event) -> str:

@@ -27,14 +27,16 @@ from safeweave.database import Database, Transaction
 from safeweave.errors import Conflict, NotAllowed, NotFound
 from safeweave.events import Event
 from safeweave.ids import PersonId
+from safeweave.keys.resting import Rest
 from safeweave.people import Person
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import accounts, showing
-from safeweave.web.access import Standing, role_that_may
+from safeweave.web.access import Role, Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
 from safeweave.web.live import Feed
+from safeweave.web.papers import Upload
 from safeweave.web.what_if.process import Trying
 from safeweave.words import LANGUAGES, Language, knows, say
 from safeweave.worker import Worker
@@ -59,8 +61,10 @@ class Site:
     feed: Feed = field(init=False)
     audit: Audit = field(init=False)
     trying: Trying = field(init=False)
+    rest: Rest = field(init=False)
 
     def __post_init__(self) -> None:
+        self.rest = Rest(self.settings.keys_at_rest, self.settings.keys_passphrase)
         self.feed, self.audit = Feed(self.database), Audit(self.database)
         self.trying = Trying(self.settings, self.database, self.clock)
 
@@ -127,6 +131,7 @@ class Asked:
     browser: str
     now: datetime
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    files: Sequence[Upload] = ()
     account: Account | None = None
     session: Session | None = None
     person: Person | None = None  # who is signed in, if of the register
@@ -243,7 +248,11 @@ class Asked:
             if not any(standing.scopes for standing in standings):
                 raise NotFound("there is no such thing")
             raise NotAllowed(action)
-        self._views[View(person.id, self.who.id, role, action, thing, self.now)] = None
+        self.note_view(person.id, role, action, thing)
+
+    def note_view(self, person: PersonId | str, role: Role, action: str, thing: str) -> None:
+        """Have it written down that whoever asks looked at this."""
+        self._views[View(PersonId(person), self.who.id, role, action, thing, self.now)] = None
 
     def may_ours(self, action: str) -> bool:
         """Whether whoever asks may do this to things of nobody in particular, such as figures. Raises SignInFirst."""

@@ -6,7 +6,7 @@ say who looked, cookies and secure headers. `asked.py` is what a page sees of it
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,9 @@ from urllib.parse import parse_qs, quote
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, StreamingResponse
 from starlette.staticfiles import StaticFiles
@@ -26,7 +27,7 @@ from safeweave import people
 from safeweave.clock import seconds_running
 from safeweave.database.waits import noting
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
-from safeweave.web import accounts, live
+from safeweave.web import accounts, live, papers
 from safeweave.web.accounts import PERSON, Session
 from safeweave.web.asked import (
     BROWSER,
@@ -46,10 +47,12 @@ from safeweave.web.asked import (
     language_of,
 )
 from safeweave.web.doors import read_body
+from safeweave.web.papers import Upload
 
 log = logging.getLogger("safeweave.pages")
 
 MOST_BYTES = 16 * 1024 * 1024  # of a form: what somebody pasted is read, so that it can be given back
+MOST_UPLOADED = 3 * papers.MOST_BYTES + 1024 * 1024  # of a form with files
 BODY_SECONDS = 30.0
 PER_MINUTE = 600  # requests of one session, or of one address without one
 PER_MINUTE_OF_ADDRESS = 6000  # of all sessions behind one address, such as an office
@@ -75,6 +78,7 @@ class Route(NamedTuple):
     path: str
     page: Page
     open: bool = False
+    files: bool = False  # whether its form may carry files
 
 
 class Routes:
@@ -87,13 +91,13 @@ class Routes:
         """A page that shows; `open` ones are shown to everybody, others to whoever is signed in."""
         return self._at("GET", path, open)
 
-    def post(self, path: str, open: bool = False) -> Callable[[Page], Page]:
-        """What a form is sent to; its CSRF token is checked before."""
-        return self._at("POST", path, open)
+    def post(self, path: str, open: bool = False, files: bool = False) -> Callable[[Page], Page]:
+        """What a form, perhaps with files, is sent to; its CSRF token is checked before."""
+        return self._at("POST", path, open, files)
 
-    def _at(self, method: str, path: str, open: bool) -> Callable[[Page], Page]:
+    def _at(self, method: str, path: str, open: bool, files: bool = False) -> Callable[[Page], Page]:
         def noted(page: Page) -> Page:
-            self.routes.append(Route(method, path, page, open))
+            self.routes.append(Route(method, path, page, open, files))
             return page
 
         return noted
@@ -175,19 +179,74 @@ class Pace:
 
 def _answering(site: Site, pace: Pace, route: Route, body: bool = True) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        fields: dict[str, list[str]] = {}
-        too_large = False
+        sent = Sent({}, [])
         if route.method == "POST" and body:
+            known = route.files and await run_in_threadpool(audience, site, request) is not None
+            most = MOST_UPLOADED if known else MOST_BYTES  # nobody unknown has so much of ours
             try:
-                read = await read_body(request, MOST_BYTES, BODY_SECONDS)
+                read = await read_body(request, most, BODY_SECONDS)
             except ClientDisconnect:
                 return Response(status_code=400)
-            too_large = read.size > len(read.raw) or not read.is_whole
-            if not too_large:
-                fields = await run_in_threadpool(_fields, read.raw)
-        return await run_in_threadpool(_answer, site, pace, route, request, fields, too_large)
+            if read.size > len(read.raw):
+                sent = Sent({}, [], TooMuch(route.files))
+            elif not read.is_whole:
+                sent = Sent({}, [], BrokeOff())
+            elif route.files and request.headers.get("content-type", "").startswith("multipart/form-data"):
+                sent = await _parts(request, read.raw)
+            else:
+                sent = Sent(await run_in_threadpool(_fields, read.raw), [])
+        return await run_in_threadpool(_answer, site, pace, route, request, sent)
 
     return answer
+
+
+class TooMuch(Exception):
+    """More was sent than is taken; whether there were `files` in it."""
+
+    def __init__(self, files: bool) -> None:
+        super().__init__(files)
+        self.files = files
+
+
+class BrokeOff(Exception):
+    """Not everything that was to be sent has come."""
+
+
+class Sent(NamedTuple):
+    """What a form said, or why it could not be read."""
+
+    fields: dict[str, list[str]]
+    files: list[Upload]
+    fault: Exception | None = None
+
+
+class _InMemory(MultiPartParser):
+    """Files stay in memory until they are encrypted: none of them ever lies on a disk in the clear."""
+
+    spool_max_size = MOST_UPLOADED
+
+
+async def _parts(request: Request, raw: bytes) -> Sent:
+    """The fields and files of a form (RFC 7578)."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield raw
+
+    fields: dict[str, list[str]] = {}
+    files: list[Upload] = []
+    try:
+        form = await _InMemory(
+            request.headers, stream(), max_files=20, max_fields=100, max_part_size=MOST_BYTES
+        ).parse()
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.append(Upload(value.filename or "", await value.read()))
+            else:
+                fields.setdefault(name, []).append(value)
+        await form.close()
+    except MultiPartException as error:
+        return Sent({}, [], Malformed(str(error)))
+    return Sent(fields, files)
 
 
 def _fields(raw: bytes) -> dict[str, list[str]]:
@@ -197,13 +256,11 @@ def _fields(raw: bytes) -> dict[str, list[str]]:
         return {}
 
 
-def _answer(
-    site: Site, pace: Pace, route: Route, request: Request, fields: dict[str, list[str]], too_large: bool
-) -> Response:
+def _answer(site: Site, pace: Pace, route: Route, request: Request, sent: Sent) -> Response:
     """The page's answer, whatever happens; runs in a thread."""
     now = site.clock()
     browser = request.cookies.get(BROWSER, "")
-    asked = Asked(site, request, language_of(request, None, ""), _size(request), browser, now, fields)
+    asked = Asked(site, request, language_of(request, None, ""), _size(request), browser, now, sent.fields, sent.files)
     if len(browser) < 32:
         asked.browser = asked.cookies[BROWSER] = secrets.token_urlsafe(32)
     try:
@@ -211,7 +268,7 @@ def _answer(
         pace.check(f"all of {address}", PER_MINUTE_OF_ADDRESS)
         over = who_asks(asked)
         pace.check(asked.session.id if asked.session else address)
-        response = _guarded(asked, route, over, too_large)
+        response = _guarded(asked, route, over, sent.fault)
         asked.write_views()
     except SentBefore as before:
         response = RedirectResponse(before.leads_to, 303)
@@ -223,9 +280,9 @@ def _answer(
     return response
 
 
-def _guarded(asked: Asked, route: Route, over: Session | None, too_large: bool) -> Response:
-    if too_large:
-        raise TooLong("", 0, MOST_BYTES)
+def _guarded(asked: Asked, route: Route, over: Session | None, fault: Exception | None) -> Response:
+    if fault is not None:
+        raise fault
     if route.method == "POST":
         check_origin(asked.request)
         if asked.account is None and over is not None and not route.open:
@@ -320,6 +377,10 @@ def _told(asked: Asked, error: Exception) -> Response:
             return error_page(asked, 400, typed=asked.typed, what=_said(error, asked))
         case TooLong():
             return error_page(asked, 413, typed=asked.typed, most=error.most, characters=error.characters)
+        case TooMuch():
+            return error_page(asked, 413, with_files=error.files)
+        case BrokeOff():
+            return error_page(asked, 408)
         case TooMany():
             response = error_page(asked, 429)
             response.headers["retry-after"] = str(error.seconds)
@@ -341,7 +402,7 @@ def _said(error: Exception, asked: Asked) -> str:
 
 def error_page(asked: Asked, status: int, **values: Any) -> Response:
     """The page for a status, in the reader's language, with what was typed so that nothing is lost."""
-    shown = {"typed": {}, "what": "", "most": 0, "characters": 0, "version": "", **values}
+    shown = {"typed": {}, "what": "", "most": 0, "characters": 0, "version": "", "with_files": False, **values}
     return asked.page("error.html", status, number=status, **shown)
 
 

@@ -241,3 +241,80 @@ create table if not exists what_if_part (
     kept blob not null,
     primary key (run, no)
 );
+
+-- Machines that asked to be told of what they may read, and how far each has been told.
+create table if not exists subscription (
+    id text primary key,
+    client text not null references api_client (id),
+    topic text not null,            -- of web/notices/topics.py
+    patient text not null,          -- of one person only; '': of everybody the client may read of
+    endpoint text not null,
+    payload text not null,          -- empty, id-only, full-resource
+    heartbeat integer not null,     -- seconds; 0: none
+    timeout integer not null,       -- seconds for one call
+    most integer not null,          -- events in one call
+    headers text not null,          -- what goes along with each call, encrypted; '': nothing
+    state text not null,            -- requested (the handshake was not taken yet), active, off
+    made_at text not null,
+    ends_at text,
+    last_number integer not null,   -- of the events there are
+    taken integer not null,         -- up to which number the receiver has taken them
+    is_due integer not null,        -- 1: a call stands in the outbox
+    told_at text,                   -- when it took something last
+    reason text not null            -- why it is off
+);
+create index if not exists subscription_of on subscription (client);
+create index if not exists subscription_open on subscription (id) where state <> 'off';
+
+create table if not exists subscription_event (
+    subscription text not null references subscription (id),
+    number integer not null,        -- counts from 1, without gaps
+    source text not null,           -- what it was made of, so that it counts once
+    thing text not null,            -- the case, determination or consent
+    person text not null,
+    happened_at text not null,
+    primary key (subscription, number)
+);
+create unique index if not exists subscription_event_once on subscription_event (subscription, source);
+
+create table if not exists subscription_place (
+    what text primary key,          -- steps, consents
+    place text not null             -- up to where they were followed
+);
+
+-- Papers that people handed in for a case. The content is encrypted, in pieces.
+create table if not exists case_file (
+    id text primary key,
+    case_id text not null,
+    person text not null,
+    name text not null,             -- as its owner called it
+    kind text not null,             -- a media type, by what the file begins with
+    bytes integer not null,
+    digest text not null,           -- SHA-256 of the content
+    added_by text not null,         -- an account
+    added_name text not null,
+    added_at text not null,
+    seen_at text,                   -- when an examiner saw it first; from then on it stays
+    removed_at text
+);
+create index if not exists case_file_of on case_file (case_id);
+create unique index if not exists case_file_once on case_file (case_id, digest, added_by) where removed_at is null;
+
+create table if not exists case_file_piece (
+    file text not null references case_file (id),
+    number integer not null,
+    content blob not null,
+    primary key (file, number)
+);
+
+-- What an agent did for a customer, who is told of each.
+create table if not exists agent_act (
+    id text primary key,
+    person text not null,           -- the customer
+    account text not null,          -- the agent's
+    act text not null,
+    case_id text not null,          -- '' if it concerns none
+    note text not null,
+    acted_at text not null
+);
+create index if not exists agent_act_of on agent_act (person, acted_at);

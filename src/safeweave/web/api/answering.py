@@ -32,22 +32,22 @@ KEPT = timedelta(days=2)  # how long an answer is kept for its Idempotency-Key
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 # Addresses that the hospital door would take for its own, were they not ours first.
-BEFORE_THE_DOOR = ("/fhir/metadata", "/fhir/Consent", "/fhir/CoverageEligibilityRequest")
+BEFORE_THE_DOOR = ("/fhir/metadata", "/fhir/Consent", "/fhir/CoverageEligibilityRequest", "/fhir/Subscription")
 
 
 def add_api(app: FastAPI, site: Site, pace: Pace) -> None:
-    """Add every endpoint to the app of the pages."""
+    """Add every endpoint to the app of the pages; what speaks FHIR below /api too, where no door stands before it."""
     for endpoint in ENDPOINTS:
-        app.add_api_route(
-            endpoint.path, _answering(site, pace, endpoint), methods=[endpoint.method], include_in_schema=False
-        )
+        answer = _answering(site, pace, endpoint)
+        for below in ("", "/api") if endpoint.fhir else ("",):
+            app.add_api_route(below + endpoint.path, answer, methods=[endpoint.method], include_in_schema=False)
     told = msgspec.json.encode(description(ENDPOINTS))
 
     async def openapi(request: Request) -> Response:
         return Response(told, media_type=JSON)
 
     async def nowhere(request: Request) -> Response:
-        fhir = request.url.path.startswith("/fhir")
+        fhir = request.url.path.startswith(("/fhir", "/api/fhir"))
         return answered(Problem(404), request.url.path, language_of(request, None, ""), fhir)
 
     app.add_api_route("/api/openapi.json", openapi, methods=["GET"], include_in_schema=False)

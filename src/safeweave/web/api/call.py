@@ -22,7 +22,7 @@ from safeweave.web.asked import Asked
 T = TypeVar("T")
 JSON = "application/json"
 MOST_ITEMS, ITEMS = 200, 50
-Method = Literal["GET", "POST"]
+Method = Literal["GET", "POST", "DELETE"]
 
 
 class Answer(NamedTuple):
@@ -176,6 +176,10 @@ class Endpoints:
     def post(self, path: str, summary: str, answers: Any = None, **more: Any) -> Callable[[Run], Run]:
         """An endpoint that changes something."""
         return self._at("POST", path, summary, answers, more)
+
+    def delete(self, path: str, summary: str, answers: Any = None, **more: Any) -> Callable[[Run], Run]:
+        """An endpoint that takes something away."""
+        return self._at("DELETE", path, summary, answers, more)
 
     def _at(
         self, method: Method, path: str, summary: str, answers: Any, more: Mapping[str, Any]

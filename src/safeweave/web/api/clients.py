@@ -130,6 +130,6 @@ def allows(scopes: Sequence[str], resource: str, writes: bool) -> bool:
         verbs = found[2]
         if verbs == "*" or verbs == ("write" if writes else "read"):
             return True
-        if verbs not in ("read", "write") and (("c" in verbs or "u" in verbs) if writes else "r" in verbs):
+        if verbs not in ("read", "write") and (bool(set(verbs) & set("cud")) if writes else "r" in verbs):
             return True
     return False

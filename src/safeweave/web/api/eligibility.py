@@ -13,8 +13,8 @@ from safeweave.events import Identifier, PersonSeen
 from safeweave.ids import PersonId, fresh
 from safeweave.people import Person
 from safeweave.web.api.call import Answer, Call, Endpoints
-from safeweave.web.api.fhir import PERSON_SYSTEM, instant
 from safeweave.web.api.problem import FHIR
+from safeweave.web.resources import PERSON_SYSTEM, instant
 
 endpoints = Endpoints()
 

@@ -1,39 +1,38 @@
-"""FHIR R4 for those who read: CapabilityStatement, ClaimResponse, ExplanationOfBenefit and Consent.
+"""FHIR R4 for those who read: CapabilityStatement, ClaimResponse, ExplanationOfBenefit, Task and Consent.
 
-Each determination is a ClaimResponse and an ExplanationOfBenefit under one id. Source: HL7 FHIR 4.0.1.
+A hospital reads what answers its own claims, as ClaimResponse, and how far they have come, as Task; nothing else of its
+patients. Source: HL7 FHIR 4.0.1.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from safeweave import consents
 from safeweave.adjudication import store as determinations
 from safeweave.adjudication.store import Decided
 from safeweave.cases import store as case_store
+from safeweave.cases.case import CaseHead
+from safeweave.cases.lifecycle import Stage
 from safeweave.clock import shanghai_day
 from safeweave.consents import ConsentId, Kept, Revocation, state_at
 from safeweave.consents import fhir as consent_fhir
 from safeweave.consents.consent import check
 from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotFound
-from safeweave.ids import DeterminationId, PersonId
-from safeweave.money import yuan_text
+from safeweave.exchange import inbound, senders
+from safeweave.exchange.formats import Limits
+from safeweave.ids import CaseId, DeterminationId, PersonId
 from safeweave.people import Person
 from safeweave.web import audit, live
 from safeweave.web.api.call import ITEMS, MOST_ITEMS, Answer, Call, Endpoints, Parameter
 from safeweave.web.api.problem import FHIR
 from safeweave.web.doors import CAPABILITIES
+from safeweave.web.notices.topics import TOPICS
 from safeweave.web.portal.around import own_ids
+from safeweave.web.portal.stays import stage_for
+from safeweave.web.resources import TERMS, claim_response, concept, explanation, instant, own_id, task
 
 endpoints = Endpoints()
-
-PERSON_SYSTEM = consent_fhir.PERSON_SYSTEM
-DETERMINATION_SYSTEM, CASE_SYSTEM = "urn:safeweave:determination", "urn:safeweave:case"
-REASON_SYSTEM, CUT_SYSTEM = "urn:safeweave:cut-reason", "urn:safeweave:adjudication"
-_TERMS = "http://terminology.hl7.org/CodeSystem/"
-_TYPES = {"inpatient": "institutional", "outpatient": "professional"}
 
 SEARCH = (
     Parameter("patient", {"type": "string", "minLength": 1, "maxLength": 80}, required=True),
@@ -42,131 +41,36 @@ SEARCH = (
 )
 
 
-def fhir_id(id: str) -> str:
-    """An id as FHIR allows it: a hyphen in place of the underscore."""
-    return id.replace("_", "-")
-
-
-def own_id(id: str) -> str:
-    """Our id for one of FHIR's."""
-    return id.replace("-", "_", 1)
-
-
-def instant(at: datetime) -> str:
-    """An instant as FHIR writes it."""
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def money(fen: int) -> dict[str, Any]:
-    """An amount in yuan, exact: it is written as a number with two decimals."""
-    return {"value": Decimal(yuan_text(fen)), "currency": "CNY"}
-
-
-def concept(system: str, code: str) -> dict[str, Any]:
-    """A concept with one coding."""
-    return {"coding": [{"system": system, "code": code}]}
-
-
-def patient(person: str) -> dict[str, Any]:
-    """A reference to a person of the register."""
-    return {"type": "Patient", "identifier": {"system": PERSON_SYSTEM, "value": person}}
-
-
 # ---------------------------------------------------------------- determinations
 
 
-def _common(decided: Decided, call: Call, kind: str) -> dict[str, Any]:
-    settings = call.asked.site.settings
-    return {
-        "resourceType": kind,
-        "id": fhir_id(decided.id),
-        "identifier": [{"system": DETERMINATION_SYSTEM, "value": decided.id}],
-        "status": "active",
-        "type": concept(f"{_TERMS}claim-type", _TYPES.get(decided.claim.kind, "institutional")),
-        "use": "claim",
-        "patient": patient(decided.person),
-        "created": instant(decided.made_at),
-        "insurer": {"type": "Organization", "display": settings.company},
-        "outcome": "queued" if decided.decision in ("refer", "refuse-proposed") else "complete",
-        "disposition": decided.decision,
-    }
+def _company(call: Call) -> str:
+    return call.asked.site.settings.company
 
 
-def _items(decided: Decided) -> list[dict[str, Any]]:
-    """The lines of all benefits, each with what was asked, paid and cut for a reason."""
-    found = []
-    for number, line in enumerate(decided.result.lines, 1):
-        parts = [
-            {"category": concept(f"{_TERMS}adjudication", "submitted"), "amount": money(line.amount)},
-            {"category": concept(f"{_TERMS}adjudication", "benefit"), "amount": money(line.paid)},
-        ]
-        for cut in line.cuts:
-            reason = {**concept(REASON_SYSTEM, cut.reason), **({"text": cut.clause} if cut.clause else {})}
-            parts.append({"category": concept(CUT_SYSTEM, "cut"), "reason": reason, "amount": money(cut.amount)})
-        found.append({"sequence": number, "line": line, "adjudication": parts})
-    return found
+def _answers(call: Call, kind: str) -> bool:
+    """Whether a hospital asks what answers its own claims."""
+    return kind == "ClaimResponse" and call.asked.who.role == "hospital"
 
 
-def claim_response(decided: Decided, call: Call) -> dict[str, Any]:
-    """The determination as the answer to the claim."""
-    claim = {"type": "Claim", "identifier": {"system": CASE_SYSTEM, "value": decided.case}}
-    made: dict[str, Any] = {**_common(decided, call, "ClaimResponse"), "request": claim}
-    items = [{"itemSequence": each["sequence"], "adjudication": each["adjudication"]} for each in _items(decided)]
-    if items:
-        made["item"] = items
-    made["total"] = [{"category": concept(f"{_TERMS}adjudication", "benefit"), "amount": money(decided.payable)}]
-    if decided.decision == "pay" and decided.payable > 0:
-        made["payment"] = {"type": concept(f"{_TERMS}ex-paymenttype", "complete"), "amount": money(decided.payable)}
-    return made
+def _must_decided(call: Call, tx: Transaction, kind: str, decided: Decided) -> None:
+    """Go on only if the caller may read this determination in this form."""
+    person = call.asked.someone(tx, decided.person)
+    if not _answers(call, kind):
+        call.must(tx, "decisions.read", person, decided.id, told=decided.id in audit.told_of(tx, [decided.id]))
+        return
+    if case_store.heads(tx, [decided.case])[decided.case].sender != call.asked.who.sender:
+        raise NotFound("there is no such resource")
+    call.must(tx, "claims.answered", person, decided.id)
 
 
-def explanation(decided: Decided, call: Call) -> dict[str, Any]:
-    """The determination as an explanation for the insured: line by line, what was paid and why not more."""
-    bills = {bill.key: bill for bill in decided.claim.bills}
-    made: dict[str, Any] = {
-        **_common(decided, call, "ExplanationOfBenefit"),
-        "claim": {"type": "Claim", "identifier": {"system": CASE_SYSTEM, "value": decided.case}},
-        "provider": {"type": "Organization", "identifier": {
-            "system": "urn:safeweave:hospital",
-            "value": (decided.claim.hospital.id if decided.claim.hospital else None) or "unknown",
-        }},
-        "insurance": [{"focal": True, "coverage": {
-            "type": "Coverage", "identifier": {"system": "urn:safeweave:policy", "value": decided.policy},
-        }}],
-        "total": [
-            {"category": concept(f"{_TERMS}adjudication", "submitted"),
-             "amount": money(sum(bill.total for bill in bills.values()))},
-            {"category": concept(f"{_TERMS}adjudication", "benefit"), "amount": money(decided.payable)},
-        ],
-    }  # fmt: skip
-    items = []
-    for each in _items(decided):
-        line = each["line"]
-        bill = bills.get(line.bill)
-        charge = next((one for one in bill.lines if one.no == line.no), None) if bill else None
-        items.append({
-            "sequence": each["sequence"],
-            "productOrService": {
-                **concept("urn:safeweave:charge-class", charge.category if charge else "unknown"),
-                **({"text": charge.name} if charge and charge.name else {}),
-            },
-            **({"servicedDate": charge.on.isoformat()} if charge and charge.on else {}),
-            "net": money(line.amount),
-            "adjudication": each["adjudication"],
-        })  # fmt: skip
-    if items:
-        made["item"] = items
-    return made
-
-
-def _one(call: Call, tx: Transaction, write: Callable[[Decided, Call], dict[str, Any]]) -> Answer:
+def _one(call: Call, tx: Transaction, kind: str, write: Callable[[Decided, str], dict[str, Any]]) -> Answer:
     id = DeterminationId(own_id(call.asked.place("id")))
     decided = determinations.by_id(tx, [id]).get(id)
     if decided is None:
         raise NotFound("there is no such resource")
-    person = call.asked.someone(tx, decided.person)
-    call.must(tx, "decisions.read", person, decided.id, told=decided.id in audit.told_of(tx, [decided.id]))
-    return Answer(write(decided, call))
+    _must_decided(call, tx, kind, decided)
+    return Answer(write(decided, _company(call)))
 
 
 def _whose(call: Call, tx: Transaction) -> Person:
@@ -191,24 +95,58 @@ def _bundle(call: Call, kind: str, resources: Sequence[dict[str, Any]], total: i
     return Answer(made)
 
 
-def _search(call: Call, tx: Transaction, kind: str, write: Callable[[Decided, Call], dict[str, Any]]) -> Answer:
+def _search(call: Call, tx: Transaction, kind: str, write: Callable[[Decided, str], dict[str, Any]]) -> Answer:
     person = _whose(call, tx)
-    cases = [head.id for id in own_ids(person) for head in case_store.cases_in(tx, person=id)]
-    every = sorted(determinations.of_cases(tx, cases), key=lambda each: (each.made_at, each.id), reverse=True)
+    heads = [head for id in own_ids(person) for head in case_store.cases_in(tx, person=id)]
+    action = "decisions.read"
+    if _answers(call, kind):
+        heads, action = [head for head in heads if head.sender == call.asked.who.sender], "claims.answered"
+    every = determinations.of_cases(tx, [head.id for head in heads])
+    every.sort(key=lambda each: (each.made_at, each.id), reverse=True)
     told = audit.told_of(tx, [each.id for each in every])
-    seen = [each for each in every if call.asked.may(tx, "decisions.read", person, each.id in told)]
+    seen = [each for each in every if call.asked.may(tx, action, person, each.id in told)]
     if not seen:
-        call.must(tx, "decisions.read", person, told=True)
+        call.must(tx, action, person, told=True)
     shown, following = call.page(seen, lambda each: (each.id,))
     for each in shown:
-        call.must(tx, "decisions.read", person, each.id, told=each.id in told)
-    return _bundle(call, kind, [write(each, call) for each in shown], len(seen), following)
+        call.must(tx, action, person, each.id, told=each.id in told)
+    return _bundle(call, kind, [write(each, _company(call)) for each in shown], len(seen), following)
 
 
 @endpoints.get("/fhir/ClaimResponse/{id}", "claim_response", scope="ClaimResponse", kind=FHIR)
 def one_claim_response(call: Call, tx: Transaction) -> Answer:
-    """One determination as a ClaimResponse."""
-    return _one(call, tx, claim_response)
+    """One determination as a ClaimResponse; what answers a submitted message, by its number ("message-7")."""
+    kind, _, number = call.asked.place("id").partition("-")
+    if kind == "message" and _answers(call, "ClaimResponse"):
+        return _to_message(call, tx, number)
+    return _one(call, tx, "ClaimResponse", claim_response)
+
+
+def _to_message(call: Call, tx: Transaction, number: str) -> Answer:
+    """The latest that answers a claim this hospital submitted; while nothing is decided, that it waits."""
+    if not (number.isascii() and number.isdecimal() and len(number) < 19):
+        raise NotFound("there is no such resource")
+    of, raw = inbound.original(tx, int(number))
+    sender = senders.every(tx).get(of)
+    if sender is None or of != call.must_as_sender(tx, "claims.submit"):
+        raise NotFound("there is no such resource")
+    limits = Limits(max_bytes=call.asked.site.settings.max_message_bytes)
+    reading = inbound.open_message(raw, sender, limits, "application/fhir+json").reading
+    told = reading.events if reading is not None else ()
+    keys = [(of, "bill", bill.key) for event in told if (bill := getattr(event, "bill", None)) is not None]
+    visits = {event.visit for event in told if event.visit} | set(case_store.aliases(tx, keys).values())
+    known = case_store.visits(tx, [(of, visit) for visit in sorted(visits)])
+    cases = [row.case.id for row in known.values() if row.case is not None]
+    decided = determinations.of_cases(tx, cases)
+    if decided:
+        _must_decided(call, tx, "ClaimResponse", decided[-1])
+        return Answer(claim_response(decided[-1], _company(call)))
+    return Answer({
+        "resourceType": "ClaimResponse", "id": f"message-{number}", "status": "active", "use": "claim",
+        "type": concept(f"{TERMS}claim-type", "institutional"), "patient": {"display": "-"},
+        "created": instant(call.asked.now), "insurer": {"type": "Organization", "display": _company(call)},
+        "outcome": "queued",
+    })  # fmt: skip
 
 
 @endpoints.get("/fhir/ClaimResponse", "claim_responses", scope="ClaimResponse", kind=FHIR, query=SEARCH)
@@ -220,13 +158,33 @@ def claim_responses(call: Call, tx: Transaction) -> Answer:
 @endpoints.get("/fhir/ExplanationOfBenefit/{id}", "explanation", scope="ExplanationOfBenefit", kind=FHIR)
 def one_explanation(call: Call, tx: Transaction) -> Answer:
     """One determination as an ExplanationOfBenefit."""
-    return _one(call, tx, explanation)
+    return _one(call, tx, "ExplanationOfBenefit", explanation)
 
 
 @endpoints.get("/fhir/ExplanationOfBenefit", "explanations", scope="ExplanationOfBenefit", kind=FHIR, query=SEARCH)
 def explanations(call: Call, tx: Transaction) -> Answer:
     """The determinations of a patient as ExplanationOfBenefits."""
     return _search(call, tx, "ExplanationOfBenefit", explanation)
+
+
+@endpoints.get("/fhir/Task/{id}", "task", scope="Task", kind=FHIR)
+def one_task(call: Call, tx: Transaction) -> Answer:
+    """How far a case has come."""
+    id = CaseId(own_id(call.asked.place("id")))
+    head = case_store.heads(tx, [id]).get(id)
+    if head is None:
+        raise NotFound("there is no such resource")
+    person = call.asked.someone(tx, head.person)
+    call.must(tx, "stays.read", person, head.id)
+    if call.asked.who.role == "hospital" and head.sender != call.asked.who.sender:
+        raise NotFound("there is no such resource")
+    return Answer(task(head, _stage(call, tx, head, person)))
+
+
+def _stage(call: Call, tx: Transaction, head: CaseHead, person: Person) -> Stage:
+    every = determinations.of_cases(tx, [head.id])
+    told = audit.told_of(tx, [each.id for each in every])
+    return stage_for(head.stage, all(call.asked.may(tx, "decisions.read", person, each.id in told) for each in every))
 
 
 # ---------------------------------------------------------------- consents
@@ -294,8 +252,11 @@ _READS: dict[str, tuple[str, ...]] = {
     "ClaimResponse": ("read", "search-type"),
     "ExplanationOfBenefit": ("read", "search-type"),
     "Consent": ("read", "search-type", "create"),
+    "Task": ("read",),
+    "Subscription": ("create", "read", "search-type", "delete"),
     "CoverageEligibilityRequest": ("create",),
 }
+_BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport"
 
 
 @endpoints.get("/fhir/metadata", "capabilities", kind=FHIR, open=True)
@@ -309,13 +270,10 @@ def capabilities(call: Call, tx: Transaction) -> Answer:
                 {"name": "submit", "definition": "http://hl7.org/fhir/OperationDefinition/Claim-submit"}
             ]
     for name, verbs in _READS.items():
-        resources.append({
-            "type": name, "interaction": [{"code": verb} for verb in verbs],
-            **({"searchParam": [{"name": "patient", "type": "reference"}]} if "search-type" in verbs else {}),
-        })  # fmt: skip
+        resources.append({"type": name, "interaction": [{"code": verb} for verb in verbs], **_more(name, verbs)})
     security = {
         "cors": False,
-        "service": [concept(f"{_TERMS}restful-security-service", "SMART-on-FHIR")],
+        "service": [concept(f"{TERMS}restful-security-service", "SMART-on-FHIR")],
         "extension": [{
             "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
             "extension": [{"url": "token", "valueUri": f"{call.asked.site.settings.pages_url}/api/token"}],
@@ -323,3 +281,20 @@ def capabilities(call: Call, tx: Transaction) -> Answer:
     }  # fmt: skip
     return Answer({**CAPABILITIES, "date": shanghai_day(call.asked.now).isoformat(),
                    "rest": [{**rest, "security": security, "resource": resources}]})  # fmt: skip
+
+
+def _more(name: str, verbs: Sequence[str]) -> dict[str, Any]:
+    """What else can be done with a kind of resource."""
+    if name == "Subscription":
+        return {
+            "extension": [
+                {"url": f"{_BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical",
+                 "valueCanonical": topic.canonical} for topic in TOPICS.values()
+            ],
+            "supportedProfile": [f"{_BACKPORT}/StructureDefinition/backport-subscription"],
+            "operation": [
+                {"name": each, "definition": f"{_BACKPORT}/OperationDefinition/backport-subscription-{each}"}
+                for each in ("status", "events")
+            ],
+        }  # fmt: skip
+    return {"searchParam": [{"name": "patient", "type": "reference"}]} if "search-type" in verbs else {}

@@ -22,7 +22,7 @@ from safeweave.money import Fen
 from safeweave.payments import store as payouts
 from safeweave.people import Person
 from safeweave.telling.store import messages_of_cases
-from safeweave.web import audit, live
+from safeweave.web import agent_acts, audit, live
 from safeweave.web.api.call import PAGED, Answer, Call, Endpoints, Parameter, cursor_of
 from safeweave.web.operations.figures import SPANS, Figures, figures
 from safeweave.web.portal.around import own_ids
@@ -316,7 +316,7 @@ def ask(call: Call, tx: Transaction) -> Answer:
 @endpoints.post("/api/stays/{stay}/papers", "papers", Asked, takes=Words, status=201)
 def papers(call: Call, tx: Transaction) -> Answer:
     """Say what was handed in after it was asked for."""
-    head, _ = _head(call, tx, "papers.submit")
+    head, person = _head(call, tx, "papers.submit")
     words = _words(call)
     if not words:
         raise Malformed("say what was handed in", field="words")
@@ -324,6 +324,7 @@ def papers(call: Call, tx: Transaction) -> Answer:
         raise Conflict("nothing is asked for at present")
     by = call.asked.person.name if call.asked.person else call.asked.who.name
     case_store.add_steps(tx, [(head.id, "supplement_received", head.stage, f"{by}: {words}")], call.asked.now)
+    agent_acts.note(call.asked, tx, person, "submitted", head.id, words)
     return Answer(Asked(0), 201, f"/api/stays/{head.id}")
 
 

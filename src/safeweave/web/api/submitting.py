@@ -9,8 +9,8 @@ from safeweave.errors import Malformed
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Limits
 from safeweave.web.api.call import Answer, Call, Endpoints
-from safeweave.web.api.fhir import instant
 from safeweave.web.api.problem import FHIR
+from safeweave.web.resources import instant
 
 endpoints = Endpoints()
 

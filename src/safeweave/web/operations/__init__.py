@@ -4,6 +4,6 @@
 What a case is and what was decided about it belong to the packages below. Read `tally.py` first.
 """
 
-from safeweave.web.operations import again, health, repair, room, what_if
+from safeweave.web.operations import again, health, oversight, repair, room, what_if
 
-PARTS = [room.routes, repair.routes, health.routes, what_if.routes, again.routes]
+PARTS = [room.routes, repair.routes, health.routes, oversight.routes, what_if.routes, again.routes]

@@ -14,6 +14,7 @@ PLACES = (
     ("again", "/operations/again", "again.read"),
     ("inbox", "/operations/inbox", "inbox.read"),
     ("health", "/operations/health", "health.read"),
+    ("oversight", "/operations/oversight", "oversight.read"),
 )
 
 

@@ -28,7 +28,7 @@ def health(asked: Asked) -> Response:
         )  # fmt: skip
 
 
-@routes.post("/operations/health/{lane}")
+@routes.post("/operations/health/{lane:path}")
 def call_again(asked: Asked) -> Response:
     """Call an outsider now that did not answer, instead of waiting for the next try."""
     asked.must_ours("inbox.repair")

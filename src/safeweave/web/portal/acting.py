@@ -6,10 +6,10 @@ from safeweave import people
 from safeweave.errors import NotAllowed, NotFound
 from safeweave.people import delegations
 from safeweave.people.delegation import SCOPES
-from safeweave.web import accounts, live
+from safeweave.web import accounts, agent_acts, live
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
-from safeweave.web.portal.around import shown, whose
+from safeweave.web.portal.around import own_ids, shown, whose
 
 routes = Routes()
 
@@ -24,10 +24,12 @@ def _agents(asked: Asked, status: int = 200, fault: str = "") -> Response:
     with asked.reading() as tx:
         person = whose(asked, tx, "delegations.read")
         found = delegations.delegations_of(tx, person.id)
-        names = accounts.accounts(tx, {each.agent for each in found})
+        acts = agent_acts.acts_for(tx, own_ids(person))
+        names = accounts.accounts(tx, {each.agent for each in found} | {act.account for act in acts})
         return shown(
             asked, tx, person, "portal/agents.html", "agents", status,
             delegations=[(each, each.state_at(asked.now), names.get(each.agent)) for each in found],
+            acts=[(act, names.get(act.account)) for act in acts],
             scopes=SCOPES, fault=fault, licence=asked.field("licence"), ticked=asked.ticked("scope") or SCOPES,
         )  # fmt: skip
 
@@ -89,6 +91,7 @@ def answer(asked: Asked) -> Response:
     with asked.writing(then="/agent") as tx:
         delegations.answer(tx, asked.place("delegation"), asked.who.id, accepted, asked.now)
         person = delegations.delegation(tx, asked.place("delegation")).person
+        agent_acts.note(asked, tx, asked.someone(tx, person), "accepted" if accepted else "rejected")
         live.notify(tx, f"agent:{asked.who.id}", person, asked.now)
     return asked.go(said="portal.agent.accepted" if accepted else "portal.agent.rejected")
 
@@ -102,6 +105,7 @@ def give_up(asked: Asked) -> Response:
         if found.agent != asked.who.id:
             raise NotFound("there is no such delegation")
         delegations.end(tx, found.id, asked.who.id, asked.now)
+        agent_acts.note(asked, tx, asked.someone(tx, found.person), "gave_up")
         live.notify(tx, f"agent:{asked.who.id}", found.person, asked.now)
     return asked.go(said="portal.agents.ended")
 

@@ -1,14 +1,14 @@
 """Consents: who may have what until when; given and taken back with one tap, and what ends with one."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
 from safeweave import consents
 from safeweave.clock import shanghai_day
 from safeweave.consents import AFTER, Act, Consent, ConsentId, DataKind, Kept, Party, Purpose, Revocation, state_at
-from safeweave.consents.consent import CHOICES, DATA_KINDS, ENDINGS, check, in_order
+from safeweave.consents.consent import ACTS, CHOICES, DATA_KINDS, ENDINGS, PURPOSES, check, in_order
 from safeweave.consents.texts import newest
 from safeweave.consents.texts import shown as text_of
 from safeweave.database import Transaction
@@ -122,14 +122,7 @@ def _one(asked: Asked, tx: Transaction, person: Person) -> Kept:
 
 def _offers(asked: Asked, tx: Transaction, person: Person, kept: Sequence[Kept]) -> list[Consent]:
     """What can be agreed to now: what we asked for, and what ended and could be given again."""
-    parties = {
-        party.member: party
-        for each in kept
-        for party in (each.consent.giver, each.consent.recipient)
-        if party is not None
-    }
-    for member, name, url in tx.rows("select member, name, url from member_contact"):
-        parties.setdefault(member, Party(member, name, url))
+    parties = _parties(tx, kept)
     active = [each.consent for each in kept if state_at(each, person, asked.now) == "active"]
     found: dict[str, Consent] = {}
 
@@ -169,6 +162,19 @@ def _offers(asked: Asked, tx: Transaction, person: Person, kept: Sequence[Kept])
     return list(found.values())
 
 
+def _parties(tx: Transaction, kept: Sequence[Kept]) -> dict[str, Party]:
+    """Everybody a consent can name: those of earlier ones, and the members we know."""
+    found = {
+        party.member: party
+        for each in kept
+        for party in (each.consent.giver, each.consent.recipient)
+        if party is not None
+    }
+    for member, name, url in tx.rows("select member, name, url from member_contact"):
+        found.setdefault(member, Party(member, name, url))
+    return found
+
+
 def _giver(asked: Asked, person: Person) -> tuple[PersonId, str]:
     """Who agrees: the person, or the guardian with what shows it."""
     if asked.person is None or asked.person.id == person.id:
@@ -177,3 +183,80 @@ def _giver(asked: Asked, person: Person) -> tuple[PersonId, str]:
     own = own_ids(asked.person)
     proof = next((link.proof for link in person.guardianships if link.guardian in own and link.holds_on(day)), "")
     return asked.person.id, proof
+
+
+# ---------------------------------------------------------------- one's own choice
+
+PERIODS = {"month": timedelta(days=30), "half": timedelta(days=182), "year": ONE_YEAR}
+READ_WITHIN = timedelta(minutes=30)  # what the page has shown can be agreed to for so long
+
+
+@routes.get("/people/{person}/new-consent")
+def choose_freely(asked: Asked) -> Response:
+    """Where one chooses whom to allow what; nothing has been asked."""
+    with asked.reading() as tx:
+        person = whose(asked, tx, "consents.give")
+        return _choosing(asked, tx, person)
+
+
+def _choosing(
+    asked: Asked, tx: Transaction, person: Person, status: int = 200, fault: str = "", offer: Consent | None = None
+) -> Response:
+    parties = sorted(_parties(tx, _kept(tx, person)).values(), key=lambda party: (party.name, party.member))
+    chosen = {name: asked.field(name, 200) for name in ("act", "giver", "recipient", "purpose", "period")}
+    return shown(
+        asked, tx, person, "portal/new_consent.html", "consents", status, parties=parties, acts=ACTS,
+        purposes=PURPOSES, every_kind=DATA_KINDS, periods=tuple(PERIODS), chosen=chosen,
+        kinds=asked.ticked("kind") or DATA_KINDS[:5], fault=fault, offer=offer,
+        text=text_of(offer, asked.language) if offer else "",
+        begins=offer.begins_at.isoformat() if offer else "",
+    )  # fmt: skip
+
+
+@routes.post("/people/{person}/new-consent")
+def agree_freely(asked: Asked) -> Response:
+    """Show the whole text of what was chosen; agree to it once it was shown, word for word."""
+    with asked.reading() as tx:
+        person = whose(asked, tx, "consents.give")
+        agrees = asked.field("agree", 10) == "yes"
+        begins = _shown_at(asked) if agrees else asked.now
+        made = _chosen(asked, tx, person, begins or asked.now)
+        if isinstance(made, str):
+            return _choosing(asked, tx, person, 400, made)
+        if not agrees or begins is None or asked.field("text", 100) != made.text_digest:
+            return _choosing(asked, tx, person, offer=made)
+    check(made, person)
+    with asked.writing(then=f"/people/{person.id}/consents/{made.id}") as tx:
+        consents.give(tx, [made], asked.now)
+        live.notify(tx, f"consents:{person.id}", person.id, asked.now)
+    return asked.go(said="portal.consent.given")
+
+
+def _shown_at(asked: Asked) -> datetime | None:
+    """When the text was shown; None if that is too long ago, or no such time."""
+    try:
+        at = datetime.fromisoformat(asked.field("begins", 40))
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None and asked.now - READ_WITHIN <= at <= asked.now else None
+
+
+def _chosen(asked: Asked, tx: Transaction, person: Person, begins: datetime) -> Consent | str:
+    """The consent that was chosen, or a key of what is wrong with the choice."""
+    parties = _parties(tx, _kept(tx, person))
+    act = next((act for act in ACTS if act == asked.field("act", 20)), None)
+    purpose = next((purpose for purpose in PURPOSES if purpose == asked.field("purpose", 20)), None)
+    period = PERIODS.get(asked.field("period", 20))
+    kinds = [kind for kind in DATA_KINDS if kind in asked.ticked("kind")]
+    giver, recipient = parties.get(asked.field("giver", 200)), parties.get(asked.field("recipient", 200))
+    if act is None or purpose is None or period is None:
+        return "portal.new_consent.choose"
+    if recipient is None or not recipient.contact or (act == "give" and (giver is None or giver == recipient)):
+        return "portal.new_consent.parties"
+    if not kinds:
+        return "portal.new_consent.kinds"
+    text, (given_by, proof) = newest(act), _giver(asked, person)
+    return consents.consent_of(
+        person.id, act, giver if act == "give" else None, recipient, purpose, kinds, begins, begins + period,
+        (text.version, text.digest), given_by, asked.now, "screen", "", proof,
+    )  # fmt: skip

@@ -21,6 +21,8 @@ PLACES = (
     ("home", "", "stays.read"),
     ("policies", "/policies", "policies.read"),
     ("messages", "/messages", "messages.read"),
+    ("papers", "/papers", "papers.hand_in"),
+    ("papers", "/papers", "papers.submit"),
     ("consents", "/consents", "consents.read"),
     ("account", "/account", "bank_account.read"),
     ("agents", "/agents", "delegations.read"),
@@ -60,12 +62,12 @@ def shown(
     asked: Asked, tx: Transaction, person: Person, template: str, current: str, status: int = 200, **values: Any
 ) -> Response:
     """A page about a person: with the ways to the other pages one may see, and a line that says for whom one acts."""
-    places = [(name, f"/people/{person.id}{rest}") for name, rest, action in PLACES if asked.may(tx, action, person)]
+    may_see = [(name, f"/people/{person.id}{rest}") for name, rest, action in PLACES if asked.may(tx, action, person)]
     return asked.page(
         template,
         status,
         person=person,
-        places=places,
+        places=list(dict.fromkeys(may_see)),
         current=current,
         acting=acts_for(asked, person),
         may=lambda action, told=False: asked.may(tx, action, person, told),

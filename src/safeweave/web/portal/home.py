@@ -1,5 +1,7 @@
 """Where a person begins: stays, what waits for an answer, whom one may act for; policies, messages, who looked."""
 
+from datetime import datetime
+
 from starlette.responses import Response
 
 from safeweave import consents, coverage, people
@@ -11,8 +13,10 @@ from safeweave.database import Transaction
 from safeweave.facts import Fact
 from safeweave.ids import CaseId
 from safeweave.people import Person
+from safeweave.telling.message import Message
 from safeweave.telling.store import messages_of_cases
-from safeweave.web import accounts, audit
+from safeweave.web import accounts, agent_acts, audit
+from safeweave.web.agent_acts import AgentAct
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
 from safeweave.web.portal.around import own_ids, shown, whose
@@ -117,10 +121,16 @@ def messages(asked: Asked) -> Response:
         person = whose(asked, tx, "messages.read")
         cases = [head.id for id in own_ids(person) for head in case_store.cases_in(tx, person=id)]
         rank = {"email": 0, "sms": 1, "wechat": 2}
-        told = sorted(messages_of_cases(tx, cases), key=lambda each: rank.get(each.channel, 3))
+        written = [each for each in messages_of_cases(tx, cases) if each.occasion != "agent_acted"]  # the act says more
+        told = sorted(written, key=lambda each: rank.get(each.channel, 3))
         once = {each.change: each for each in reversed(told)}
-        latest = sorted(once.values(), key=lambda each: each.told_at, reverse=True)
-        return shown(asked, tx, person, "portal/messages.html", "messages", messages=latest)
+        acts = agent_acts.acts_for(tx, own_ids(person))
+        names = accounts.accounts(tx, {act.account for act in acts})
+        latest: list[tuple[datetime, Message | None, AgentAct | None]] = [
+            *[(each.told_at, each, None) for each in once.values()], *[(act.at, None, act) for act in acts],
+        ]  # fmt: skip
+        latest.sort(key=lambda each: each[0], reverse=True)
+        return shown(asked, tx, person, "portal/messages.html", "messages", messages=latest, names=names)
 
 
 @routes.get("/people/{person}/reads")

@@ -15,7 +15,7 @@ from safeweave.cases.claim import interim_total
 from safeweave.cases.lifecycle import DECIDED, Stage
 from safeweave.clock import shanghai_day
 from safeweave.database import Transaction
-from safeweave.errors import Conflict, NotFound
+from safeweave.errors import NotFound
 from safeweave.ids import CaseId, DeterminationId, LetterId
 from safeweave.payments import store as payouts
 from safeweave.payments.payout import Payout
@@ -27,7 +27,7 @@ from safeweave.telling.pdf import pdf
 from safeweave.web import audit, live
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
-from safeweave.web.portal.around import acts_for, case_and_person, shown
+from safeweave.web.portal.around import case_and_person, shown
 
 routes = Routes()
 
@@ -59,7 +59,7 @@ def stay(asked: Asked) -> Response:
         return _shown(asked, tx, case, person)
 
 
-def _shown(asked: Asked, tx: Transaction, case: Case, person: Person, status: int = 200, fault: str = "") -> Response:
+def _shown(asked: Asked, tx: Transaction, case: Case, person: Person) -> Response:
     place = case_store.hospitals(tx, [case.stay.hospital], shanghai_day(asked.now)).get(case.stay.hospital)
     name = ((place.name_en if asked.language == "en" else "") or place.name) if place else case.sender
     decisions = determinations.of_cases(tx, [case.id])
@@ -75,12 +75,12 @@ def _shown(asked: Asked, tx: Transaction, case: Case, person: Person, status: in
     ]
     steps.sort(key=lambda moment: moment.at)
     return shown(
-        asked, tx, person, "portal/stay.html", "home", status,
+        asked, tx, person, "portal/stay.html", "home",
         case=case, stage=stage_for(case.stage, len(seen) == len(decisions)), hospital=name, steps=steps,
         decisions=seen, hidden_decisions=len(decisions) - len(seen),
         ahead=_ahead(case, bool(decisions)),
         interim=interim_total(case.stay) if case.stay.charges and not case.stay.live_bills else None,
-        requests=requests.of(tx, [case.id]), asks_papers=clocks.is_paused(tx, case.id), fault=fault,
+        requests=requests.of(tx, [case.id]), asks_papers=clocks.is_paused(tx, case.id),
         current_decision=seen[-1] if seen else None, can_ask=case.stage not in ("withdrawn", "referred"),
     )  # fmt: skip
 
@@ -153,26 +153,6 @@ def ask_for_a_person(asked: Asked) -> Response:
         asked.tell(tx, requests.ask(tx, case.id, "person", words, _by(asked), asked.now))
         live.notify(tx, f"case:{case.id}", person.id, asked.now)
     return asked.go(said="portal.person_asked")
-
-
-@routes.post("/stays/{case}/papers")
-def hand_in(asked: Asked) -> Response:
-    """Say what was handed in after we had asked for it; the decision clock runs on."""
-    with asked.reading() as tx:
-        case, person = case_and_person(asked, tx, "papers.submit")
-        words = asked.field("words", MOST_WORDS)
-        if not words:
-            return _shown(asked, tx, case, person, 400, "portal.papers.empty")
-        by = person.name
-        if acts_for(asked, person):
-            own = asked.person.name if asked.person else asked.who.name
-            by = f"{own} → {person.name}"
-    with asked.writing(then=f"/stays/{case.id}") as tx:
-        if not clocks.resume(tx, case.id, asked.now):
-            raise Conflict("nothing is asked for at present")
-        head = case_store.heads(tx, [case.id])[case.id]
-        case_store.add_steps(tx, [(case.id, "supplement_received", head.stage, f"{by}: {words}")], asked.now)
-    return asked.go(said="portal.papers.done")
 
 
 def _by(asked: Asked) -> str:

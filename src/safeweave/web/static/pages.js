@@ -1,5 +1,17 @@
 // Small helps for pages that work without them: a form is sent once, and what was typed is not lost with the page.
 
+// Files that are too many or too large are told of at once, before they take minutes to send.
+for (const input of document.querySelectorAll("input[type=file][data-most]")) {
+  const fault = input.form.querySelector("[role=alert]");
+  input.addEventListener("change", () => {
+    const files = [...input.files];
+    const wrong = files.length > input.dataset.most || files.some((file) => file.size > input.dataset.mostBytes);
+    fault.textContent = wrong ? input.dataset.tooLarge : "";
+    fault.hidden = !wrong;
+    if (wrong) input.value = "";
+  });
+}
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent) {
@@ -8,6 +20,7 @@ document.addEventListener("submit", (event) => {
   }
   form.dataset.sent = "yes";
   form.setAttribute("aria-busy", "true");
+  if (form.enctype === "multipart/form-data") return; // takes as long as it takes; sent twice it counts once
   setTimeout(() => {
     delete form.dataset.sent; // the network may have been away
     form.removeAttribute("aria-busy");
@@ -15,7 +28,10 @@ document.addEventListener("submit", (event) => {
 });
 
 addEventListener("pageshow", () => {
-  for (const form of document.forms) delete form.dataset.sent;
+  for (const form of document.forms) {
+    delete form.dataset.sent;
+    form.removeAttribute("aria-busy");
+  }
 });
 
 for (const part of document.querySelectorAll("[data-print]")) {

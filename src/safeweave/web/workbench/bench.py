@@ -15,6 +15,7 @@ from safeweave.ids import CaseId
 from safeweave.money import yuan_shown, yuan_text
 from safeweave.people import Person
 from safeweave.people.identity import masked
+from safeweave.web import papers
 from safeweave.web.access import Standing, role_that_may
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
@@ -86,6 +87,7 @@ def shown(
         seen=found, case=case, person=person, document=masked(person.document.number) if person.documents else "",
         hospital=((hospital.name_en if asked.language == "en" else "") or hospital.name) if hospital else case.sender,
         kept=kept, values=values, fault=fault, others=at_work(asked, tx, case),
+        files=papers.of_cases(tx, [case.id])[case.id] if asked.may(tx, "papers.read", person) else [],
         line_name=lambda line: line_name(line, line.no, asked.language),
         may_decide=asked.may(tx, "referrals.decide", person),
         may_confirm=_may_confirm(asked, tx, found, person),

@@ -1,0 +1,1 @@
+-- Version 9 brought subscriptions, papers that are handed in, and what agents did; none of them holds anything at first.
