@@ -30,11 +30,12 @@ from safeweave.ids import PersonId
 from safeweave.people import Person
 from safeweave.settings import Settings
 from safeweave.telling import Post
-from safeweave.web import accounts, showing
+from safeweave.web import accounts, security_log, showing
 from safeweave.web.access import Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
 from safeweave.web.live import Feed
+from safeweave.web.security_log import Happened
 from safeweave.words import LANGUAGES, Language, knows, say
 from safeweave.worker import Worker
 
@@ -66,7 +67,19 @@ class Site:
 
 
 class SignInFirst(Exception):
-    """Nobody is signed in, or the session is over."""
+    """Nobody is signed in, the session is over, or a fresh one is needed, to go on at `then`."""
+
+    def __init__(self, then: str = "") -> None:
+        super().__init__(then)
+        self.then = then
+
+
+class Hidden(NotFound):
+    """It is there, but not for whoever asks, who is told that it is not."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__("there is no such thing")
+        self.action = action
 
 
 class SentBefore(Exception):
@@ -173,6 +186,29 @@ class Asked:
             raise SignInFirst
         return self.account
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether whoever asks signed in a short while ago, as what others could sign in with needs it."""
+        return self.session is not None and self.now < self.session.began_at + accounts.FRESH
+
+    def must_be_fresh(self, then: str) -> None:
+        """Go on only if so. Raises SignInFirst, which leads there afterwards."""
+        if not self.is_fresh:
+            raise SignInFirst(then)
+
+    @property
+    def source(self) -> str:
+        """The address of the browser, or of the proxy before it."""
+        return self.request.client.host if self.request.client else ""
+
+    def note(self, what: Happened, account: str = "", **facts: str) -> None:
+        """Write down for the security log that this happened here."""
+        security_log.note(
+            what, method=self.request.method, path=self.request.url.path[:200], source=self.source,
+            account=account or (self.account.id if self.account else ""),
+            session=self.session.id if self.session else "", **facts,
+        )  # fmt: skip
+
     # ------------------------------------------------------------ the store
 
     @contextmanager
@@ -232,7 +268,7 @@ class Asked:
         role = role_that_may(action, standings, told)
         if role is None:
             if not any(standing.scopes for standing in standings):
-                raise NotFound("there is no such thing")
+                raise Hidden(action)
             raise NotAllowed(action)
         self._views[View(person.id, self.who.id, role, action, thing, self.now)] = None
 

@@ -60,13 +60,14 @@ def waiting(tx: Transaction, now: datetime, skill: str = "", reason: str = "", p
     ids = [row[0] for row in rows]
     found = determinations.waiting_of(tx, ids)
     noted = referral_notes(tx, [id for id in ids if id not in found])
-    hospitals = _hospitals(tx, [row[2] for row in rows], today)
+    at = {id: head.hospital for id, head in case_store.heads(tx, ids).items()}
+    hospitals = _hospitals(tx, list(at.values()), today)
     items = []
     for id, person, sender, visit, opened, due, paused, act in rows:
         due_on = date.fromisoformat(due) if due else None
         reasons = reasons_of(found.get(id, ()), noted.get(id, ()))
         item = Item(
-            id, person, sender, visit, hospitals.get(sender, sender), at_of(opened), reasons,
+            id, person, sender, visit, hospitals.get(at.get(id, ""), sender), at_of(opened), reasons,
             amount_of(found.get(id, ())), due_on, (due_on - today).days if due_on else None, paused is not None,
             act is not None, skills_for(reasons),
         )  # fmt: skip
@@ -92,5 +93,5 @@ def referral_notes(tx: Transaction, cases: Collection[CaseId]) -> Mapping[CaseId
     return {case: notes for case, notes in case_store.last_notes(tx, cases, "case_referred").items() if notes}
 
 
-def _hospitals(tx: Transaction, senders: Sequence[str], on: date) -> Mapping[str, str]:
-    return {code: row.name for code, row in case_store.hospitals(tx, senders, on).items()}
+def _hospitals(tx: Transaction, codes: Sequence[str], on: date) -> Mapping[str, str]:
+    return {code: row.name for code, row in case_store.hospitals(tx, codes, on).items()}
