@@ -178,3 +178,9 @@ def test_a_short_rsa_key_is_not_registered():
     check_keys(keys(512))
     with pytest.raises(Malformed, match="3072"):
         check_keys(keys(342))
+
+
+def test_a_folder_is_not_listed_and_trace_is_not_answered(mine):
+    for path in ("/static", "/static/", "/static/../pages.py", "/static/%2e%2e/pages.py"):
+        assert mine.opens(path).status_code == 404, path
+    assert mine.client.request("TRACE", "/settings").status_code == 404
