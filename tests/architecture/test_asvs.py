@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/reference/asvs.md"
 STANDARD = ROOT / "tests/architecture/data/asvs_5_0_0.toml"
 STATES = ("met", "part", "not met", "operator", "n/a")
-NAMED = re.compile(r"`([\w./-]+\.(?:py|toml|html|js|css|sql|lock|json))(?:::(\w+))?`")
+NAMED = re.compile(r"`(\w[\w./-]+\.(?:py|toml|html|js|css|sql|lock|json))(?:::(\w+))?`")
 PLACES = ("src/safeweave", "tests", "")  # where a file may be named from
 
 
@@ -93,7 +93,7 @@ def test_the_states_are_counted():
 
 
 @cache
-def tests_in(file: Path) -> list[str]:
+def functions_of(file: Path) -> list[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
@@ -105,4 +105,4 @@ def test_every_file_and_test_that_is_named_is_there(named: tuple[str, str]):
     if path.startswith("test_"):
         files = list((ROOT / "tests").rglob(path))
     assert len(files) == 1
-    assert not test or f"test_{test}" in tests_in(files[0])
+    assert not test or f"test_{test}" in functions_of(files[0])

@@ -210,6 +210,7 @@ def be_somebody(asked: Asked) -> Response:
         if chosen is None:
             raise NotFound("nobody of the story has this account")
         _begin_session(asked, tx, chosen, "demo")
+    asked.cookies[LANGUAGE] = asked.language  # whoever plays somebody goes on in the language they read
     return asked.go(home_of(chosen))
 
 

@@ -101,7 +101,7 @@ def _queue(asked: Asked, tx: Transaction) -> dict[str, Any]:
     """The queue as it is filtered in the address."""
     skill, reason = asked.query("skill"), asked.query("reason")
     proposed = asked.query("proposed") == "1"
-    items = queue.waiting(tx, asked.now, skill, reason, proposed)
+    items = queue.waiting(tx, asked.now, asked.language, skill, reason, proposed)
     text = asked.query("page")
     last = max((len(items) - 1) // queue.ON_A_PAGE, 0)
     page = min(int(text), last) if text.isascii() and text.isdecimal() and len(text) < 6 else 0

@@ -12,6 +12,7 @@ from safeweave.database import Transaction, at_of
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, PersonId
 from safeweave.web.workbench.authority import skills_for
+from safeweave.words import Language
 
 MOST = 400  # looked at in one go; more wait behind them
 ON_A_PAGE = 40
@@ -53,7 +54,14 @@ select c.id, c.person, c.sender, c.visit, c.opened_at, k.due_on, k.paused_at, a.
 """
 
 
-def waiting(tx: Transaction, now: datetime, skill: str = "", reason: str = "", proposed: bool = False) -> list[Item]:
+def waiting(
+    tx: Transaction,
+    now: datetime,
+    language: Language,
+    skill: str = "",
+    reason: str = "",
+    proposed: bool = False,
+) -> list[Item]:
     """The desk, the most urgent first, at most `MOST`; only what asks for a skill or has a reason, if one is given."""
     today = shanghai_day(now)
     rows = tx.rows(_WAITING, (MOST,))
@@ -61,7 +69,7 @@ def waiting(tx: Transaction, now: datetime, skill: str = "", reason: str = "", p
     found = determinations.waiting_of(tx, ids)
     noted = referral_notes(tx, [id for id in ids if id not in found])
     at = {id: head.hospital for id, head in case_store.heads(tx, ids).items()}
-    hospitals = _hospitals(tx, list(at.values()), today)
+    hospitals = _hospitals(tx, list(at.values()), today, language)
     items = []
     for id, person, sender, visit, opened, due, paused, act in rows:
         due_on = date.fromisoformat(due) if due else None
@@ -93,5 +101,8 @@ def referral_notes(tx: Transaction, cases: Collection[CaseId]) -> Mapping[CaseId
     return {case: notes for case, notes in case_store.last_notes(tx, cases, "case_referred").items() if notes}
 
 
-def _hospitals(tx: Transaction, codes: Sequence[str], on: date) -> Mapping[str, str]:
-    return {code: row.name for code, row in case_store.hospitals(tx, codes, on).items()}
+def _hospitals(tx: Transaction, codes: Sequence[str], on: date, language: Language) -> Mapping[str, str]:
+    return {
+        code: (row.name_en if language == "en" else "") or row.name
+        for code, row in case_store.hospitals(tx, codes, on).items()
+    }

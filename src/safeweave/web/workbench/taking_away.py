@@ -39,7 +39,7 @@ def _queue(asked: Asked) -> list[dict[str, Any]]:
     must_be_examiner(asked)
     with asked.reading() as tx:
         items = queue.waiting(
-            tx, asked.now, asked.query("skill"), asked.query("reason"), asked.query("proposed") == "1"
+            tx, asked.now, asked.language, asked.query("skill"), asked.query("reason"), asked.query("proposed") == "1"
         )
     return [
         {
