@@ -142,22 +142,22 @@ class Asked:
 
     def place(self, name: str) -> str:
         """A part of the address, such as `case` of /stays/{case}."""
-        return str(self.request.path_params[name])
+        return plain(str(self.request.path_params[name]))
 
     def query(self, name: str) -> str:
         """A value behind the question mark; "" if it is not there."""
-        return self.request.query_params.get(name, "")
+        return plain(self.request.query_params.get(name, ""))
 
     def field(self, name: str, most: int = MOST_CHARACTERS) -> str:
         """A field of the form without spaces around it; "" if it is not there. Raises TooLong."""
-        text = (self.fields.get(name) or [""])[0].strip()
+        text = plain((self.fields.get(name) or [""])[0]).strip()
         if len(text) > most:
             raise TooLong(name, len(text), most)
         return text
 
     def ticked(self, name: str) -> tuple[str, ...]:
         """What is ticked under this name."""
-        return tuple(self.fields.get(name) or ())
+        return tuple(plain(each) for each in self.fields.get(name) or ())
 
     def say(self, key: str, **values: object) -> str:
         """A sentence in the reader's language."""
@@ -332,6 +332,11 @@ class Asked:
             "demo": self.site.settings.pages_demo,
             "now": self.now,
         }
+
+
+def plain(text: str) -> str:
+    """The text without U+0000, which nobody types and PostgreSQL cannot hold."""
+    return text.replace("\x00", "")
 
 
 def csrf_of(browser: str, session: Session | None) -> str:
