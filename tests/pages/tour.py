@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,13 +74,14 @@ def main(asked: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make tour", description=__doc__)
     parser.add_argument("--seconds", type=int, default=15, help="how long each city lives")
     parser.add_argument("--homes", type=Path, help="keep the cities of the demo here, and use them if they are there")
+    parser.add_argument("--only", nargs="*", default=[], help="take these pictures only")
     chosen = parser.parse_args(None if asked is None else list(asked))
     with tempfile.TemporaryDirectory() as made:
         for language in LANGUAGES:
             home = (chosen.homes or Path(made)).resolve() / language
             if not (home / "demo.json").exists():
                 live(home, language, chosen.seconds)
-            walk(home, language)
+            walk(home, language, [shot for shot in SHOTS if shot.name in chosen.only or not chosen.only])
             page_of(language).write_text(page(language), encoding="utf-8")
     kilobytes = sum(picture.stat().st_size for picture in (DOCS / "tour").glob("*.png")) // 1000
     print(f"{len(SHOTS)} pictures in each language, {kilobytes} kB in all: {DOCS / 'tour'}")
@@ -98,8 +99,8 @@ def live(home: Path, language: Language, seconds: int) -> None:
     )  # fmt: skip
 
 
-def walk(home: Path, language: Language) -> None:
-    """Take every picture of one city."""
+def walk(home: Path, language: Language, shots: Sequence[Shot]) -> None:
+    """Take these pictures of one city."""
     (DOCS / "tour").mkdir(exist_ok=True)
     settings = Settings(home=home, language=language, pages=True, pages_demo=True)
     with closing(open_node(settings)) as node:
@@ -110,7 +111,7 @@ def walk(home: Path, language: Language) -> None:
         nobody = cast("House", SimpleNamespace(node=node))
         with served(nobody, site) as found, sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-            for shot in SHOTS:
+            for shot in shots:
                 picture(shot, language).write_bytes(taken(chromium, found, shot, language, story))
             chromium.close()
 
