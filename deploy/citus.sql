@@ -66,7 +66,7 @@ select create_reference_table('policy');
 select create_reference_table('policy_change');
 
 
--- ---------------------------------------------------------------- by person: shard, the first six characters of the id
+-- ---------------------------------------------------------------- by person: shard, the person's six characters in the id
 
 -- A case, its usage, its decisions, its money and its letters lie on one node: what is decided is read there, and the
 -- unique indexes above still fence two decisions against the same usage (determination_once).

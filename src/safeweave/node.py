@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import uvicorn
 from starlette.routing import Route
 
-from safeweave import cases, clock, worker
+from safeweave import cases, clock, listening, worker
 from safeweave.adjudication import Adjudicator, product_files, read_overlays
 from safeweave.clock import Clock
 from safeweave.database import Database
@@ -193,7 +193,7 @@ def serve(
     With `share_doors`, other processes of ours may listen at the same ports.
     Raises Conflict if a door cannot be opened.
     """
-    asyncio.run(_serve(node, ready, stopping or threading.Event(), share_doors))
+    listening.run(_serve(node, ready, stopping or threading.Event(), share_doors))
 
 
 def work(node: Node, stopping: threading.Event) -> None:
@@ -217,7 +217,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
         for path in BEFORE_THE_DOOR:
             app.router.routes.insert(0, Route(path, people))
         app.mount("/", people)
-    config = uvicorn.Config(app, settings.host, settings.http_port, log_level="warning", lifespan="off")
+    config = listening.http_config(app, settings.host, settings.http_port)
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)
     with contextlib.ExitStack() as opened:

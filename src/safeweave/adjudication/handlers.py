@@ -34,7 +34,7 @@ from safeweave.events import (
     NothingClaimed,
 )
 from safeweave.facts import Claim, Overlay
-from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, bill_key, derived, person_key
+from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, bill_key, derived, hour_of, person_key
 from safeweave.money import ZERO, Fen
 from safeweave.worker import PUT_OFF, Later
 
@@ -347,7 +347,7 @@ class _Desk:
         if policy.bank == BACK_TEST:
             claimed_on = max((bill.on for bill in claim.bills), default=claimed_on)
         if key not in self.next_ids:
-            self.next_ids[key] = derived("det", *key, standing.next_sequence, of=policy.person)
+            self.next_ids[key] = derived("det", *key, standing.next_sequence, of=policy.person, hour=hour_of(case))
         return msgspec.structs.replace(claim, id=self.next_ids[key], supersedes=before, claimed_on=claimed_on)
 
     def _decided(self, policy: InsuredPolicy, claim: Claim) -> Determination:

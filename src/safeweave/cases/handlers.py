@@ -40,7 +40,7 @@ from safeweave.events import (
     SettlementReported,
     VisitTold,
 )
-from safeweave.ids import CaseId, PersonId, PolicyId, bill_key, derived, person_key
+from safeweave.ids import CaseId, PersonId, PolicyId, bill_key, derived, hour, person_key
 from safeweave.outbox import Logged
 from safeweave.worker import PUT_OFF, Later
 
@@ -389,7 +389,7 @@ def _updated(
     if any(happening == "bill_verified" for happening, _ in found):
         completed = heard_at
     return Case(
-        id=case.id if case else CaseId(derived("case", *key, of=person)),
+        id=case.id if case else CaseId(derived("case", *key, of=person, hour=hour(heard_at))),
         person=case.person if case else person,
         sender=key[0],
         visit=key[1],

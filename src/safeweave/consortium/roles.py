@@ -24,6 +24,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
 from safeweave import clock as clocks
+from safeweave import listening
 from safeweave.clock import Clock
 from safeweave.consortium import MEMBER_FILE, store
 from safeweave.consortium.anchoring import Anchoring
@@ -444,7 +445,7 @@ def _contacts_router(database: Database, member: Member) -> APIRouter:
 
 def serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:
     """Open the door and work until `stopping` is set; Conflict if the door cannot be opened."""
-    asyncio.run(_serve(node, ready, stopping))
+    listening.run(_serve(node, ready, stopping))
 
 
 @contextmanager
@@ -480,7 +481,7 @@ def serving(node: MemberNode, stopping: Event) -> Iterator[None]:
 
 async def _serve(node: MemberNode, ready: Callable[[], None], stopping: Event) -> None:
     member = node.member
-    config = uvicorn.Config(node.app, member.host, member.port, log_level="warning", lifespan="off")
+    config = listening.http_config(node.app, member.host, member.port)
     server = uvicorn.Server(config)
     try:
         family = socket.AF_INET6 if ":" in member.host else socket.AF_INET

@@ -26,7 +26,7 @@ from safeweave.consortium.answer import MEDIA_TYPE, PATH, Answer, read_answer
 from safeweave.consortium.directory import Directory, keys_at
 from safeweave.consortium.permission import Covers, Permit, permit
 from safeweave.consortium.receiving import committed_to
-from safeweave.consortium.spool import spooled
+from safeweave.consortium.spool import Source, side_by_side, spooled
 from safeweave.consortium.store import PIECE_BYTES, Outgoing
 from safeweave.consortium.why import CONSENT_ENDED, FOR_GOOD, Refused, Why
 from safeweave.database import Database, Slot, Transaction
@@ -110,6 +110,9 @@ class Courier:
     _woken: Event = field(default_factory=Event, init=False)
     _thread: Thread | None = field(default=None, init=False)
     _lines: ThreadPoolExecutor | None = field(default=None, init=False)
+    _keepers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(AT_ONCE * LINES, "courier keeper"), init=False
+    )
 
     def check(self, consent: str, recipient: str, kind: str) -> Permit:
         """That a document of this kind may go now; Refused with the reason. Not for use in a transaction."""
@@ -147,6 +150,7 @@ class Courier:
         self._woken.set()
         if self._thread:
             self._thread.join()
+        self._keepers.shutdown()
         self.client.close()
 
     def wake(self) -> None:
@@ -285,33 +289,27 @@ class Courier:
             cover = self._seal(delivery, allowed, sealed)
             size = sealed.tell()
             fresh = msgspec.structs.replace(delivery, state="sealed", envelope=cover.digest().hex(), cover=cover)
-            kept = False
-
-            def keep() -> None:
-                nonlocal kept
-                if not kept:
-                    self._keep(delivery, sealed, cover, allowed.head)
-                    kept = True
+            reading = side_by_side(sealed)
+            kept = self._keepers.submit(self._keep, delivery, reading(), cover, allowed.head)
 
             def parts() -> Iterator[bytes]:
-                sealed.seek(0)
-                left = size - WITHHELD_BYTES
-                while left > 0 and (part := sealed.read(min(left, PIECE_BYTES))):
+                source, left = reading(), size - WITHHELD_BYTES
+                while left > 0 and (part := source.read(min(left, PIECE_BYTES))):
                     yield part
                     left -= len(part)
-                end = sealed.read()
-                keep()
-                yield end
+                kept.result()
+                yield source.read(WITHHELD_BYTES)
 
             try:
                 brought = self._brought(url, parts(), size)
-                keep()
+                kept.result()
             except _Gone:
                 return True
+            finally:
+                wait([kept])
         return self._concluded(fresh, brought)
 
-    def _keep(self, delivery: Outgoing, sealed: BinaryIO, cover: Cover, head: Head) -> None:
-        sealed.seek(0)
+    def _keep(self, delivery: Outgoing, sealed: Source, cover: Cover, head: Head) -> None:
         with self.database.transaction(beside=True) as tx:
             if not store.keep_sealed(tx, delivery.id, sealed, cover, head.time, self.clock()):
                 raise _Gone

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 
+from safeweave.consortium.spool import Source
 from safeweave.consortium.why import Why
 from safeweave.database import Transaction, at_of, at_text
 from safeweave.errors import Conflict
@@ -57,7 +58,7 @@ def contact(tx: Transaction, member: str) -> Contact | None:
 # ---------------------------------------------------------------- pieces
 
 
-def keep_pieces(tx: Transaction, of: str, source: BinaryIO) -> int:
+def keep_pieces(tx: Transaction, of: str, source: Source) -> int:
     """Keep everything `source` still holds, in pieces; how many bytes there were."""
     size, number = 0, 0
     while piece := source.read(PIECE_BYTES):
@@ -219,7 +220,7 @@ def stopped(tx: Transaction, limit: int) -> list[Outgoing]:
     return [_outgoing(row) for row in rows]
 
 
-def keep_sealed(tx: Transaction, id: str, sealed: BinaryIO, cover: Cover, head_time: int, now: datetime) -> bool:
+def keep_sealed(tx: Transaction, id: str, sealed: Source, cover: Cover, head_time: int, now: datetime) -> bool:
     """Put the sealed bytes in the place of the content; every try sends these. Whether it was still to be sealed."""
     envelope = cover.digest().hex()
     changed = tx.run_many(

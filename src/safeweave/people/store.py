@@ -362,7 +362,7 @@ class Registration:
         return {self.by_document[lookup, each] for each in known if each == country or not each or not country}
 
     def _add(self, told: Particulars, keys: list[tuple[str, str]]) -> PersonId:
-        person = PersonId(ids.fresh("person"))
+        person = PersonId(ids.fresh("person", ids.hour(self.now)))
         self.new_people.append(person)
         names = (*map(self._ended, told.former_names), Name(told.name))
         self.names += ((person, name, told.birth) for name in names)

@@ -25,25 +25,27 @@ from safeweave.commands.bench.stores import Bench, Store, connected
 from safeweave.database import Dictionary, Row, packed, unpacked
 from safeweave.database.bulk import copied
 from safeweave.errors import Conflict
-from safeweave.ids import PERSON_CHARACTERS
+from safeweave.ids import HOUR_CHARACTERS, PERSON_CHARACTERS
 from safeweave.words import say
 
 TEMPLATES = 500
 FIRST_TEMPLATE = 9_000_000  # seven digits that stand in nothing else
 FIRST_CLONE = 1_000_000
 MOST_CASES = 5_400_000  # then the numbers of identity documents begin again
-MOST_BYTES = 60_000_000_000
+MOST_BYTES = 64_000_000_000
 SPARE_BYTES = 12_000_000_000  # for the log and for sorting
 REFERRED_TO = "event"  # the table the own numbers of which other rows name: a case says which events it has heard
 CHUNK = 10  # clones of every template, in one transaction
 SESSIONS = 2
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # of ids
-_ID = re.compile(rf"[a-z]_([{_ALPHABET}]{{{PERSON_CHARACTERS}}})[{_ALPHABET}]{{10}}(?![0-9a-z])")
+_ID = re.compile(
+    rf"[a-z]_((?:[{_ALPHABET}]{{{HOUR_CHARACTERS}}})?[{_ALPHABET}]{{{PERSON_CHARACTERS}}})[{_ALPHABET}]{{10}}(?![0-9a-z])"
+)
 _NUMBER = re.compile(rf"{FIRST_TEMPLATE // 1000}\d{{3}}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SPREAD = 663_608_941  # about 0.618 of 2**30: the ids of one template's clones fall all over the index
-_BITS = 5 * PERSON_CHARACTERS
+_BITS = 5 * PERSON_CHARACTERS  # above them, in a key that begins with an hour, are those of the hour
 _HEARD = (  # the stay a case keeps, with the numbers of its clone's events
     "(select json_build_object('hospital', s.stay::json -> 'hospital', 'heard', json_agg(e.n::bigint + (c.r + 1) * {}))"
     " from json_array_elements_text(s.stay::json -> 'heard') as e (n))::text"
@@ -266,7 +268,8 @@ def _owner_of(row: Row, owners: Mapping[str, int]) -> int | None:
 
 
 def _keys(row: Row) -> list[str]:
-    return [key for value in row if isinstance(value, str) for key in _ID.findall(value)]
+    found = [key for value in row if isinstance(value, str) for key in _ID.findall(value)]
+    return [*found, *(key[HOUR_CHARACTERS:] for key in found if len(key) > PERSON_CHARACTERS)]
 
 
 def _number_of(key: str) -> int:
@@ -305,10 +308,13 @@ def _clones(width: int) -> str:
     """What makes the table `clones`: for some rounds, what stands for each mark in the clones of every template."""
 
     def key(n: int) -> str:
-        number = f"((k{n} + r::bigint * {_SPREAD}) & {2**_BITS - 1})"
-        return " || ".join(
-            f"substr('{_ALPHABET}', (({number} >> {shift}) & 31)::int + 1, 1)" for shift in range(_BITS - 5, -1, -5)
+        hour = f"(greatest((k{n} >> {_BITS}) - n % 1000 * 24, 0) << {_BITS})"
+        number = f"({hour} | ((k{n} + r::bigint * {_SPREAD}) & {2**_BITS - 1}))"
+        text = " || ".join(
+            f"substr('{_ALPHABET}', (({number} >> {shift}) & 31)::int + 1, 1)"
+            for shift in range(_BITS + 5 * HOUR_CHARACTERS - 5, -1, -5)
         )
+        return f"right({text}, case when k{n} < {2**_BITS} then {PERSON_CHARACTERS} else 99 end)"
 
     keys = "".join(f", {key(n)} as m{14 + n}" for n in range(width))
     return (
