@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_LOCK := requirements/run.lock
 DEV_LOCK := requirements/dev.lock
 
-.PHONY: help setup setup-dev demo test check simulate crashes mutations bench docs contract lock clean
+.PHONY: help setup setup-dev demo test check simulate crashes mutations bench docs tour contract lock clean
 
 help:
 	@echo "make demo     set up and watch a city for a minute"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench    measure speed on SQLite and PostgreSQL against baselines of the same run: make bench ARGS=--quick"
 	@echo "make setup    only make $(BIN)/safeweave"
 	@echo "make docs     write the generated reference pages anew"
+	@echo "make tour     take the pictures of docs/pages_tour.md anew, from a demo in each language"
 	@echo "make contract compile the contract of the ledger on a chain anew"
 	@echo "make lock     pin the newest allowed versions anew"
 
@@ -66,6 +67,9 @@ bench: setup-dev
 
 docs: setup-dev
 	@$(BIN)/python -m tests.architecture.write_docs
+
+tour: setup-dev
+	@$(BIN)/python -m tests.pages.tour $(ARGS)
 
 contract: setup-dev
 	@$(BIN)/python -m tests.ledger.chain.compiler

@@ -196,6 +196,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("accounts list", "accounts:list_", (JSON,)),
     Command("accounts close", "accounts:close", (option("account"),)),
     Command(
+        "accounts sign-out", "accounts:sign_out", (option("account", nargs="?"), option("--all", action="store_true"))
+    ),
+    Command(
         "clients add",
         "clients:add",
         (

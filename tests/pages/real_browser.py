@@ -15,8 +15,10 @@ import uvicorn
 
 from given import House
 from safeweave.web import accounts
+from safeweave.web.api.answering import add_api
 from safeweave.web.asked import SESSION, Site
-from safeweave.web.people import people_app
+from safeweave.web.pages import Routes, pages_app
+from safeweave.web.people import PARTS
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 AXE = Path(__file__).resolve().parents[2] / "requirements/pages/node_modules/axe-core/axe.min.js"
@@ -41,11 +43,13 @@ class Served:
 
 
 @contextmanager
-def served(house: House, site: Site) -> Iterator[Served]:
-    """Serve the pages as `safeweave serve` does, until the block ends."""
+def served(house: House, site: Site, *more: Routes) -> Iterator[Served]:
+    """Serve the pages as `safeweave serve` does, and those of `more` parts, until the block ends."""
     knocker = socket.create_server(("127.0.0.1", 0))
     port = knocker.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(people_app(site), log_level="warning", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(pages_app(site, [*PARTS, *more], add_api), log_level="warning", lifespan="off")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [knocker]}, daemon=True)
     thread.start()
     try:
@@ -77,6 +81,9 @@ SMALL = """(least) => [...document.querySelectorAll(
   .map(e => [e.textContent.trim().slice(0, 30) || e.name, e.getBoundingClientRect()])
   .filter(([, box]) => box.height < least - 0.5 || box.width < least - 0.5)
   .map(([name, box]) => `${name}: ${Math.round(box.width)}x${Math.round(box.height)}`)"""
+# What has the focus shows it: an outline that can be seen.
+FOCUS_SEEN = """(() => { const shown = getComputedStyle(document.activeElement);
+  return shown.outlineStyle !== 'none' && parseFloat(shown.outlineWidth) >= 2; })()"""
 FONT = "parseFloat(getComputedStyle(document.body).fontSize)"
 
 

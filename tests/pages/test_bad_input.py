@@ -223,3 +223,13 @@ def test_a_page_is_in_the_language_and_size_somebody_chose(house, mine, person):
     stranger = Browser(mine.site, "en-GB,en;q=0.8")
     assert "Sign in" in stranger.text
     assert "登录" in Browser(mine.site, "fr").text
+
+
+def test_a_character_that_no_store_can_hold_is_left_out(house, mine):
+    house.hears(*CLEAN_STAY)
+    decided = house.decided()[0]
+    assert mine.opens("/people/%00").status_code == 404
+    assert mine.opens("/settings?back=%00").status_code == 200
+    mine.opens(f"/decisions/{decided.id}/object")
+    mine.sends(f"/decisions/{decided.id}/object", words="ein\x00s")
+    assert house.rows("select words from case_request") == [("eins",)]

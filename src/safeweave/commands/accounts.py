@@ -65,3 +65,14 @@ def close(settings: Settings, asked: argparse.Namespace) -> int:
         accounts.close_account(tx, asked.account, node.clock())
     print(say("cli.accounts.close.done", settings.language, id=asked.account))
     return 0
+
+
+def sign_out(settings: Settings, asked: argparse.Namespace) -> int:
+    """End every session of an account, or of everybody; who signs in again goes on."""
+    if bool(asked.account) == asked.all:
+        raise NoWayIn("cli.accounts.sign-out.whom")
+    node = open_node(settings)
+    with node.database.transaction() as tx:
+        count = accounts.end_sessions(tx, asked.account or "", node.clock())
+    print(say("cli.accounts.sign-out.done", settings.language, count=count))
+    return 0

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import signal
 import threading
+import time
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
@@ -74,5 +75,21 @@ def told_to_stop() -> threading.Event:
     return stopping
 
 
+class _Lines(logging.Formatter):
+    """One line a record, in UTC; what could look like another line, or move a terminal, is written out."""
+
+    converter = time.gmtime  # type: ignore[assignment]
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line, whoever chose what stands in it."""
+        line = super().formatMessage(record)
+        return (
+            line if line.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+        )
+
+
 def _write_log() -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(_Lines("%(asctime)sZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    logging.basicConfig(handlers=[to_stderr], level=logging.WARNING)
+    logging.getLogger("safeweave.security").setLevel(logging.INFO)

@@ -27,6 +27,7 @@ ABSOLUTE = timedelta(hours=12)
 RENEWED_AFTER = timedelta(minutes=15)
 OLD_TOKEN = timedelta(minutes=1)
 SEEN_EVERY = timedelta(minutes=1)
+FRESH = timedelta(minutes=15)  # how long after signing in one may change what one signs in with
 
 PERSON = "person"  # the role of an account of somebody in the register
 
@@ -262,6 +263,14 @@ def end_session(tx: Transaction, account: str, id: str, now: datetime) -> None:
     tx.run(
         "update page_session set ended_at = ? where id = ? and account = ? and ended_at is null",
         (at_text(now), id, account),
+    )
+
+
+def end_sessions(tx: Transaction, account: str, now: datetime, but: str = "") -> int:
+    """End every session of this account, or of all accounts for "", but one; how many there were."""
+    return tx.run(
+        "update page_session set ended_at = ? where (account = ? or ? = '') and id <> ? and ended_at is null",
+        (at_text(now), account, account, but),
     )
 
 

@@ -31,12 +31,13 @@ from safeweave.keys.resting import Rest
 from safeweave.people import Person
 from safeweave.settings import Settings
 from safeweave.telling import Post
-from safeweave.web import accounts, showing
+from safeweave.web import accounts, security_log, showing
 from safeweave.web.access import Role, Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
 from safeweave.web.live import Feed
 from safeweave.web.papers import Upload
+from safeweave.web.security_log import Happened
 from safeweave.web.what_if.process import Trying
 from safeweave.words import LANGUAGES, Language, knows, say
 from safeweave.worker import Worker
@@ -79,7 +80,19 @@ class Site:
 
 
 class SignInFirst(Exception):
-    """Nobody is signed in, or the session is over."""
+    """Nobody is signed in, the session is over, or a fresh one is needed, to go on at `then`."""
+
+    def __init__(self, then: str = "") -> None:
+        super().__init__(then)
+        self.then = then
+
+
+class Hidden(NotFound):
+    """It is there, but not for whoever asks, who is told that it is not."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__("there is no such thing")
+        self.action = action
 
 
 class SentBefore(Exception):
@@ -143,22 +156,22 @@ class Asked:
 
     def place(self, name: str) -> str:
         """A part of the address, such as `case` of /stays/{case}."""
-        return str(self.request.path_params[name])
+        return plain(str(self.request.path_params[name]))
 
     def query(self, name: str) -> str:
         """A value behind the question mark; "" if it is not there."""
-        return self.request.query_params.get(name, "")
+        return plain(self.request.query_params.get(name, ""))
 
     def field(self, name: str, most: int = MOST_CHARACTERS) -> str:
         """A field of the form without spaces around it; "" if it is not there. Raises TooLong."""
-        text = (self.fields.get(name) or [""])[0].strip()
+        text = plain((self.fields.get(name) or [""])[0]).strip()
         if len(text) > most:
             raise TooLong(name, len(text), most)
         return text
 
     def ticked(self, name: str) -> tuple[str, ...]:
         """What is ticked under this name."""
-        return tuple(self.fields.get(name) or ())
+        return tuple(plain(each) for each in self.fields.get(name) or ())
 
     def say(self, key: str, **values: object) -> str:
         """A sentence in the reader's language."""
@@ -186,6 +199,29 @@ class Asked:
         if self.account is None:
             raise SignInFirst
         return self.account
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether whoever asks signed in a short while ago, as what others could sign in with needs it."""
+        return self.session is not None and self.now < self.session.began_at + accounts.FRESH
+
+    def must_be_fresh(self, then: str) -> None:
+        """Go on only if so. Raises SignInFirst, which leads there afterwards."""
+        if not self.is_fresh:
+            raise SignInFirst(then)
+
+    @property
+    def source(self) -> str:
+        """The address of the browser, or of the proxy before it."""
+        return self.request.client.host if self.request.client else ""
+
+    def note(self, what: Happened, account: str = "", **facts: str) -> None:
+        """Write down for the security log that this happened here."""
+        security_log.note(
+            what, method=self.request.method, path=self.request.url.path[:200], source=self.source,
+            account=account or (self.account.id if self.account else ""),
+            session=self.session.id if self.session else "", **facts,
+        )  # fmt: skip
 
     # ------------------------------------------------------------ the store
 
@@ -246,7 +282,7 @@ class Asked:
         role = role_that_may(action, standings, told)
         if role is None:
             if not any(standing.scopes for standing in standings):
-                raise NotFound("there is no such thing")
+                raise Hidden(action)
             raise NotAllowed(action)
         self.note_view(person.id, role, action, thing)
 
@@ -314,6 +350,11 @@ class Asked:
             "demo": self.site.settings.pages_demo,
             "now": self.now,
         }
+
+
+def plain(text: str) -> str:
+    """The text without U+0000, which nobody types and PostgreSQL cannot hold."""
+    return text.replace("\x00", "")
 
 
 def csrf_of(browser: str, session: Session | None) -> str:

@@ -35,6 +35,7 @@ from safeweave.web.asked import (
     SIZE,
     SIZES,
     Asked,
+    Hidden,
     Page,
     SentBefore,
     SignInFirst,
@@ -46,6 +47,7 @@ from safeweave.web.asked import (
     is_ours,
     language_of,
 )
+from safeweave.web.cookies import HostCookies
 from safeweave.web.doors import read_body
 from safeweave.web.papers import Upload
 
@@ -125,7 +127,10 @@ def pages_app(
         return await _answering(site, pace, nowhere, body=False)(request)
 
     app.add_exception_handler(HTTPException, no_page)
-    app.add_middleware(SecureHeaders, https=site.settings.pages_url.startswith("https:"))
+    https = site.settings.pages_url.startswith("https:")
+    app.add_middleware(SecureHeaders, https=https)
+    if https:
+        app.add_middleware(HostCookies)
     return app
 
 
@@ -137,7 +142,10 @@ class SecureHeaders:
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
         self.app = app
-        self.headers = {**HEADERS, **({"strict-transport-security": f"max-age={YEAR}"} if https else {})}
+        self.headers = {
+            **HEADERS,
+            **({"strict-transport-security": f"max-age={YEAR}; includeSubDomains"} if https else {}),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = seconds_running()
@@ -272,8 +280,9 @@ def _answer(site: Site, pace: Pace, route: Route, request: Request, sent: Sent) 
         asked.write_views()
     except SentBefore as before:
         response = RedirectResponse(before.leads_to, 303)
-    except SignInFirst:
-        response = RedirectResponse(f"/sign-in?then={quote(asked.path if route.method == 'GET' else '/')}", 303)
+    except SignInFirst as first:
+        then = first.then or (asked.path if route.method == "GET" else "/")
+        response = asked.go(f"/sign-in?then={quote(then)}", said="pages.sign_in.again" if first.then else "")
     except Exception as error:
         response = _told(asked, error)
     _set_cookies(asked, response)
@@ -365,9 +374,13 @@ def _set_cookies(asked: Asked, response: Response) -> None:
 def _told(asked: Asked, error: Exception) -> Response:
     """The page for an error."""
     match error:
+        case Hidden():
+            asked.note("refused", why=error.action)
+            return error_page(asked, 404)
         case NotFound():
             return error_page(asked, 404)
         case NotAllowed():
+            asked.note("refused", why=str(error))
             return error_page(asked, 403)
         case Stale():
             return error_page(asked, 409, typed=asked.typed, version=error.version)
@@ -376,12 +389,14 @@ def _told(asked: Asked, error: Exception) -> Response:
         case Malformed():
             return error_page(asked, 400, typed=asked.typed, what=_said(error, asked))
         case TooLong():
+            asked.note("too_large")
             return error_page(asked, 413, typed=asked.typed, most=error.most, characters=error.characters)
         case TooMuch():
             return error_page(asked, 413, with_files=error.files)
         case BrokeOff():
             return error_page(asked, 408)
         case TooMany():
+            asked.note("too_often")
             response = error_page(asked, 429)
             response.headers["retry-after"] = str(error.seconds)
             return response

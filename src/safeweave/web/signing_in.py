@@ -57,15 +57,15 @@ def send_code(asked: Asked) -> Response:
     address, then = asked.field("address", 200).replace(" ", ""), _then(asked.field("then", 2000))
     if not address:
         return asked.page("sign_in.html", 400, then=then, fault="pages.sign_in.empty", address="")
-    source = asked.request.client.host if asked.request.client else ""
     with asked.site.database.transaction() as tx:
-        of_source = accounts.is_within(tx, f"codes from {accounts.digest(source)}", PER_SOURCE, HOUR, asked.now)
+        of_source = accounts.is_within(tx, f"codes from {accounts.digest(asked.source)}", PER_SOURCE, HOUR, asked.now)
         of_address = accounts.is_within(tx, f"codes to {accounts.digest(address)}", PER_ADDRESS, HOUR, asked.now)
         if of_source and of_address:
             attempt, code = accounts.new_code(tx, address, asked.now)
             found = accounts.at_address(tx, address, asked.now)
     if not (of_source and of_address):
         raise TooMany(3600)
+    asked.note("code_asked", known=str(len(found)))
     message = _message(asked, address, code, found)
     threading.Thread(target=_send, args=(asked, message if found else None), daemon=True).start()
     asked.cookies[ATTEMPT] = f"{attempt}.{urlsafe_b64encode(address.encode()).decode()}"
@@ -107,11 +107,16 @@ def check_code(asked: Asked) -> Response:
     code = "".join(character for character in asked.field("code", 40) if character.isdecimal())
     with asked.site.database.transaction() as tx:
         is_right = accounts.code_is_right(tx, attempt, address, code, asked.now)
-        found = accounts.at_address(tx, address, asked.now) if is_right else []
+        known = accounts.at_address(tx, address, asked.now) if is_right else []
+        found = [each for each in known if not _needs_passkey(tx, each)]
         if len(found) == 1:
-            _begin_session(asked, tx, found[0])
+            _begin_session(asked, tx, found[0], "code")
         names = {each.id: _name(tx, each) for each in found}
+    if known and not found:
+        asked.note("sign_in_failed", known[0].id, by="code", why="passkey")
+        return asked.page("sign_in.html", 403, then=then, fault="pages.passkey.needed", address="")
     if not found:
+        asked.note("sign_in_failed", by="code")
         return asked.page("code.html", 400, then=then, fault="pages.code.wrong")
     if len(found) > 1:
         return asked.page("who.html", then=then, names=names)
@@ -125,11 +130,12 @@ def choose_who(asked: Asked) -> Response:
     with asked.site.database.transaction() as tx:
         if not accounts.code_was_right(tx, attempt, address, asked.now):
             return asked.go("/sign-in")
-        found = {each.id: each for each in accounts.at_address(tx, address, asked.now)}
+        known = accounts.at_address(tx, address, asked.now)
+        found = {each.id: each for each in known if not _needs_passkey(tx, each)}
         chosen = found.get(asked.field("account", 100))
         if chosen is None:
             raise NotFound("there is no such account")
-        _begin_session(asked, tx, chosen)
+        _begin_session(asked, tx, chosen, "code")
     return asked.go(then or home_of(chosen))
 
 
@@ -148,13 +154,19 @@ def _name(tx: Transaction, account: Account) -> str:
     return known[account.person].name if account.person in known else ""
 
 
-def _begin_session(asked: Asked, tx: Transaction, account: Account) -> None:
+def _needs_passkey(tx: Transaction, account: Account) -> bool:
+    """Whether a code alone is not enough: who sees what is of others, and has a passkey, signs in with it."""
+    return account.role != PERSON and bool(passkeys.passkeys_of(tx, account.id))
+
+
+def _begin_session(asked: Asked, tx: Transaction, account: Account, by: str) -> None:
     browser = asked.request.headers.get("user-agent", "")
     if asked.session is not None:
         accounts.end_session(tx, asked.session.account, asked.session.id, asked.now)
     accounts.forget_old(tx, asked.now)
     asked.cookies[SESSION] = accounts.begin_session(tx, account.id, browser, asked.now)
     asked.cookies[ATTEMPT] = None
+    asked.note("signed_in", account.id, by=by)
 
 
 def _then(path: str) -> str:
@@ -167,8 +179,11 @@ def sign_out(asked: Asked) -> Response:
     if asked.session is not None:
         with asked.site.database.transaction(beside=True) as tx:
             accounts.end_session(tx, asked.session.account, asked.session.id, asked.now)
+    asked.note("signed_out")
     asked.cookies[SESSION] = None
-    return asked.go("/sign-in", said="pages.signed_out")
+    answer = asked.go("/sign-in", said="pages.signed_out")
+    answer.headers["clear-site-data"] = '"cache", "storage"'
+    return answer
 
 
 # ---------------------------------------------------------------- a demonstration
@@ -194,7 +209,8 @@ def be_somebody(asked: Asked) -> Response:
         chosen = next((each for each in accounts.of_story(tx) if each.id == asked.field("account", 100)), None)
         if chosen is None:
             raise NotFound("nobody of the story has this account")
-        _begin_session(asked, tx, chosen)
+        _begin_session(asked, tx, chosen, "demo")
+    asked.cookies[LANGUAGE] = asked.language  # whoever plays somebody goes on in the language they read
     return asked.go(home_of(chosen))
 
 
@@ -255,9 +271,22 @@ def settings(asked: Asked) -> Response:
 @routes.post("/settings/sessions/{session}/end")
 def end_session(asked: Asked) -> Response:
     """Sign out another browser."""
+    asked.must_be_fresh("/settings")
     with asked.writing(then="/settings", beside=True) as tx:
         accounts.end_session(tx, asked.who.id, asked.place("session"), asked.now)
+    asked.note("sessions_ended")
     return asked.go(said="pages.session_ended")
+
+
+@routes.post("/settings/sessions/end-others")
+def end_other_sessions(asked: Asked) -> Response:
+    """Sign out every browser but this one."""
+    asked.must_be_fresh("/settings")
+    assert asked.session is not None
+    with asked.writing(then="/settings", beside=True) as tx:
+        accounts.end_sessions(tx, asked.who.id, asked.now, but=asked.session.id)
+    asked.note("sessions_ended")
+    return asked.go(said="pages.sessions_ended")
 
 
 # ---------------------------------------------------------------- passkeys
@@ -266,6 +295,7 @@ def end_session(asked: Asked) -> Response:
 @routes.post("/passkeys/begin")
 def begin_passkey(asked: Asked) -> Response:
     """What a browser needs to make a passkey."""
+    asked.must_be_fresh("/settings")
     name = asked.person.name if asked.person else asked.who.name
     with asked.site.database.transaction() as tx:
         wanted = passkeys.begin_adding(tx, asked.site.settings, asked.request, asked.who.id, name, asked.now)
@@ -275,17 +305,21 @@ def begin_passkey(asked: Asked) -> Response:
 @routes.post("/passkeys")
 def add_passkey(asked: Asked) -> Response:
     """Keep the passkey a browser made."""
+    asked.must_be_fresh("/settings")
     with asked.writing(then="/settings") as tx:
         made, label = asked.field("credential"), asked.field("name", 100)
         passkeys.add(tx, asked.site.settings, asked.request, asked.who.id, made, label, asked.now)
+    asked.note("passkey_added")
     return asked.go(said="pages.passkey.added")
 
 
 @routes.post("/passkeys/{passkey}/remove")
 def remove_passkey(asked: Asked) -> Response:
     """Nobody signs in with it any more."""
+    asked.must_be_fresh("/settings")
     with asked.writing(then="/settings", beside=True) as tx:
         passkeys.remove(tx, asked.who.id, asked.place("passkey"))
+    asked.note("passkey_removed")
     return asked.go(said="pages.passkey.removed")
 
 
@@ -305,8 +339,9 @@ def sign_in_by_passkey(asked: Asked) -> Response:
         shown = asked.field("credential")
         found = passkeys.account_shown(tx, asked.site.settings, asked.request, shown, asked.now)
         if found is not None:
-            _begin_session(asked, tx, accounts.account(tx, found))
+            _begin_session(asked, tx, accounts.account(tx, found), "passkey")
             begins = home_of(accounts.account(tx, found))
     if found is None:
+        asked.note("sign_in_failed", by="passkey")
         return asked.page("sign_in.html", 400, then=then, fault="pages.passkey.unknown", address="")
     return asked.go(then or begins)

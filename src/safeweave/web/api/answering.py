@@ -22,6 +22,7 @@ from safeweave.web.api.problem import FHIR, Problem, answered, problem_of
 from safeweave.web.asked import BROWSER, Asked, SignInFirst, Site, csrf_of, language_of
 from safeweave.web.doors import read_body
 from safeweave.web.pages import BODY_SECONDS, PER_MINUTE_OF_ADDRESS, Pace, check_origin, who_asks
+from safeweave.web.security_log import Happened
 from safeweave.words import say
 
 log = logging.getLogger("safeweave.api")
@@ -30,6 +31,8 @@ _encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 MOST_BYTES = 8 * 1024 * 1024
 KEPT = timedelta(days=2)  # how long an answer is kept for its Idempotency-Key
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+REFUSALS: dict[int, Happened] = {401: "refused", 403: "refused", 429: "too_often"}  # told to the security log
 
 # Addresses that the hospital door would take for its own, were they not ours first.
 BEFORE_THE_DOOR = ("/fhir/metadata", "/fhir/Consent", "/fhir/CoverageEligibilityRequest", "/fhir/Subscription")
@@ -89,6 +92,8 @@ def _answer(site: Site, pace: Pace, endpoint: Endpoint, request: Request, raw: b
         if problem is None:
             log.error("a call failed: %s %s", request.method, request.url.path, exc_info=error)
             problem = Problem(500)
+        if problem.status in REFUSALS:
+            asked.note("token_refused" if endpoint.form else REFUSALS[problem.status], why=problem.detail[:200])
         response = answered(problem, request.url.path, asked.language, endpoint.fhir)
     return response
 

@@ -17,6 +17,7 @@ from safeweave.web.access import Role
 from safeweave.web.api.call import Client
 
 TOKEN_LASTS = timedelta(minutes=5)  # SMART Backend Services: at most five minutes
+LEAST_RSA_BITS = 3072  # 128 bits of strength, NIST SP 800-57
 SCOPE = re.compile(r"system/(\*|[A-Za-z]{1,60})\.(\*|read|write|c?r?u?d?s?)")  # SMART 1 and 2
 
 
@@ -62,6 +63,8 @@ def check_keys(keys: str) -> None:
     for n, key in enumerate(listed):
         if "d" in key or key.get("kty") not in ("RSA", "EC"):
             raise Malformed("only public RSA or EC keys may be registered", field=f"keys[{n}]")
+        if key["kty"] == "RSA" and len(str(key.get("n", ""))) * 6 < LEAST_RSA_BITS:
+            raise Malformed(f"an RSA key needs {LEAST_RSA_BITS} bits", field=f"keys[{n}].n")
         if not key.get("kid"):
             raise Malformed("a key needs an id", field=f"keys[{n}].kid")
 

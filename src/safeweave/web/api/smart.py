@@ -3,7 +3,7 @@
 Source: HL7 SMART App Launch 2.1 (Backend Services), RFC 7523, RFC 6749 section 4.4. Signatures are checked by PyJWT.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import jwt
 import msgspec
@@ -20,6 +20,7 @@ endpoints = Endpoints()
 ALGORITHMS = ["RS384", "ES384"]
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MOST_SECONDS = 300  # how long an assertion may be good for
+LATE_CLOCK = timedelta(seconds=5)  # how much ahead of ours a client's clock may be
 TOKEN_PATH = "/api/token"
 
 
@@ -83,6 +84,7 @@ def token(call: Call, tx: Transaction) -> Answer:
     granted = [scope for scope in asked if clients.SCOPE.fullmatch(scope) and _within(scope, client.scopes)]
     if not granted:
         raise _no(call, "no_scope", "scope")
+    call.asked.note("token_given", client.account)
     made = clients.grant(tx, client.id, granted, call.asked.now)
     seconds = int(clients.TOKEN_LASTS.total_seconds())
     return Answer(Token(made, "Bearer", seconds, " ".join(granted)),
@@ -121,10 +123,11 @@ def _shown(call: Call, tx: Transaction, assertion: str) -> clients.Registered:
                      "verify_nbf": False},
         )  # fmt: skip
         ends = datetime.fromtimestamp(int(said["exp"]), UTC)
+        begins = datetime.fromtimestamp(int(said.get("nbf", 0)), UTC)
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError) as error:
         raise _no(call, "bad_assertion", what=str(error)) from None
     left = (ends - call.asked.now).total_seconds()
-    if said["sub"] != client.id or not 0 < left <= MOST_SECONDS:
+    if said["sub"] != client.id or not 0 < left <= MOST_SECONDS or begins > call.asked.now + LATE_CLOCK:
         raise _no(call, "bad_times")
     if not clients.use_assertion(tx, client.id, str(said["jti"])[:200], ends):
         raise _no(call, "used")

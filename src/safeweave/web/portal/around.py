@@ -15,6 +15,7 @@ from safeweave.errors import NotFound
 from safeweave.ids import CaseId, PersonId
 from safeweave.people import Person
 from safeweave.web.asked import Asked
+from safeweave.words import Language, knows, say
 
 # name, the address behind /people/{person}, the action that must be allowed for it to be shown
 PLACES = (
@@ -58,6 +59,12 @@ def acts_for(asked: Asked, person: Person) -> bool:
     return asked.person is None or asked.person.id != person.id
 
 
+def document_said(kind: str, language: Language) -> str:
+    """What was read, in words; the kind itself if it is a newer member's."""
+    key = f"portal.reads.of.{kind.replace(': ', '_')}"
+    return say(key, language) if knows(key) else kind
+
+
 def shown(
     asked: Asked, tx: Transaction, person: Person, template: str, current: str, status: int = 200, **values: Any
 ) -> Response:
@@ -70,6 +77,7 @@ def shown(
         places=list(dict.fromkeys(may_see)),
         current=current,
         acting=acts_for(asked, person),
+        document=lambda kind: document_said(kind, asked.language),
         may=lambda action, told=False: asked.may(tx, action, person, told),
         **values,
     )

@@ -27,6 +27,8 @@ document.addEventListener("submit", (event) => {
   }, 4000);
 });
 
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 addEventListener("pageshow", () => {
   for (const form of document.forms) {
     delete form.dataset.sent;

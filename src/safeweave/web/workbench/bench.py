@@ -106,7 +106,7 @@ def _queue(asked: Asked, tx: Transaction, now_open: str) -> dict[str, Any]:
     wanted = wanted_of(asked)
     text = asked.query("page")
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
-    items, page, total = queue.page(tx, asked.now, wanted, number, queue.ON_A_PAGE)
+    items, page, total = queue.page(tx, asked.now, asked.language, wanted, number, queue.ON_A_PAGE)
     filtered = {"skill": wanted.skill, "reason": wanted.reason, **({"proposed": "1"} if wanted.proposed else {})}
     return {
         "now_open": now_open,

@@ -12,6 +12,7 @@ from safeweave.database import Row, Transaction, at_of
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, PersonId
 from safeweave.web.workbench.authority import skills_for
+from safeweave.words import Language
 
 MOST = 400  # looked at in one go; more wait behind them
 ON_A_PAGE = 40
@@ -61,12 +62,14 @@ class Filter(Fact, frozen=True):
     proposed: bool = False
 
 
-def waiting(tx: Transaction, now: datetime, wanted: Filter) -> list[Item]:
+def waiting(tx: Transaction, now: datetime, language: Language, wanted: Filter) -> list[Item]:
     """The desk, the most urgent first, at most `MOST` of it and of that what is wanted."""
-    return page(tx, now, wanted, 0, MOST)[0]
+    return page(tx, now, language, wanted, 0, MOST)[0]
 
 
-def page(tx: Transaction, now: datetime, wanted: Filter, number: int, size: int) -> tuple[list[Item], int, int]:
+def page(
+    tx: Transaction, now: datetime, language: Language, wanted: Filter, number: int, size: int
+) -> tuple[list[Item], int, int]:
     """A page of the desk, as `waiting` would show it: what is on it, which it is, and how many are wanted in all.
 
     Beyond the last page it is the last one. Only what is shown is read, unless the filter asks for reasons.
@@ -74,32 +77,33 @@ def page(tx: Transaction, now: datetime, wanted: Filter, number: int, size: int)
     rows = [row for row in tx.rows(_WAITING, (MOST,)) if row[-1] is not None or not wanted.proposed]
     if wanted.skill or wanted.reason:
         items = [
-            item for item in _items(tx, now, rows)
+            item for item in _items(tx, now, language, rows)
             if (not wanted.skill or wanted.skill in item.skills)
             and (not wanted.reason or wanted.reason in item.reasons)
         ]  # fmt: skip
         number = _within(number, size, len(items))
         return items[number * size : (number + 1) * size], number, len(items)
     number = _within(number, size, len(rows))
-    return _items(tx, now, rows[number * size : (number + 1) * size]), number, len(rows)
+    return _items(tx, now, language, rows[number * size : (number + 1) * size]), number, len(rows)
 
 
 def _within(number: int, size: int, count: int) -> int:
     return min(number, max((count - 1) // size, 0))
 
 
-def _items(tx: Transaction, now: datetime, rows: Sequence[Row]) -> list[Item]:
+def _items(tx: Transaction, now: datetime, language: Language, rows: Sequence[Row]) -> list[Item]:
     today = shanghai_day(now)
     ids = [row[0] for row in rows]
     found = determinations.waiting_of(tx, ids)
     noted = referral_notes(tx, [id for id in ids if id not in found])
-    hospitals = _hospitals(tx, [row[2] for row in rows], today)
+    at = {id: head.hospital for id, head in case_store.heads(tx, ids).items()}
+    hospitals = _hospitals(tx, list(at.values()), today, language)
     items = []
     for id, person, sender, visit, opened, due, paused, act in rows:
         due_on = date.fromisoformat(due) if due else None
         reasons = reasons_of(found.get(id, ()), noted.get(id, ()))
         items.append(Item(
-            id, person, sender, visit, hospitals.get(sender, sender), at_of(opened), reasons,
+            id, person, sender, visit, hospitals.get(at.get(id, ""), sender), at_of(opened), reasons,
             amount_of(found.get(id, ())), due_on, (due_on - today).days if due_on else None, paused is not None,
             act is not None, skills_for(reasons),
         ))  # fmt: skip
@@ -123,5 +127,8 @@ def referral_notes(tx: Transaction, cases: Collection[CaseId]) -> Mapping[CaseId
     return {case: notes for case, notes in case_store.last_notes(tx, cases, "case_referred").items() if notes}
 
 
-def _hospitals(tx: Transaction, senders: Sequence[str], on: date) -> Mapping[str, str]:
-    return {code: row.name for code, row in case_store.hospitals(tx, senders, on).items()}
+def _hospitals(tx: Transaction, codes: Sequence[str], on: date, language: Language) -> Mapping[str, str]:
+    return {
+        code: (row.name_en if language == "en" else "") or row.name
+        for code, row in case_store.hospitals(tx, codes, on).items()
+    }

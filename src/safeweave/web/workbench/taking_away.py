@@ -38,7 +38,7 @@ def queue_as_json(asked: Asked) -> Response:
 def _queue(asked: Asked) -> list[dict[str, Any]]:
     must_be_examiner(asked)
     with asked.reading() as tx:
-        items = queue.waiting(tx, asked.now, wanted_of(asked))
+        items = queue.waiting(tx, asked.now, asked.language, wanted_of(asked))
     return [
         {
             "case": item.case, "visit": item.visit, "hospital": item.hospital, "reasons": list(item.reasons),
