@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from adjudication.test_deciding_again import DEDUCTIBLE, EXPENSE, corrects
+from adjudication.test_deciding_again import asks as asks_again
+from bulk.test_what_if import stay
 from given import CLEAN_STAY, a_bill, a_house, admitted, billed, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, person_named, site_of, staff
 from pages.real_browser import (
@@ -25,12 +28,16 @@ from pages.real_browser import (
     shoot,
 )
 from pages.test_bad_input import routes as routes_that_fail
+from pages.test_papers import PNG
+from pages.test_papers import asks as asks_for_papers
 from pages.test_portal import gives
 from payments.given_payments import RunningBank
 from people.given_people import SAMPLE_MALE
+from safeweave.coverage.figures import changed
 from safeweave.people import delegations
-from safeweave.web import accounts
+from safeweave.web import accounts, papers
 from safeweave.web.people import PARTS
+from safeweave.web.what_if import store as trials
 from safeweave.words import Language, say
 from stores import on
 
@@ -44,8 +51,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory, one_bank: RunningBank) -> It
         house = a_house(tmp_path_factory.mktemp("stories"), one_bank)
         with house.node.database.transaction() as tx:
             tx.run("update person set phone = ?", (PHONE,))
+        corrects(house, **{DEDUCTIBLE: "50.00"})
+        house.hears(*stay("ZY90", "90", "1700.00", when="02"))  # under terms that were wrong
+        corrects(house, **{DEDUCTIBLE: "100.00"})
         house.hears(*CLEAN_STAY)
-        with served(house, site_of(house, pages_demo=True), routes_that_fail) as found:
+        site = site_of(house, pages_demo=True)
+        house.node.look_around()
+        with served(house, site, routes_that_fail) as found:
             yield found
         house.node.close()
 
@@ -232,17 +244,19 @@ class Newcomer(Reader):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_newcomer_to_the_demonstration_finds_stay_consent_and_referral_in_a_dozen_steps(chromium, pages, language):
+def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if_in_few_steps(
+    chromium, pages, language
+):
     house, site = pages.house, pages.site
     heroine = account_for(site, person_named(house, "测试甲"))
     gives(house, heroine.person)
     visit = f"ZYN{house.told}"
     house.hears(admitted("2026-03-07T08:00", visit=visit), discharged("2026-03-09T10:00", visit=visit, icd="?"),
                 billed(a_bill(str(house.told), "250.00"), "2026-03-09T10:30", visit=visit))  # fmt: skip
-    desk = staff(site, "examiner")
+    desk, director = staff(site, "examiner"), staff(site, "director")
     with site.database.transaction() as tx:
         tx.run("update account set story = ''")
-        for account, story in ((heroine, "heroine"), (desk, "examiner")):
+        for account, story in ((heroine, "heroine"), (desk, "examiner"), (director, "director")):
             accounts.note_story(tx, account.id, f"demo.story.{story}")
     context = chromium.new_context(
         locale="en-GB" if language == "en" else "zh-CN", viewport={"width": 1280, "height": 800}
@@ -264,7 +278,18 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_and_referral_in_a_do
     newcomer.presses(newcomer.t("workbench.phrase.agree"))
     newcomer.presses(newcomer.t("workbench.act.refuse"))
     newcomer.sees(newcomer.t("workbench.done"))
-    assert newcomer.pressed <= 12
+    newcomer.follows(newcomer.t("pages.demo.switch"))
+    newcomer.becomes(director.name)
+    newcomer.follows(newcomer.t("what_if.open"))
+    figure = newcomer.page.get_by_role("group", name=newcomer.t("what_if.kind.deductible")).get_by_role("textbox")
+    expect(figure.first).to_have_value("100.00")
+    figure.first.fill("300")
+    newcomer.presses(newcomer.t("what_if.run"))
+    newcomer.page.wait_for_url("**/operations/what-if/*")
+    moves = newcomer.page.get_by_role("region", name=newcomer.t("what_if.moves"))
+    expect(moves).to_contain_text("-", timeout=180_000)
+    newcomer.sees(newcomer.t("what_if.nothing_decided"))
+    assert newcomer.pressed <= 15
     context.close()
 
 
@@ -273,7 +298,9 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_and_referral_in_a_do
 # What answers with a file, a stream or another address: no page to look at.
 NO_PAGES = {
     "/", "/language/{language}", "/size/{size}", "/letters/{letter}", "/desk/queue.csv", "/desk/queue.json",
-    "/desk/cases/{case}/case.json", "/desk/cases/{case}/lines.csv",
+    "/desk/cases/{case}/case.json", "/desk/cases/{case}/lines.csv", "/stays/{case}/files/{file}",
+    "/operations/what-if/{run}/cases.csv", "/operations/what-if/{run}/product.toml",
+    "/operations/again/{run}/cases.csv",
 }  # fmt: skip
 
 # Every page, as who sees it: its route, the role, and the address (facts of the story in braces).
@@ -286,6 +313,8 @@ LOOKED_AT: tuple[tuple[str, str, str], ...] = (
     ("/people/{person}/messages", "insured", "/people/{person}/messages"),
     ("/people/{person}/consents", "insured", "/people/{person}/consents"),
     ("/people/{person}/consents/{consent}", "insured", "/people/{person}/consents/{consent}"),
+    ("/people/{person}/new-consent", "insured", "/people/{person}/new-consent"),
+    ("/people/{person}/papers", "insured", "/people/{person}/papers"),
     ("/people/{person}/reads", "insured", "/people/{person}/reads"),
     ("/people/{person}/account", "insured", "/people/{person}/account"),
     ("/people/{person}/agents", "insured", "/people/{person}/agents"),
@@ -297,6 +326,8 @@ LOOKED_AT: tuple[tuple[str, str, str], ...] = (
     ("/people/{person}", "nobody's", "/people/{stranger}"),  # nothing has happened yet
     ("/people/{person}/messages", "nobody's", "/people/{stranger}/messages"),
     ("/people/{person}/consents", "nobody's", "/people/{stranger}/consents"),
+    ("/people/{person}/new-consent", "nobody's", "/people/{stranger}/new-consent"),
+    ("/people/{person}/papers", "nobody's", "/people/{stranger}/papers"),
     ("/people/{person}/reads", "nobody's", "/people/{stranger}/reads"),
     ("/people/{person}/account", "nobody's", "/people/{stranger}/account"),
     ("/agent", "agent", "/agent"),
@@ -314,6 +345,17 @@ LOOKED_AT: tuple[tuple[str, str, str], ...] = (
     ("/operations/inbox", "operator", "/operations/inbox"),
     ("/operations/inbox/{number}", "operator", "/operations/inbox/{number}"),
     ("/operations/health", "operator", "/operations/health"),
+    ("/operations/what-if", "operator", "/operations/what-if"),
+    ("/operations", "director", "/operations"),
+    ("/operations/what-if", "director", "/operations/what-if"),
+    ("/operations/what-if", "director", "/operations/what-if?like={what_if}"),
+    ("/operations/what-if/{run}", "director", "/operations/what-if/{what_if}"),
+    ("/operations/what-if/{run}", "director", "/operations/what-if/{cancelled}"),
+    ("/operations/again", "director", "/operations/again"),
+    ("/operations/again/{run}", "director", "/operations/again/{again}"),
+    ("/operations/again/{run}", "senior", "/operations/again/{again}"),
+    ("/operations/oversight", "director", "/operations/oversight"),
+    ("/operations/oversight", "commission", "/operations/oversight?days=7"),
     ("403", "examiner", "/operations"),
     ("404", "examiner", "/nothing/here"),
     ("500", "insured", "/fails/us"),
@@ -343,7 +385,11 @@ def facts_of_the_story(served: Served) -> tuple[dict[str, str], dict[str, accoun
         "insured": account_for(site, person), "nobody's": account_for(site, stranger),
         "agent": staff(site, "agent", licence="A-7"), "agent without customers": staff(site, "agent", licence="A-8"),
         "examiner": staff(site, "examiner"), "operator": staff(site, "operator"),
+        "director": staff(site, "director"), "senior": staff(site, "senior"), "commission": staff(site, "commission"),
     }  # fmt: skip
+    case = house.case().id
+    asks_for_papers(house, site, case)
+    photographed = papers.sealed(site.rest, [papers.Upload("出院小结第一页.png", PNG)])
     with site.database.transaction() as tx:
         made = delegations.invite(tx, person, roles["agent"].id, ["collect", "submit", "follow"], person, site.clock())
         delegations.answer(tx, made.id, roles["agent"].id, True, site.clock())
@@ -351,11 +397,28 @@ def facts_of_the_story(served: Served) -> tuple[dict[str, str], dict[str, accoun
             tx, roles["insured"].id, "/settings", {"words": ["half a sentence of some length"]}, site.clock()
         )
         accounts.note_story(tx, roles["insured"].id, "pages.demo.about")
+        papers.add(tx, case, person, photographed, roles["insured"].id, "测试甲", site.clock())
     facts = {
-        "person": person, "stranger": stranger, "case": house.case().id, "referred": house.case("ZYX").id,
+        "person": person, "stranger": stranger, "case": case, "referred": house.case("ZYX").id,
         "decision": house.decided()[0].id, "consent": consent.id, "number": str(receipt.number),
+        "again": asks_again(house, by=roles["director"].id), **what_ifs(served, roles["director"]),
     }  # fmt: skip
     return facts, roles
+
+
+def what_ifs(served: Served, director: accounts.Account) -> dict[str, str]:
+    """One what-if that is done and one that was cancelled."""
+    site, asked = served.site, (EXPENSE, changed(served.site.adjudicator.product_text(EXPENSE), {DEDUCTIBLE: "300.00"}),
+                                [(DEDUCTIBLE, "100.00", "300.00")], None, None)  # fmt: skip
+    with site.database.transaction() as tx:
+        cancelled = trials.add(tx, *asked, director.id, director.name, site.clock())
+        assert trials.cancel(tx, cancelled, site.clock())
+    served.house.time.at += timedelta(minutes=1)
+    with site.database.transaction() as tx:
+        done = trials.add(tx, *asked, director.id, director.name, site.clock())
+    site.trying.look()
+    site.trying.wait(300)
+    return {"what_if": done, "cancelled": cancelled}
 
 
 def wrong_with(page: Page, name: str) -> list[str]:
