@@ -31,6 +31,7 @@ from safeweave.web.api import ENDPOINTS, clients
 from safeweave.web.api.openapi import description
 from safeweave.web.asked import Site, csrf_of
 from safeweave.web.people import people_app
+from stores import engines
 
 
 @dataclass
@@ -195,6 +196,40 @@ def test_problems_are_told_in_the_callers_language(director):
 def test_an_address_that_is_not_there_is_a_problem_and_not_a_page(director):
     assert director.calls("GET", "/api/nowhere").headers["content-type"] == "application/problem+json"
     assert director.calls("GET", "/fhir/Nothing/1").json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize("store", engines(), indirect=True)
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/api/stays/{case}/requests", '{"words": "a\\u0000b"}', "words"),
+        ("/api/inbox/1", '{"sender": "x", "text": "\\u0000"}', "text"),
+        ("/api/inbox/1", '{"send\\u0000er": "x"}', ""),
+        ("/fhir/Claim/$submit", '{"entry": [{"resource": {"id": "\\u0000"}}]}', "entry[0].resource.id"),
+        ("/fhir/Consent", '{"note": ["a", "\\u0000"]}', "note[1]"),
+        ("/fhir/Subscription", '{"channel": {"header": ["a: \\u0000"]}}', "channel.header[0]"),
+    ],
+)
+def test_a_character_no_store_can_hold_is_refused_with_its_place(house: House, director, path, body, field):
+    house.hears(*CLEAN_STAY)
+    answer = director.calls("POST", path.format(case=house.case().id), content=body)
+    assert answer.status_code == 400
+    if path.startswith("/api"):
+        assert (answer.headers["content-type"], answer.json().get("field", "")) == ("application/problem+json", field)
+    else:
+        assert answer.json()["issue"][0]["expression"] == [field]
+
+
+def test_the_six_characters_that_only_look_like_it_are_taken(house: House, mine, site):
+    house.hears(*CLEAN_STAY)
+    with site.database.reading() as tx:
+        csrf = csrf_of(mine.client.cookies["sw_browser"],
+                       session_of(tx, mine.client.cookies["sw_session"], site.clock()))  # fmt: skip
+    told = mine.client.post(
+        f"/api/stays/{house.case().id}/requests", content=r'{"words": "a\\u0000b"}', headers={"x-csrf": csrf}
+    )
+    assert told.status_code == 201
+    assert house.rows("select words from case_request") == [(r"a\u0000b",)]
 
 
 # ---------------------------------------------------------------- once each

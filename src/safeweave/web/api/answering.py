@@ -132,6 +132,8 @@ def _run(call: Call, endpoint: Endpoint) -> Response:
     if not (endpoint.writes or endpoint.form):
         with asked.site.database.reading() as tx:
             return _response(call, endpoint, endpoint.run(call, tx))
+    if endpoint.writes:
+        call.check_text()
     key = asked.request.headers.get("idempotency-key", "")
     if key and not _KEY.fullmatch(key):
         raise Problem(400, say("api.key_shape", asked.language), "Idempotency-Key")

@@ -77,6 +77,17 @@ class Call:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(str(error)) from None
 
+    def check_text(self) -> None:
+        """Refuse a body of JSON with U+0000, which no store of ours can hold. Raises Malformed with the field."""
+        if b"\\u0000" not in self.raw:
+            return
+        try:
+            place = _place_of_nul(msgspec.json.decode(self.raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # it is no JSON, and is refused as that
+        if place is not None:
+            raise Malformed("U+0000 stands in a text; leave it out", field=place)
+
     @property
     def limit(self) -> int:
         """How many items are asked for. Raises Malformed."""
@@ -125,6 +136,22 @@ class Call:
         if role is None:
             raise NotAllowed(action)
         return account.sender
+
+
+def _place_of_nul(value: object, place: str = "") -> str | None:
+    """Where U+0000 stands in this value, as `entry[0].note`; None if it stands nowhere."""
+    match value:
+        case str():
+            return place if "\0" in value else None
+        case dict():
+            inside = [(each, f"{place}.{name}".lstrip(".")) for name, each in value.items()]
+            if any("\0" in name for name in value):
+                return place
+        case list():
+            inside = [(each, f"{place}[{n}]") for n, each in enumerate(value)]
+        case _:
+            return None
+    return next((found for each, where in inside if (found := _place_of_nul(each, where)) is not None), None)
 
 
 def cursor_of(key: Sequence[str]) -> str:
