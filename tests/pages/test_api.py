@@ -417,6 +417,13 @@ def test_an_assertion_that_is_not_good_gets_no_token(site):
     assert client.calls("GET", "/api/figures").status_code == 401
 
 
+@pytest.mark.parametrize("store", engines(), indirect=True)
+def test_an_assertion_with_a_character_no_store_can_hold_gets_an_answer(site):
+    client = machine(site, "operator", ("system/*.read",))
+    assert client.asks_for_a_token(iss="nobody\0").status_code == 401
+    assert client.asks_for_a_token(jti="j\0").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("scopes", "resource", "writes", "allowed"),
     [

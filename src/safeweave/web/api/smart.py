@@ -13,6 +13,7 @@ from safeweave.facts import Fact
 from safeweave.web.api import clients
 from safeweave.web.api.call import Answer, Call, Endpoints
 from safeweave.web.api.problem import Problem
+from safeweave.web.asked import plain
 from safeweave.words import say
 
 endpoints = Endpoints()
@@ -109,7 +110,8 @@ def _shown(call: Call, tx: Transaction, assertion: str) -> clients.Registered:
     try:
         head = jwt.get_unverified_header(assertion)
         told = jwt.decode(assertion, options={"verify_signature": False})
-        client = clients.registered(tx, [str(told.get("iss", ""))]).get(str(told.get("iss", "")))
+        issuer = plain(str(told.get("iss", "")))
+        client = clients.registered(tx, [issuer]).get(issuer)
         if client is None:
             raise _no(call, "unknown_client")
         keys = jwt.PyJWKSet.from_json(client.keys)
@@ -129,7 +131,7 @@ def _shown(call: Call, tx: Transaction, assertion: str) -> clients.Registered:
     left = (ends - call.asked.now).total_seconds()
     if said["sub"] != client.id or not 0 < left <= MOST_SECONDS or begins > call.asked.now + LATE_CLOCK:
         raise _no(call, "bad_times")
-    if not clients.use_assertion(tx, client.id, str(said["jti"])[:200], ends):
+    if not clients.use_assertion(tx, client.id, plain(str(said["jti"]))[:200], ends):
         raise _no(call, "used")
     return client
 
