@@ -27,7 +27,11 @@ document.addEventListener("submit", (event) => {
   }, 4000);
 });
 
-document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+const place = document.querySelector("nav [aria-current]");
+if (place) {  // not by scrollIntoView: from there on Tab would begin behind the link past the top
+  const [own, all] = [place.getBoundingClientRect(), place.closest("nav").getBoundingClientRect()];
+  place.closest("nav").scrollLeft += own.left + own.width / 2 - all.left - all.width / 2;
+}
 
 addEventListener("pageshow", () => {
   for (const form of document.forms) {
