@@ -71,6 +71,7 @@ create table if not exists clock (
     marked integer not null default 0
 );
 create unique index if not exists clock_running on clock (case_id, kind, shard) where stopped_at is null;
+create index if not exists clock_of on clock (case_id);
 create index if not exists clock_next on clock (next_mark_at) where stopped_at is null and paused_at is null;
 create index if not exists clock_due on clock (due_on) where stopped_at is null;
 

@@ -1,0 +1,1 @@
+-- Version 10 brought no table.
