@@ -85,8 +85,8 @@ _INSERT = (
     "insert into clock (case_id, kind, shard, started_at, due_on, next_mark_at, stopped_at)"
     " values (?, ?, ?, ?, ?, ?, ?) on conflict (case_id, kind, shard) where stopped_at is null"
 )
-# Not `stopped_at is null`: where few clocks run, PostgreSQL would take its indexes of running clocks for empty, read all
-# of one for every batch, and be ten times slower once many run. So it looks them up by their cases.
+# Not `stopped_at is null`: where few clocks run, PostgreSQL takes its indexes of running clocks for empty, reads all
+# of one for every batch, and is ten times slower once many run. So it looks them up by their cases.
 _STOP = (
     "update clock set stopped_at = ?, next_mark_at = null"
     " where case_id = ? and kind = ? and case when stopped_at is null then 1 else 0 end = 1"
