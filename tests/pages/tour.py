@@ -65,6 +65,8 @@ SHOTS = (
     Shot("desk", "case", "examiner", ("#queue a",), DESK),
     Shot("desk", "decided", "examiner", ("#queue a", "workbench.phrase.agree", "workbench.act.refuse"), DESK),
     Shot("operations", "room", "director", (), DESK),
+    Shot("operations", "what_if", "director", ("what_if.open",), DESK),
+    Shot("operations", "again", "director", ("operations.place.again",), DESK),
     Shot("operations", "health", "director", ("operations.place.health",), DESK),
 )
 
