@@ -8,6 +8,7 @@ the sender sends again.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 
 from safeweave.errors import SafeweaveError, Unavailable
@@ -15,6 +16,7 @@ from safeweave.exchange.formats.reading import Limits
 
 START, END = b"\x0b", b"\x1c\r"
 IDLE_SECONDS = 300.0
+BACKLOG = 100  # connections that wait to be taken
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +108,9 @@ async def serve(
                 _log.warning("mllp: %d bytes outside of frames were skipped", frames.skipped)
             writer.close()
 
-    return await asyncio.start_server(converse, host, port, reuse_port=share_port or None)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    knocker = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=share_port)
+    return await asyncio.start_server(converse, sock=knocker)  # of a port above 65535 an event loop might make another
 
 
 async def send(host: str, port: int, messages: Iterable[bytes], wait_seconds: float = 30.0) -> list[bytes]:
