@@ -89,12 +89,12 @@ def test_the_times_of_a_day_stay_right_when_an_instruction_is_noted_late(house, 
     late, house.node.instructed = house.node.instructed, []
     counted(house)
     with house.node.database.reading() as tx:
-        assert figures(tx, house.time(), "en", 30).instructed.count == 0
+        assert figures(tx, house.time(), 30).instructed.count == 0
     house.node.instructed = late
     house.node.write_times()
     counted(house)
     with house.node.database.reading() as tx:
-        found = figures(tx, house.time(), "en", 30)
+        found = figures(tx, house.time(), 30)
         assert tx.rows("select count(*) from tally where figure = 'instructed_p50'") == [(1,)]
     [day] = [day for day in found.days if day.p50 is not None]
     assert (day.p50, day.p95) == (found.instructed.p50, found.instructed.p95)
@@ -111,13 +111,13 @@ def test_the_times_of_each_day_are_those_of_its_buckets_whatever_comes_in_which_
     add((today - timedelta(days=1)).isoformat(), 7.0, 3)
     add(today.isoformat(), 0.4, 1)  # late, and the shortest of all
     with house.node.database.reading() as tx:
-        *_, before, now = figures(tx, house.time(), "en", 7).days
+        *_, before, now = figures(tx, house.time(), 7).days
     assert (before.p50, before.p95) == (tally.reaches(int(tally.bucket(7.0))),) * 2
     assert now.p50 == tally.reaches(int(tally.bucket(100 * 1.2**8)))  # the tenth of twenty
     assert now.p95 == tally.reaches(int(tally.bucket(100 * 1.2**17)))  # the nineteenth
     add((today - timedelta(days=1)).isoformat(), 7.0, -3)  # taken out again
     with house.node.database.reading() as tx:
-        assert figures(tx, house.time(), "en", 7).days[-2].p50 is None
+        assert figures(tx, house.time(), 7).days[-2].p50 is None
 
 
 def test_a_store_that_was_counted_before_gets_the_times_of_its_days(house, site):
@@ -129,7 +129,7 @@ def test_a_store_that_was_counted_before_gets_the_times_of_its_days(house, site)
         tx.run("delete from tally_place where what = ?", (tally.TIMES,))
     counted(house)
     with house.node.database.reading() as tx:
-        assert [day.p50 is not None for day in figures(tx, house.time(), "en", 30).days].count(True) == 1
+        assert [day.p50 is not None for day in figures(tx, house.time(), 30).days].count(True) == 1
 
 
 # ---------------------------------------------------------------- desk

@@ -149,7 +149,7 @@ def test_only_the_days_that_are_asked_about_count(house, site, director):
     [run] = house.asks(lambda tx: trials.latest(tx, 5))
     assert (run.answer.sums.cases, run.answer.sums.more) == (1, 1)
     runs(director, **{DEDUCTIBLE: "0", "until": "2026-03-31"})
-    [latest, _] = house.asks(lambda tx: trials.latest(tx, 5))
+    [latest] = [each for each in house.asks(lambda tx: trials.latest(tx, 5)) if each.id != run.id]
     assert (latest.answer.sums.cases, latest.answer.most[0].before_fen) == (1, yuan("450.00"))
 
 
