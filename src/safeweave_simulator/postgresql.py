@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from safeweave.ports import free_port
 
 OLDEST = 15
 _PLACES = (
@@ -67,13 +68,6 @@ def _folders() -> Iterator[Path]:
         root, _, pattern = place.partition("*")
         base = Path(root) if root.endswith("/") else Path(root).parent
         yield from sorted(base.glob(f"{Path(root).name if not root.endswith('/') else ''}*{pattern}"), reverse=True)
-
-
-def free_port() -> int:
-    """A port of this machine nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -30,11 +30,12 @@ from safeweave.exchange import senders
 from safeweave.exchange.formats import Sender
 from safeweave.payments.banks.sandbox import SandboxBank
 from safeweave.payments.reconcile import reconcile
+from safeweave.ports import free_port
 from safeweave_simulator.broken import Broken
 from safeweave_simulator.city import City
 from safeweave_simulator.client import Delivery, Doors
 from safeweave_simulator.outcomes import check_messages, check_money, check_outcomes
-from safeweave_simulator.postgresql import Server, free_port
+from safeweave_simulator.postgresql import Server
 from safeweave_simulator.running import run
 
 Engine = Literal["sqlite", "postgresql"]

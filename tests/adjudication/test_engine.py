@@ -30,10 +30,11 @@ def imported_by(module: str) -> set[str]:
 
 
 BY_THE_RULES, BY_A_PERSON = "safeweave.adjudication.steps", "safeweave.adjudication.adjusting"
+BY_AN_UNDO = "safeweave.adjudication.restoring"
 
 
 def test_every_module_that_a_decision_reads_is_part_of_the_version():
-    reached, waiting = set(), [BY_THE_RULES, BY_A_PERSON]
+    reached, waiting = set(), [BY_THE_RULES, BY_A_PERSON, BY_AN_UNDO]
     while waiting:
         module = waiting.pop()
         if module not in reached:

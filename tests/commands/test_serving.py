@@ -6,17 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from safeweave.main import main
+from safeweave.ports import free_port
 
 
 @pytest.fixture
 def taken() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as other:
         yield other.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("door", ["HTTP", "MLLP"])

@@ -1,7 +1,6 @@
 """A city of members on one ledger, each with a store of its own, a door on loopback and a courier."""
 
 import io
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -25,14 +24,8 @@ from safeweave.keys.keyset import KeySet
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final, Ledger
 from safeweave.ledger.operation import PutMember, SignedOperation, fresh_id
+from safeweave.ports import free_port
 from stores import create, place
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
 
 HANDED = (
     "create table handed (id integer primary key, sender text not null, exchange text not null,"

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
-from consortium.given_consortium import HANDED, free_port
+from consortium.given_consortium import HANDED
 from ledger.given_ledger import DAY, Consortium
 from ledger.ledgers import log_signer, served
 from safeweave.consortium.directory import endpoint_hash
@@ -27,6 +27,7 @@ from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import PutMember, fresh_id
 from safeweave.ledger.serving import ledger_router
+from safeweave.ports import free_port
 from stores import create, place
 
 TESTS = Path(__file__).parents[1]

@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from consents.given_consents import consent
-from consortium.given_consortium import free_port
 from exchange.formats.given_messages import EXAMPLES
 from ledger.given_ledger import DAY
 from people.given_people import particulars
@@ -30,6 +29,7 @@ from safeweave.ids import PersonId
 from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import GrantConsent, fresh_id, sign
 from safeweave.main import main
+from safeweave.ports import free_port
 
 PATIENCE = 240
 

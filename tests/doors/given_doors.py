@@ -1,7 +1,6 @@
 """A node with its doors open, and hospitals that knock: real HTTP and real MLLP sockets."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import httpx
 from given import TOKEN, House
 from safeweave.exchange import mllp
 from safeweave.node import serve
+from safeweave.ports import free_port
 
 
 @dataclass
@@ -30,12 +30,6 @@ class Doors:
         """The answers to these messages, all on one connection."""
         raw = [m if isinstance(m, bytes) else m.replace("\n", "\r").encode() for m in messages]
         return asyncio.run(mllp.send(*self.mllp, raw))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

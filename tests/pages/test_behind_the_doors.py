@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import httpx
 
-from doors.given_doors import free_port
 from given import TOKEN, House
 from pages.given_pages import Browser, site_of, staff
 from safeweave.main import main
 from safeweave.node import serve
+from safeweave.ports import free_port
 
 
 def test_one_address_serves_pages_and_doors(house: House) -> None:

@@ -1,6 +1,7 @@
 """What changes reaches every open page that may know of it, once, in order, and again after a lost line."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -83,13 +84,17 @@ def test_two_processes_tell_the_same(house, site, feed, person):
     other = Feed(site.database)
 
     async def both() -> tuple[list[Tick], list[Tick]]:
-        ready = asyncio.Event()
+        ready = threading.Event()
 
         async def second() -> list[Tick]:
             return await gather(other, EVERYBODY, None, ready.set, 1)
 
+        def is_admitted() -> None:
+            assert ready.wait(20)
+            house.hears(admitted())
+
         task = asyncio.create_task(second())
-        first = await gather(feed, EVERYBODY, None, lambda: house.hears(admitted()), 1)
+        first = await gather(feed, EVERYBODY, None, is_admitted, 1)
         return first, await task
 
     first, second = run(both())

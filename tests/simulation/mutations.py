@@ -276,7 +276,7 @@ MUTATIONS = (
     Mutation(
         "nobody is woken in this process",
         "worker.py",
-        "            self._wake.get(lane, self._wake[INSIDE]).set()",
+        "            self._wake.get(lane, self._wake.get(self._crowd_of(lane), self._wake[INSIDE])).set()",
         "            pass",
         "tests/simulation/test_wakes.py",
     ),

@@ -26,7 +26,7 @@ from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.case import find_case, print_case
 from safeweave.commands.demo_members import Consortium
 from safeweave.commands.demo_scenes import Scenes, shown
-from safeweave.commands.leashed import free_port, leashed
+from safeweave.commands.leashed import leashed
 from safeweave.commands.money import STATEMENT
 from safeweave.commands.screen import console, print_json
 from safeweave.consortium import roles
@@ -38,6 +38,7 @@ from safeweave.node import open_node
 from safeweave.overview import Overview, latest_payouts, milliseconds_from_the_hospital, overview
 from safeweave.payments.banks.sandbox import SandboxBank
 from safeweave.payments.reconcile import reconcile
+from safeweave.ports import free_port
 from safeweave.settings import Settings
 from safeweave.words import Language, knows, say
 

@@ -23,7 +23,7 @@ from safeweave.cases import store as cases_store
 from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.consent import import_file
 from safeweave.commands.hospitals import read_hospitals
-from safeweave.commands.leashed import free_port, leashed
+from safeweave.commands.leashed import leashed
 from safeweave.consents import Kept, Party, consent_of, fhir, texts
 from safeweave.consents.consent import GIVES_ITSELF
 from safeweave.consortium import roles
@@ -39,6 +39,7 @@ from safeweave.ledger.checkpoint import read_roots
 from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import Role
 from safeweave.people import age_on
+from safeweave.ports import free_port
 from safeweave.settings import Settings
 from safeweave.web import accounts
 from safeweave.words import Language, say

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.given_ledger import NOON
+from safeweave.ports import free_port
 
 TOOLS = Path(__file__).resolve().parents[3] / "requirements" / "chain" / "node_modules"
 MISSING = "anvil is not here: `make setup-dev` installs it where npm is"
@@ -25,13 +26,6 @@ def anvil() -> Path | None:
         return found
     on_path = shutil.which("anvil")
     return Path(on_path) if on_path else None
-
-
-def free_port() -> int:
-    """A port of this machine nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Anvil:

@@ -16,7 +16,7 @@ from safeweave.commands.bench.baselines import percentile, seconds_of
 from safeweave.commands.bench.figure import Figure
 from safeweave.commands.bench.members import founded
 from safeweave.commands.bench.stays import HOSPITAL, SENDER, TOKEN, Stays, stays_of
-from safeweave.commands.bench.stores import HOST, Bench, free_port
+from safeweave.commands.bench.stores import HOST, Bench
 from safeweave.commands.leashed import leashed
 from safeweave.consents import Party, consent_of, texts
 from safeweave.consents.consent import DATA_KINDS
@@ -28,6 +28,7 @@ from safeweave.exchange import senders
 from safeweave.exchange.formats import Sender
 from safeweave.ids import PersonId
 from safeweave.node import open_node
+from safeweave.ports import free_port
 from safeweave.settings import Settings
 
 PATIENCE_SECONDS = 60.0

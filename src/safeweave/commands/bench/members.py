@@ -11,13 +11,14 @@ from pathlib import Path
 from signal import SIGTERM, signal
 
 from safeweave.clock import now
-from safeweave.commands.bench.stores import HOST, free_port
+from safeweave.commands.bench.stores import HOST
 from safeweave.consortium import roles, taking
 from safeweave.consortium.roles import Home, MemberNode
 from safeweave.database import Database
 from safeweave.errors import InvariantBroken, Unavailable
 from safeweave.ledger.ledger import Final, Ledger
 from safeweave.ledger.operation import GrantConsent, Operation, Role, fresh_id, sign
+from safeweave.ports import free_port
 
 FINAL_WITHIN_SECONDS = 10.0
 START_WITHIN_SECONDS = 60.0

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from safeweave.commands.bench.figure import Counts, Engine
 from safeweave.commands.bench.stays import Stays, stays_of
 from safeweave.errors import Conflict, Unavailable
 from safeweave.node import Node, open_node
+from safeweave.ports import free_port
 from safeweave.settings import Settings
 from safeweave.words import Language, say
 
@@ -179,11 +179,3 @@ def _processes() -> dict[int, tuple[int, float]]:
             continue  # ended meanwhile
         found[int(file.parent.name)] = int(fields[1]), sum(map(int, fields[11:15])) / ticks
     return found
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
