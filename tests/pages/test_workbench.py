@@ -1,6 +1,7 @@
 """What examiners do: the queue, a case on one screen, decisions with authority, drafts, search and export."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from given import House, a_bill, admitted, billed, discharged, lines_of, yuan
 from pages.given_pages import Browser, staff
@@ -252,6 +253,22 @@ def test_two_examiners_on_one_case_and_only_the_first_decides_while_the_other_lo
     assert "我写了很久的长理由" in second.text
     house.works()
     assert house.payouts() == [("paid", yuan("15000.00"))]
+
+
+def test_of_many_examiners_at_the_same_moment_one_decides_and_all_others_are_told(house, site):
+    case = refers(house)
+    desks = [at_desk(site) for _ in range(4)]
+    for desk in desks:
+        desk.opens(f"/desk/cases/{case}")
+    for desk in desks[2:]:  # the same form from two windows
+        desk.page, desk.client.cookies = desks[1].page, desks[1].client.cookies
+    with ThreadPoolExecutor(len(desks)) as pool:
+        sent = [pool.submit(desk.sends, ".*/decide", verdict="approve", note="病历与费用相符") for desk in desks]
+        answers = sorted(each.result().status_code for each in sent)
+    assert answers in ([200, 409, 409, 409], [200, 200, 200, 409])
+    house.works()
+    assert house.payouts() == [("paid", yuan("15000.00"))]
+    assert house.rows("select count(*) from desk_act") == [(1,)]
 
 
 def test_who_else_is_at_work_is_said(house, site):

@@ -35,9 +35,10 @@ from safeweave.events import (
     Event,
     NothingClaimed,
 )
-from safeweave.facts import Claim, Overlay
+from safeweave.facts import Bill, Claim, Overlay
 from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, bill_key, derived, hour_of, person_key
 from safeweave.money import ZERO, Fen
+from safeweave.outbox import visit_subject
 from safeweave.worker import PUT_OFF, Later
 
 BACK_TEST = "book"  # the bank of policies that only re-play a data set: decided as on the day of the bill
@@ -141,6 +142,12 @@ class Adjudicator:
         desk.save(now)
         return told
 
+    def keys_of(self, tx: Transaction, case: Case, now: datetime) -> set[str]:
+        """What is to be held while a person decides a case beside other transactions: what the machine holds."""
+        policies = cases.insured_policies(tx, [case.person], now)
+        bills = claim_now(tx, case, shanghai_day(now)).bills
+        return {visit_subject(case.sender, case.visit), *_person_keys(case, policies), *_bill_keys(bills)}
+
     def seen_by_person(self, decided: Decided) -> Determination:
         """A determination that waits, as a person finds it: with every line, also where the rules computed none."""
         product = self.products.get(decided.product)
@@ -204,7 +211,7 @@ def hold_all(
 ) -> tuple[list[Case], list[CaseId]]:
     """The cases whose persons and bills this transaction holds, and those it cannot decide now; both in their order."""
     persons = {case.id: _person_keys(case, policies) for case in found}
-    bills = {case: {bill_key(bill.key) for bill in claim.bills} for case, claim in claims.items()}
+    bills = {case: _bill_keys(claim.bills) for case, claim in claims.items()}
     held = tx.hold(set().union(*persons.values(), *bills.values()))
     decided: list[Case] = []
     put_off: list[CaseId] = []
@@ -222,6 +229,10 @@ def hold_all(
 def _person_keys(case: Case, policies: Mapping[PersonId, Sequence[InsuredPolicy]]) -> set[str]:
     """The locks of everybody whose usage counts for a case: who was ill, and by what id the policies know them."""
     return {person_key(case.person), *(person_key(policy.person) for policy in policies.get(case.person, ()))}
+
+
+def _bill_keys(bills: Iterable[Bill]) -> set[str]:
+    return {bill_key(bill.key) for bill in bills}
 
 
 def claim_now(tx: Transaction, case: Case, claimed_on: date) -> Claim:

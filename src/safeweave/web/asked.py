@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -232,14 +232,15 @@ class Asked:
             yield tx
 
     @contextmanager
-    def writing(self, then: str, beside: bool = False) -> Iterator[Transaction]:
+    def writing(self, then: str, beside: bool = False, holding: Collection[str] = ()) -> Iterator[Transaction]:
         """A transaction in which a form does its work, once, and which leads to `then`.
 
         Raises SentBefore if this form was sent before. What a case must follow is told with `tell`. With `beside`,
-        others may write meanwhile; whoever asks for that holds what it changes.
+        others may write meanwhile; whoever asks for that is `holding` what it changes, and waits for it.
         """
         once = self.field("_once", 100)
         with self.site.database.transaction(beside) as tx:
+            tx.wait_for([f"form:{once}", *holding])
             if _ONCE.fullmatch(once):
                 before = accounts.sent_before(tx, once, self.account.id if self.account else "", then, self.now)
                 if before is not None:

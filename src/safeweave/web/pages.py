@@ -7,6 +7,7 @@ say who looked, cookies and secure headers. `asked.py` is what a page sees of it
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeweave import people
 from safeweave.clock import seconds_running
 from safeweave.database.waits import noting
-from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
+from safeweave.errors import Conflict, Crossed, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
 from safeweave.web import accounts, live, papers
 from safeweave.web.accounts import PERSON, Session
 from safeweave.web.asked import (
@@ -301,11 +302,19 @@ def _guarded(asked: Asked, route: Route, over: Session | None, fault: Exception 
             raise NotAllowed("csrf")
     if not route.open and asked.account is None:
         raise SignInFirst
-    response = route.page(asked)
+    response = _until_not_crossed(route.page, asked)
     if asked.fields.get("_kept") and response.status_code == 303 and asked.account is not None:
         with asked.site.database.transaction(beside=True) as tx:
             accounts.drop_form(tx, asked.account.id)
     return response
+
+
+def _until_not_crossed(page: Callable[[Asked], Response], asked: Asked) -> Response:
+    """What a page answers; once more if others had what it wanted to change. Raises Crossed the third time."""
+    for _ in range(2):
+        with suppress(Crossed):
+            return page(asked)
+    return page(asked)
 
 
 def check_origin(request: Request) -> None:

@@ -15,7 +15,7 @@ from safeweave.cases.case import Case
 from safeweave.consortium import ending
 from safeweave.consortium.ending import LockedClaim
 from safeweave.database import Transaction
-from safeweave.errors import Conflict, NotFound
+from safeweave.errors import Conflict, Crossed, NotFound
 from safeweave.events import DeterminationMade, Event
 from safeweave.ids import PolicyId
 from safeweave.money import Fen, fen_of, yuan_shown
@@ -89,18 +89,19 @@ def decide(asked: Asked) -> Response:
     """Do what the button says; above one's authority it is proposed to a second person."""
     with asked.reading() as tx:
         case, person = case_and_person(asked, tx, "referrals.decide")
+        keys = asked.site.adjudicator.keys_of(tx, case, asked.now)
     verdict = asked.field("verdict", 20)
     try:
         if verdict == "draft":
             _kept(asked, case)  # as often as it is sent: each may say something else
             return asked.go(f"/desk/cases/{case.id}", said="workbench.draft.kept")
         if verdict == "ask":
-            return _ask(asked, case, person)
+            return _ask(asked, case, person, keys)
         if verdict == "supplied":
-            return _supplied(asked, case, person)
+            return _supplied(asked, case, person, keys)
         if verdict not in VERDICTS:
             raise Missing(asked.say("workbench.missing.verdict"))
-        return _decide(asked, case, person, cast(Verdict, verdict))
+        return _decide(asked, case, person, cast(Verdict, verdict), keys)
     except Missing as missing:
         fault = str(missing)
     except NotAdjustable as wrong:
@@ -110,13 +111,13 @@ def decide(asked: Asked) -> Response:
         return shown(asked, tx, case, person, 400, fault, _typed(asked))
 
 
-def _decide(asked: Asked, case: Case, person: Person, verdict: Verdict) -> Response:
+def _decide(asked: Asked, case: Case, person: Person, verdict: Verdict, keys: set[str]) -> Response:
     note, clause = asked.field("note", MOST_WORDS), asked.field("clause", 60)
     if not note:
         raise Missing(asked.say("workbench.missing.note"))
     if verdict == "adjust" and not clause:
         raise Missing(asked.say("workbench.missing.clause"))
-    with asked.writing(then="/desk") as tx:
+    with asked.writing(then="/desk", beside=True, holding=keys) as tx:
         now_seen = _fresh(asked, tx, case, person)
         adjust = _adjustments(asked, now_seen, clause) if verdict == "adjust" else {}
         asks = _asks(now_seen, verdict, adjust)
@@ -137,7 +138,7 @@ def _decide(asked: Asked, case: Case, person: Person, verdict: Verdict) -> Respo
 
 def _fresh(asked: Asked, tx: Transaction, case: Case, person: Person) -> Seen:
     """The case as it is now, if it can be decided and is what was seen. Raises NotNow, Stale."""
-    found = case_store.cases_by_id(tx, [case.id])[case.id]
+    found = _held(asked, tx, case)
     now_seen = seen(asked, tx, found, person)
     if now_seen.decided is not None:
         raise NotNow("decided", by=now_seen.decided.answered_name)
@@ -148,6 +149,15 @@ def _fresh(asked: Asked, tx: Transaction, case: Case, person: Person) -> Seen:
     if asked.field("_version", 100) != now_seen.version:
         raise Stale(now_seen.version)
     return now_seen
+
+
+def _held(asked: Asked, tx: Transaction, case: Case) -> Case:
+    """The case as it is now. Raises Crossed if what is to be held with it has grown since it was asked for."""
+    found = case_store.cases_by_id(tx, [case.id])[case.id]
+    keys = asked.site.adjudicator.keys_of(tx, found, asked.now)
+    if not tx.hold(keys) >= keys:
+        raise Crossed("the case concerns more people or bills than a moment ago, and others have them")
+    return found
 
 
 def _carry_out(asked: Asked, tx: Transaction, act: Act, by: str, note: str, role: str) -> None:
@@ -228,12 +238,12 @@ def _adjustments(asked: Asked, now_seen: Seen, clause: str) -> dict[PolicyId, Ad
 # ---------------------------------------------------------------- what is missing
 
 
-def _ask(asked: Asked, case: Case, person: Person) -> Response:
+def _ask(asked: Asked, case: Case, person: Person, keys: set[str]) -> Response:
     """Ask the insured, once, for everything that is missing; the clock stands until it comes (保险法 22, 23)."""
     wanted = asked.field("wanted", MOST_WORDS)
     if not wanted:
         raise Missing(asked.say("workbench.missing.wanted"))
-    with asked.writing(then=f"/desk/cases/{case.id}") as tx:
+    with asked.writing(then=f"/desk/cases/{case.id}", beside=True, holding=keys) as tx:
         now_seen = _fresh(asked, tx, case, person)
         if not now_seen.can_ask or not clocks.pause(tx, case.id, asked.now):
             raise NotNow("asked_once")
@@ -246,9 +256,9 @@ def _ask(asked: Asked, case: Case, person: Person) -> Response:
     return asked.go(said="workbench.asked")
 
 
-def _supplied(asked: Asked, case: Case, person: Person) -> Response:
+def _supplied(asked: Asked, case: Case, person: Person, keys: set[str]) -> Response:
     """What was asked for has come another way, on paper say: the clock runs on."""
-    with asked.writing(then=f"/desk/cases/{case.id}") as tx:
+    with asked.writing(then=f"/desk/cases/{case.id}", beside=True, holding=keys) as tx:
         _fresh(asked, tx, case, person)
         if not clocks.resume(tx, case.id, asked.now):
             raise NotNow("not_asked")
@@ -265,9 +275,10 @@ def confirm(asked: Asked) -> Response:
     """Confirm what somebody else proposed, or give it back to them with words."""
     with asked.reading() as tx:
         case, person = case_and_person(asked, tx, "referrals.confirm")
+        keys = asked.site.adjudicator.keys_of(tx, case, asked.now)
     confirms, words = asked.field("verdict", 20) == "confirm", asked.field("words", MOST_WORDS)
-    with asked.writing(then="/desk") as tx:
-        found = case_store.cases_by_id(tx, [case.id])[case.id]
+    with asked.writing(then="/desk", beside=True, holding=keys) as tx:
+        found = _held(asked, tx, case)
         now_seen = seen(asked, tx, found, person)
         act = now_seen.proposal
         if act is None or act.id != asked.field("act", 60):
