@@ -27,6 +27,7 @@ from safeweave.payments import BankDesk
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.telling.reasons import reference as reason_codes
+from safeweave.web.notices.subscribers import Subscribers
 from safeweave.words import knows, say
 from safeweave.worker import Follows, Outside
 
@@ -44,7 +45,8 @@ def follows() -> Follows:
     bills = object.__new__(InsurerDesk)  # its handlers are named, not run
     adjudicator = Adjudicator([])
     desk = BankDesk({}, lambda tx, keys: {})
-    return flow(adjudicator, desk, Post.from_settings(Settings()), DecidingAgain(adjudicator), bills)
+    post, subscribers = Post.from_settings(Settings()), object.__new__(Subscribers)
+    return flow(adjudicator, desk, post, DecidingAgain(adjudicator), bills, subscribers)
 
 
 def flow_table() -> str:

@@ -1,15 +1,14 @@
 """Deciding again in a real browser: a director asks, a senior approves on a phone, and axe finds nothing serious."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from adjudication.test_deciding_again import DEDUCTIBLE, corrects, lives
 from given import House
 from pages.given_pages import site_of, staff
-from pages.real_browser import CHROMIUM, SIDEWAYS, faults, needs_chromium, served, shoot
+from pages.real_browser import SIDEWAYS, faults, needs_chromium, served, shoot
 
 pytestmark = needs_chromium
 
@@ -17,14 +16,6 @@ pytestmark = needs_chromium
 @pytest.fixture(params=["sqlite"])  # what the store is makes no difference to a browser
 def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 def test_a_director_asks_and_a_senior_approves(house: House, chromium: Any) -> None:

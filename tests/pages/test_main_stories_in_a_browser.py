@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from adjudication.test_deciding_again import DEDUCTIBLE, EXPENSE, corrects
 from adjudication.test_deciding_again import asks as asks_again
@@ -17,7 +16,6 @@ from bulk.test_what_if import stay
 from given import CLEAN_STAY, a_bill, a_house, admitted, billed, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, person_named, site_of, staff
 from pages.real_browser import (
-    CHROMIUM,
     FOCUS_SEEN,
     SIDEWAYS,
     SMALL,
@@ -60,14 +58,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory, one_bank: RunningBank) -> It
         with served(house, site, routes_that_fail) as found:
             yield found
         house.node.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 # ---------------------------------------------------------------- the two ways to use a page

@@ -1,14 +1,13 @@
 """The operations room in a real browser: it follows what happens, and axe finds nothing serious in it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from given import CLEAN_STAY, House
 from pages.given_pages import staff
-from pages.real_browser import CHROMIUM, SIDEWAYS, faults, needs_chromium, served, shoot
+from pages.real_browser import SIDEWAYS, faults, needs_chromium, served, shoot
 
 pytestmark = needs_chromium
 
@@ -16,14 +15,6 @@ pytestmark = needs_chromium
 @pytest.fixture(params=["sqlite"])  # what the store is makes no difference to a browser
 def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 def test_the_room_follows_what_happens_on_every_width_and_without_serious_faults(house: House, site: Any, chromium):

@@ -4,24 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from given import CLEAN_STAY, House, admitted, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, site_of, staff
-from pages.real_browser import CHROMIUM, FONT, SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
+from pages.real_browser import FONT, SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
 from pages.test_portal import gives
 from safeweave.ids import PersonId
 from safeweave.web.accounts import note_story
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["sqlite"])  # what the store is makes no difference to a browser

@@ -1,15 +1,14 @@
 """A what-if in a real browser, by keyboard alone: from the room's first page to the sum, following the process."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from bulk.test_what_if import stay
 from given import House
 from pages.given_pages import staff
-from pages.real_browser import CHROMIUM, SIDEWAYS, faults, needs_chromium, served, shoot
+from pages.real_browser import SIDEWAYS, faults, needs_chromium, served, shoot
 
 pytestmark = needs_chromium
 
@@ -17,14 +16,6 @@ pytestmark = needs_chromium
 @pytest.fixture(params=["sqlite"])  # what the store is makes no difference to a browser
 def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 def presses_until(page: Any, wanted: Any) -> None:

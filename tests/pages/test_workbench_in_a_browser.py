@@ -4,23 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from given import House, a_bill, admitted, billed, discharged
 from pages.given_pages import staff
-from pages.real_browser import CHROMIUM, SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
+from pages.real_browser import SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
 from safeweave.facts import Line
 from safeweave.money import Fen
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["sqlite"])  # what the store is makes no difference to a browser
