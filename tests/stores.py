@@ -137,7 +137,7 @@ declare
     named text;
 begin
     for named in select oid::regclass::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
-        and relname <> 'alembic_version' loop
+        and relname <> 'alembic_version' and pg_relation_size(oid) > 0 loop
         execute 'delete from ' || named;
     end loop;
     perform setval(oid, 1, false) from pg_class where relkind = 'S' and relnamespace = 'public'::regnamespace;
