@@ -102,7 +102,7 @@ class Asking:
     def _new(self, server: _Server) -> HTTPConnection:
         scheme, host, port = server
         connection = (
-            HTTPSConnection(host, port, timeout=self._connect_seconds, context=_trusting())
+            HTTPSConnection(host, port, timeout=self._connect_seconds, context=trusting())
             if scheme == "https"
             else HTTPConnection(host, port, timeout=self._connect_seconds)
         )
@@ -126,7 +126,8 @@ def _has_something_to_say(sock: socket.socket) -> bool:
 
 
 @cache
-def _trusting() -> ssl.SSLContext:
+def trusting() -> ssl.SSLContext:
+    """Whose certificates are believed; read once, as that takes longer than many an answer."""
     return httpx.create_ssl_context()
 
 

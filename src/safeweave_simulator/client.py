@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import httpx
 import msgspec
 
+from safeweave.asking import trusting
 from safeweave.clock import seconds_running
 from safeweave_simulator.messages import CONTENT_TYPES, Door, Message
 
@@ -224,7 +225,7 @@ async def deliver(
 class _Run:
     def __init__(self, doors: Doors, state: State, on_event: OnEvent | None, stop: Stop) -> None:
         self.doors, self.state, self.on_event, self.stop = doors, state, on_event, stop
-        self.client = httpx.AsyncClient(timeout=_ANSWER_WITHIN_SECONDS, trust_env=False)
+        self.client = httpx.AsyncClient(timeout=_ANSWER_WITHIN_SECONDS, trust_env=False, verify=trusting())
         self.tally = Tally()
         self.queues: dict[tuple[str, bool], asyncio.Queue[tuple[int, Message]]] = {}
         self.lines: list[asyncio.Task[None]] = []

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from ledger.given_ledger import DAY, NOON, Consortium, Person
 from ledger.ledgers import Time, log_signer, served
+from safeweave.asking import trusting
 from safeweave.consortium import store
 from safeweave.consortium.directory import Directory, endpoint_hash
 from safeweave.consortium.receiving import Arrival, Limits, Reception, reception_router
@@ -54,7 +55,7 @@ class Site:
     hand_over: Callable[[Transaction, Arrival, datetime], None] = hand_over
     limits: Limits = field(default_factory=Limits)
     backlog: int = 0
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5.0, trust_env=False))
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5.0, trust_env=False, verify=trusting()))
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)

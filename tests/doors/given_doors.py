@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import httpx
 
 from given import TOKEN, House
+from safeweave.asking import trusting
 from safeweave.exchange import mllp
 from safeweave.node import serve
 from safeweave.ports import free_port
@@ -43,7 +44,7 @@ def open_doors(house: House) -> Iterator[Doors]:
     assert ready.wait(20)
     base = f"http://127.0.0.1:{node.settings.http_port}"
     try:
-        with httpx.Client(base_url=base, trust_env=False, timeout=20) as http:
+        with httpx.Client(base_url=base, trust_env=False, timeout=20, verify=trusting()) as http:
             yield Doors(house, http, ("127.0.0.1", node.settings.mllp_port))
     finally:
         stopping.set()

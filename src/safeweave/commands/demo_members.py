@@ -19,6 +19,7 @@ from typing import Any, Literal
 import httpx
 
 from safeweave import clock, consents, people
+from safeweave.asking import trusting
 from safeweave.cases import store as cases_store
 from safeweave.clock import SHANGHAI, seconds_running
 from safeweave.commands.consent import import_file
@@ -322,7 +323,9 @@ class Consortium:
         until = seconds_running() + STARTS_WITHIN_SECONDS
         while seconds_running() < until and process.poll() is None:
             try:
-                if all(httpx.get(url, timeout=1, trust_env=False).status_code == 200 for url in urls):
+                if all(
+                    httpx.get(url, timeout=1, trust_env=False, verify=trusting()).status_code == 200 for url in urls
+                ):
                     return
             except httpx.HTTPError:
                 clock.pause(0.05)

@@ -9,6 +9,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -638,8 +639,9 @@ _PRODUCT = Table(
 )
 
 
+@lru_cache(64)
 def parse_product(text: str, file: str) -> Product:
-    """The product a TOML text states. Raises Malformed with file, line and field if it is not of format 1."""
+    """The product a TOML text states; the same for the same text. Raises Malformed with file, line and field."""
     document = form.toml_document(text, file)
     try:
         return _product_of(document)

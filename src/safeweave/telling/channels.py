@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import msgspec
 
+from safeweave.asking import trusting
 from safeweave.errors import Malformed, Unavailable
 from safeweave.facts import Fact
 from safeweave.ids import MessageId
@@ -210,7 +211,7 @@ class SmsGateway:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._http = httpx.Client(timeout=_SECONDS, trust_env=False)
+        self._http = httpx.Client(timeout=_SECONDS, trust_env=False, verify=trusting())
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
         """4xx is final for its message; 408, 429, 5xx and silence mean later."""
@@ -229,7 +230,7 @@ class WeChat:
 
     def __init__(self, url: str, template: str) -> None:
         self._url, self._template = url, template
-        self._http = httpx.Client(timeout=_SECONDS, trust_env=False)
+        self._http = httpx.Client(timeout=_SECONDS, trust_env=False, verify=trusting())
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
         """An errcode that no later try can mend is final for its message; others mean later."""

@@ -9,6 +9,7 @@ from statistics import median
 
 import httpx
 
+from safeweave.asking import trusting
 from safeweave.clock import pause, seconds_running
 from safeweave.commands.bench.baselines import bare_commits, percentile, seconds_of
 from safeweave.commands.bench.figure import Engine, Figure
@@ -140,7 +141,7 @@ def _served(node: Node) -> Iterator[httpx.Client]:
         if not ready.wait(30):
             raise Unavailable("the node did not open its doors within 30 seconds")
         url = f"http://{HOST}:{node.settings.http_port}"
-        with httpx.Client(base_url=url, headers=AUTHORISED, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=url, headers=AUTHORISED, timeout=30, trust_env=False, verify=trusting()) as client:
             yield client
     finally:
         stopping.set()

@@ -10,6 +10,7 @@ from statistics import median
 import httpx
 
 from safeweave import consents, people, worker
+from safeweave.asking import trusting
 from safeweave.clock import now, pause, seconds_running
 from safeweave.commands.bench.arriving import AUTHORISED, IDLE_PAUSE_SECONDS
 from safeweave.commands.bench.baselines import percentile, seconds_of
@@ -54,7 +55,9 @@ def _filed(folder: Path, count: int) -> tuple[list[float], list[float]]:
         for home in (commission, insurer):
             opened.enter_context(_process(home))
         url = opened.enter_context(_process(hospital))
-        client = opened.enter_context(httpx.Client(base_url=url, headers=AUTHORISED, timeout=30, trust_env=False))
+        client = opened.enter_context(
+            httpx.Client(base_url=url, headers=AUTHORISED, timeout=30, trust_env=False, verify=trusting())
+        )
         heard = opened.enter_context(closing(Database(insurer.folder / "safeweave.db")))
         _wait_for_consents(opened.enter_context(closing(Database(hospital.folder / "safeweave.db"))))
         sync = opened.enter_context(open(folder / "bare", "ab", buffering=0))
@@ -131,7 +134,7 @@ def _process(home: Home) -> Iterator[str]:
 
 def _is_up(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=1, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=1, trust_env=False, verify=trusting()).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from safeweave.asking import trusting
 from safeweave.errors import InvariantBroken, Unavailable
 from safeweave.facts import Fact
 from safeweave.money import Fen
@@ -70,7 +71,7 @@ class SandboxBank:
     def __init__(self, url: str, *, seconds: float = 10.0) -> None:
         self.url = url
         timeout = httpx.Timeout(seconds, connect=min(seconds, 3.0))
-        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=trusting())
 
     def close(self) -> None:
         """Close the connections."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from safeweave.asking import trusting
 from safeweave.errors import Malformed, Unavailable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -95,7 +96,7 @@ async def _post(
             url = parts._replace(netloc=where + (f":{parts.port}" if parts.port else "")).geturl()
             shown = {**headers, "host": parts.netloc}
             async with (
-                httpx.AsyncClient(timeout=seconds, trust_env=False, follow_redirects=False) as http,
+                httpx.AsyncClient(timeout=seconds, trust_env=False, follow_redirects=False, verify=trusting()) as http,
                 http.stream("POST", url, headers=shown, content=content, extensions={"sni_hostname": host}) as answer,
             ):
                 status = answer.status_code
