@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.routing import Route
 
 from safeweave import cases, clock, listening, worker
@@ -34,11 +35,8 @@ from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
 from safeweave.web import doors
-from safeweave.web.api.answering import BEFORE_THE_DOOR
 from safeweave.web.asked import Site
 from safeweave.web.notices.subscribers import Subscribers
-from safeweave.web.operations import tally
-from safeweave.web.people import people_app
 from safeweave.words import say
 from safeweave.worker import Timer, Worker
 
@@ -123,7 +121,7 @@ class Node(Running):
             self.read_notices()
             self.write_times()
             if self.settings.pages:
-                tally.keep_up(self.database, self.clock())
+                _keep_tally(self)
         except StoreUnavailable as away:
             log.warning("the store is away: %s", away)
         except Exception:
@@ -219,10 +217,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
     app = doors.http_door(hall)
     site = node.site()
     if site is not None:
-        people = people_app(site)
-        for path in BEFORE_THE_DOOR:
-            app.router.routes.insert(0, Route(path, people))
-        app.mount("/", people)
+        _open_to_people(app, site)
     config = listening.http_config(app, settings.host, settings.http_port)
     http = uvicorn.Server(config)
     answer = doors.hl7_answer(hall)
@@ -270,6 +265,25 @@ def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
             "cli.serve.in_use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else "cli.serve.closed"
         )
         raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
+
+
+# The pages are half of a start's time, so a node without them does not load them.
+
+
+def _open_to_people(app: FastAPI, site: Site) -> None:
+    from safeweave.web.api.answering import BEFORE_THE_DOOR
+    from safeweave.web.people import people_app
+
+    people = people_app(site)
+    for path in BEFORE_THE_DOOR:
+        app.router.routes.insert(0, Route(path, people))
+    app.mount("/", people)
+
+
+def _keep_tally(node: Node) -> None:
+    from safeweave.web.operations import tally
+
+    tally.keep_up(node.database, node.clock())
 
 
 async def _watch_notices(node: Running, site: Site | None) -> None:

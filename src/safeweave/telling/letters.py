@@ -214,7 +214,7 @@ def letter_show(
     if not shown:
         raise NotFound(f"case {case} has no letter; one is written when it is determined or referred")
     for number, each in enumerate(shown, 1):
-        content = _pdf(each) if format == "pdf" else (html(each) if format == "html" else text(each)).encode()
+        content = printed(each) if format == "pdf" else (html(each) if format == "html" else text(each)).encode()
         target = path
         if path is not None and len(shown) > 1:
             target = path.with_name(f"{path.stem}-{number}{path.suffix}")
@@ -288,7 +288,8 @@ def _deductibles(decided: Decided, product: Product) -> tuple[DeductibleShown, .
     return tuple(shown.values())
 
 
-def _pdf(each: Letter) -> bytes:
+def printed(each: Letter) -> bytes:
+    """The letter as PDF."""
     from safeweave.telling.pdf import pdf  # half a second of every start, for the few who print
 
     return pdf(each)

@@ -22,8 +22,7 @@ from safeweave.payments.payout import Payout
 from safeweave.people import Person
 from safeweave.telling import store as letters
 from safeweave.telling.letter import letter as in_words
-from safeweave.telling.letters import letter_id
-from safeweave.telling.pdf import pdf
+from safeweave.telling.letters import letter_id, printed
 from safeweave.web import audit, live
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
@@ -184,6 +183,6 @@ def letter(asked: Asked) -> Response:
         thing = row.facts.determination or row.facts.id
         asked.must(tx, "letters.read", person, thing, told=thing in audit.told_of(tx, [thing]))
         facts = telling.letter_facts(tx, row.facts)
-    content = pdf(in_words(facts, asked.language))
+    content = printed(in_words(facts, asked.language))
     headers = {"content-disposition": f'inline; filename="{row.facts.id}.pdf"'}
     return Response(bytes(content), media_type="application/pdf", headers=headers)
