@@ -177,6 +177,11 @@ def _name(policy: str, change: Change) -> str:
     return field_of(policy, change.benefit, change.period, change.bill, change.no)
 
 
+def changed_lines(act: Act) -> dict[str, Fen]:
+    """What this decision pays for lines otherwise than the rules, by the field of the line."""
+    return {_name(policy, change): change.paid for policy, each in act.adjust.items() for change in each.changes}
+
+
 def _adjustments(asked: Asked, now_seen: Seen, said: Said) -> dict[PolicyId, Adjustment]:
     """The amounts that were changed, by policy. Raises NotAdjustable."""
     lines = _lines(now_seen)
@@ -252,11 +257,7 @@ def confirm(
     store.answer_act(tx, act.id, "done" if confirms else "returned", asked.who.id, asked.who.name, words, asked.now)
     if not confirms:  # given back as it was written
         fields = {"note": act.note, "clause": act.clause}
-        fields |= {
-            _name(policy, change): yuan_shown(change.paid).replace(",", "")
-            for policy, each in act.adjust.items()
-            for change in each.changes
-        }
+        fields |= {name: yuan_shown(paid).replace(",", "") for name, paid in changed_lines(act).items()}
         store.save_draft(tx, case.id, act.by, fields, None, asked.now)
     _tell_pages(asked, tx, case)
 
