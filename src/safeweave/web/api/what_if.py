@@ -16,7 +16,7 @@ from safeweave.errors import Malformed, NotFound
 from safeweave.facts import Fact
 from safeweave.money import Fen
 from safeweave.web.api.call import PAGED, Answer, Call, Endpoints, cursor_of
-from safeweave.web.operations import asking
+from safeweave.web.operations import questions
 from safeweave.web.what_if import store as trials
 from safeweave.web.what_if.store import State, Trial
 
@@ -53,7 +53,9 @@ def figures_of(call: Call, tx: Transaction) -> Answer:
     call.asked.must_ours("what_if.read")
     product = call.asked.place("product")
     shown = [
-        FigureShown(each.name, asking.said(each, call.asked.language), _UNITS[each.unit][0], _whole(each, each.value))
+        FigureShown(
+            each.name, questions.said(each, call.asked.language), _UNITS[each.unit][0], _whole(each, each.value)
+        )
         for each in _figures(call, product)
     ]
     return Answer(FiguresOf(product, tuple(shown)))
@@ -179,9 +181,9 @@ def begin(call: Call, tx: Transaction) -> Answer:
         if name not in known:
             raise Malformed(asked.say("what_if.fault.no_figure", figure=name), field="figures")
     typed = {name: _typed(known[name], value) for name, value in told.figures.items()}
-    wanted = asking.question(asked, told.product, typed, told.from_day, told.until_day)
-    id = asking.begin(asked, tx, wanted)
-    return Answer(_run(call, tx, asking.trial_with(tx, id)), 201, f"/api/what-if/{id}")
+    wanted = questions.question(asked, told.product, typed, told.from_day, told.until_day)
+    id = questions.begin(asked, tx, wanted)
+    return Answer(_run(call, tx, questions.trial_with(tx, id)), 201, f"/api/what-if/{id}")
 
 
 # ---------------------------------------------------------------- what came of it
@@ -201,15 +203,15 @@ def every(call: Call, tx: Transaction) -> Answer:
 def one(call: Call, tx: Transaction) -> Answer:
     """How far a what-if is, or what came out."""
     call.asked.must_ours("what_if.read")
-    return Answer(_run(call, tx, asking.trial_with(tx, call.asked.place("run"))))
+    return Answer(_run(call, tx, questions.trial_with(tx, call.asked.place("run"))))
 
 
 @endpoints.post("/api/what-if/{run}/cancellation", "what_if_cancel", Run)
 def cancel(call: Call, tx: Transaction) -> Answer:
     """Have nobody work on a what-if any more."""
     call.asked.must_ours("what_if.run")
-    asking.cancel(call.asked, tx)
-    return Answer(_run(call, tx, asking.trial_with(tx, call.asked.place("run"))))
+    questions.cancel(call.asked, tx)
+    return Answer(_run(call, tx, questions.trial_with(tx, call.asked.place("run"))))
 
 
 def _run(call: Call, tx: Transaction, trial: Trial) -> Run:
@@ -224,7 +226,7 @@ def _run(call: Call, tx: Transaction, trial: Trial) -> Run:
 
 def _change(call: Call, figure: Figure, before: str, after: str) -> FigureChanged:
     return FigureChanged(
-        figure.name, asking.said(figure, call.asked.language), _UNITS[figure.unit][0], _whole(figure, before),
+        figure.name, questions.said(figure, call.asked.language), _UNITS[figure.unit][0], _whole(figure, before),
         _whole(figure, after),
     )  # fmt: skip
 

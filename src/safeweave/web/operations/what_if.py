@@ -14,10 +14,10 @@ from safeweave.coverage.product import Product
 from safeweave.database import Transaction
 from safeweave.money import yuan_text
 from safeweave.web.asked import Asked
-from safeweave.web.operations import asking, chart
+from safeweave.web.operations import chart, questions
 from safeweave.web.operations.around import Wrong, day, shown
-from safeweave.web.operations.asking import entered, label, said, trial_with
 from safeweave.web.operations.chart import Series
+from safeweave.web.operations.questions import entered, label, said, trial_with
 from safeweave.web.pages import Routes
 from safeweave.web.what_if import process
 from safeweave.web.what_if import store as trials
@@ -92,14 +92,14 @@ def ask(asked: Asked) -> Response:
     asked.must_ours("what_if.run")
     try:
         typed = {name: asked.field(name, MOST_TYPED) for name in asked.typed}
-        wanted = asking.question(
+        wanted = questions.question(
             asked, asked.field("product", MOST_TYPED), typed, day(asked, "from"), day(asked, "until")
         )
     except Wrong as wrong:
         with asked.reading() as tx:
             return _form(asked, tx, 400, fault=wrong.what)
     with asked.writing(then="/operations/what-if") as tx:
-        run = asking.begin(asked, tx, wanted)
+        run = questions.begin(asked, tx, wanted)
     return asked.go(f"/operations/what-if/{run}")
 
 
@@ -153,7 +153,7 @@ def cancel(asked: Asked) -> Response:
     """Have nobody work on it any more."""
     asked.must_ours("what_if.run")
     with asked.writing(then=f"/operations/what-if/{asked.place('run')}") as tx:
-        asking.cancel(asked, tx)
+        questions.cancel(asked, tx)
     return asked.go(said="what_if.cancelled")
 
 
