@@ -13,6 +13,7 @@ from pages.test_api import Machine, machine
 from pages.test_workbench import KEY, refers
 from safeweave.adjudication import again
 from safeweave.cases import clocks
+from safeweave.consortium.ending import LockedClaim
 from safeweave.ids import CaseId
 from safeweave.web.asked import Site
 from safeweave.web.what_if import process
@@ -209,6 +210,21 @@ def test_what_is_missing_is_asked_for_once_and_the_clock_stands(house: House, si
     again_ = decides(examiner, case, "ask", wanted="还要发票")
     assert (again_.status_code, again_.json()["detail"]) == (409, "What is missing may be asked for once; it was.")
     assert decides(examiner, case, "supplied").json()["detail"] == "Nothing is waited for."
+
+
+def test_a_claim_whose_consent_has_ended_is_decided_by_nobody_and_what_opens_it_is_said(house: House, site):
+    case = refers(house)
+    [(sender, visit, person)] = house.rows("select sender, visit, person from claim_case")
+    with site.database.transaction() as tx:
+        tx.run(
+            "insert into consented_visit (sender, visit, consent, person, named, kinds, until, state, ending, asked_at)"
+            " values (?, ?, 'consent_x', ?, 'x', 'bill', '2026-01-01', 'ended', 'revoked', '2026-01-01')",
+            (sender, visit, person),
+        )
+    answer = decides(machine(site, "examiner"), case, "approve", note="相符")
+    locked = LockedClaim(CaseId(case), "revoked").said("en")
+    assert (answer.status_code, answer.json()["detail"]) == (409, locked)
+    assert house.rows("select count(*) from desk_act") == [(0,)]
 
 
 # ---------------------------------------------------------------- four eyes
