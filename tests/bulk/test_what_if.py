@@ -14,7 +14,8 @@ from safeweave.adjudication import product_files
 from safeweave.bulk import extract as extracting
 from safeweave.bulk import run as running
 from safeweave.bulk.extract import NoSuchExtract, OtherExtract, extract
-from safeweave.bulk.run import NoSuchProduct, NotDone, Question, run
+from safeweave.bulk.preview import ProductSums
+from safeweave.bulk.run import NotDone, Question, run
 from safeweave.errors import Malformed
 from safeweave.facts import BillRef
 from stores import on
@@ -208,10 +209,14 @@ def test_where_nothing_was_extracted_the_command_to_do_so_is_named(tmp_path: Pat
         run(Question(str(tmp_path)), tmp_path / "run")
 
 
-def test_a_product_that_decided_nothing_is_named_with_those_that_did(extract_of_a_life: Path, tmp_path: Path):
+def test_a_product_that_decided_nothing_ends_well_with_no_claims_and_moves_nothing(
+    extract_of_a_life: Path, tmp_path: Path
+):
     text = EXPENSE.replace('product = "hospital-expense-2020"', 'product = "hospital-expense-2099"')
-    with pytest.raises(NoSuchProduct, match="hospital-expense-2099; there are: daily-allowance-2022"):
-        run(Question(str(extract_of_a_life), (("new.toml", text),)), tmp_path / "run")
+    answer = run(Question(str(extract_of_a_life), (("new.toml", text),)), tmp_path / "run")
+    assert answer.preview.products["hospital-expense-2099"] == ProductSums()
+    assert (answer.done, answer.preview.total.changed) == (answer.parts, 0)
+    assert answer.preview.total.before_fen == answer.preview.total.after_fen > 0
 
 
 def test_a_malformed_product_is_told_with_its_place(extract_of_a_life: Path, tmp_path: Path):

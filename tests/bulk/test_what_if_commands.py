@@ -53,6 +53,16 @@ def test_a_run_shows_what_would_move_by_product_and_reason(capsys, home, changed
     assert "Nothing in the store was changed." in out
 
 
+def test_a_product_that_decided_nothing_is_shown_with_no_claims(capsys, home, changed):
+    changed.write_text(
+        EXPENSE.replace('product = "hospital-expense-2020"', 'product = "hospital-expense-2099"'), "utf-8"
+    )
+    code, out, _ = asks(capsys, home, "run", "--product", str(changed))
+    [row] = [line.split() for line in out.splitlines() if "hospital-expense-2099" in line]
+    assert (code, row[1:]) == (0, ["0", "0", "0", "0", "0.00", "0.00", "0.00"])
+    assert "payments move by 0.00 yuan in all" in out
+
+
 def test_in_chinese_it_says_the_same(capsys, home, changed):
     _, out, _ = asks(capsys, home, "run", "--product", str(changed), language="zh")
     assert "免赔额" in out

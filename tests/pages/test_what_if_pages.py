@@ -8,6 +8,7 @@ from bulk.test_what_if import stay
 from given import House, yuan
 from pages.given_pages import Browser, Form, site_of, staff
 from safeweave.adjudication import product_files
+from safeweave.bulk.moving import ByCase
 from safeweave.coverage.figures import changed, figures, toml
 from safeweave.coverage.product import parse_product
 from safeweave.errors import Malformed, NotFound
@@ -237,9 +238,19 @@ def test_one_whose_process_was_killed_is_taken_up_by_the_next_and_given_up_after
 NOBODY = 2**22 + 1  # above every process number
 
 
-def test_without_any_case_of_the_product_it_says_so(house, site, director):
+def test_without_any_case_of_the_product_it_ends_well_with_no_cases(house, site, director):
     runs(director, **{DEDUCTIBLE: "0"})
-    assert "Nothing in the extract was decided by product" in director.text
+    [run] = house.asks(lambda tx: trials.latest(tx, 5))
+    assert (run.state, run.answer.sums, run.answer.most) == ("done", ByCase(), ())
+    assert "of 0 cases" in director.text
+    assert "nothing was decided and no money moved" in director.text
+
+
+def test_beside_cases_of_other_products_it_ends_well_with_no_cases(house, site, director):
+    paid(house, "1000.00")
+    runs(director, product="daily-allowance-2022", **{"allowance[0].daily_yuan": "1"})
+    [run] = house.asks(lambda tx: trials.latest(tx, 5))
+    assert (run.state, run.answer.sums) == ("done", ByCase())
 
 
 def test_an_operator_looks_and_does_not_run(house, site, director):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -130,9 +130,14 @@ def run_with(tx: Transaction, id: str) -> Run:
     return _run(row)
 
 
-def latest(tx: Transaction, most: int) -> list[Run]:
-    """The last runs, the latest first."""
-    return [_run(row) for row in tx.rows(f"select {_RUN} from again order by asked_at desc, id limit ?", (most,))]
+def latest(tx: Transaction, most: int, behind: tuple[datetime, str] | None = None) -> list[Run]:
+    """The last runs, the latest first; or those behind the one that was asked for then and has this id."""
+    where, values = "", list[object]()
+    if behind is not None:
+        at, id = at_text(behind[0]), behind[1]
+        where, values = "where asked_at < ? or (asked_at = ? and id > ?)", [at, at, id]
+    rows = tx.rows(f"select {_RUN} from again {where} order by asked_at desc, id limit ?", [*values, most])
+    return [_run(row) for row in rows]
 
 
 # ---------------------------------------------------------------- people
@@ -176,7 +181,7 @@ def ask_undo(tx: Transaction, run: Run, why: str, by: str, name: str, now: datet
         raise NotAllowed("undoing needs the reason in words")
     if run.state != "approved":
         raise NotNow("not_done")
-    if counts(tx, run.id, ("planned",))["planned"].cases:
+    if counts(tx, run.id)["planned"].cases:
         raise NotNow("under_way")
     _moved(
         tx.run(
@@ -329,7 +334,7 @@ def move(tx: Transaction, run: str, moved: Sequence[CaseRow]) -> None:
     )
 
 
-def counts(tx: Transaction, run: str, states: Collection[str] = ()) -> dict[str, Sums]:
+def counts(tx: Transaction, run: str, states: Collection[CaseState] = ()) -> dict[CaseState, Sums]:
     """How many cases of a run are in each state, and their money; states without any are there too."""
     found = {
         state: Sums(int(cases), int(before), int(after), int(waits)) for state, cases, before, after, waits in tx.rows(
@@ -338,5 +343,5 @@ def counts(tx: Transaction, run: str, states: Collection[str] = ()) -> dict[str,
             (run,),
         )
     }  # fmt: skip
-    every = states or ("planned", "decided", "referred", "left", "undone", "stays")
+    every: Collection[CaseState] = states or get_args(CaseState)
     return {state: found.get(state, Sums()) for state in every}

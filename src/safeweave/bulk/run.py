@@ -28,12 +28,12 @@ from safeweave.bulk.engine import Kept, decide_all
 from safeweave.bulk.extract import Manifest, complete_manifest_in, save_json
 from safeweave.bulk.facts import Facts
 from safeweave.bulk.parts import read_facts, read_results, write_folder
-from safeweave.bulk.preview import Preview, added, preview_of
+from safeweave.bulk.preview import Preview, ProductSums, added, preview_of
 from safeweave.bulk.results import FINAL, Results, differing
 from safeweave.bulk.shapes import HOW
 from safeweave.clock import SHANGHAI
 from safeweave.coverage.product import Product, parse_product
-from safeweave.errors import NotFound, Unavailable
+from safeweave.errors import Unavailable
 from safeweave.facts import Fact
 from safeweave.words import Language, say
 
@@ -79,18 +79,6 @@ class NotDone(Unavailable):
         return say(self._key, language, **self._values)
 
 
-class NoSuchProduct(NotFound):
-    """A product was changed that decided nothing in the extract."""
-
-    def __init__(self, product: str, known: Sequence[str]) -> None:
-        self._values = {"product": product, "known": ", ".join(known)}
-        super().__init__(self.said("en"))
-
-    def said(self, language: Language) -> str:
-        """Which product, and which there are, in one language."""
-        return say("bulk.run.no_such_product", language, **self._values)
-
-
 def run(
     question: Question,
     to: Path,
@@ -100,19 +88,20 @@ def run(
 ) -> Answer:
     """The answer to a question, its parts kept in the folder `to`; `told` hears of it as parts are done.
 
-    Raises NoSuchExtract, OtherExtract, NoSuchProduct, Malformed if a product file is, NotDone if it could not go on.
+    A changed product that decided nothing in the extract is in the answer with no claims.
+    Raises NoSuchExtract, OtherExtract, Malformed if a product file is, NotDone if it could not go on.
     """
     manifest = complete_manifest_in(Path(question.extract))
-    for product in changed_products(question.products):
-        if product.id not in manifest.products.values():
-            raise NoSuchProduct(product.id, sorted(set(manifest.products.values())))
+    asked_about = Preview({product.id: ProductSums() for product in changed_products(question.products)})
     to.mkdir(parents=True, exist_ok=True)
     done = {part.name: _kept(to, part.name) for part in manifest.parts}
     previews = [preview for preview in done.values() if preview is not None]
     tasks = [Task(question, name, str(to)) for name, preview in done.items() if preview is None]
 
     def answer() -> Answer:
-        return Answer(digest_of(question, manifest), manifest.as_of, len(done), len(previews), added(previews))
+        return Answer(
+            digest_of(question, manifest), manifest.as_of, len(done), len(previews), added([asked_about, *previews])
+        )
 
     told(answer())
     try:

@@ -113,7 +113,7 @@ def _show(node: Node, id: str, language: Language, as_json: bool) -> int:
     return 0
 
 
-def _as_json(run: Run, sums: dict[str, again.Sums]) -> dict[str, object]:
+def _as_json(run: Run, sums: dict[again.CaseState, again.Sums]) -> dict[str, object]:
     return {**msgspec.to_builtins(run), "cases": {state: msgspec.to_builtins(each) for state, each in sums.items()}}
 
 

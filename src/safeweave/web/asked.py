@@ -177,6 +177,11 @@ class Asked:
         """A sentence in the reader's language."""
         return say(key, self.language, **values)
 
+    def said(self, error: Exception) -> str:
+        """What an error says in the reader's language; "" if it says nothing to people."""
+        said = getattr(error, "said", None)
+        return str(said(self.language)) if callable(said) else ""
+
     @property
     def typed(self) -> dict[str, Sequence[str]]:
         """What somebody typed or ticked, without what the form carries for us."""

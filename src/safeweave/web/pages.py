@@ -302,19 +302,19 @@ def _guarded(asked: Asked, route: Route, over: Session | None, fault: Exception 
             raise NotAllowed("csrf")
     if not route.open and asked.account is None:
         raise SignInFirst
-    response = _until_not_crossed(route.page, asked)
+    response = until_not_crossed(lambda: route.page(asked))
     if asked.fields.get("_kept") and response.status_code == 303 and asked.account is not None:
         with asked.site.database.transaction(beside=True) as tx:
             accounts.drop_form(tx, asked.account.id)
     return response
 
 
-def _until_not_crossed(page: Callable[[Asked], Response], asked: Asked) -> Response:
-    """What a page answers; once more if others had what it wanted to change. Raises Crossed the third time."""
+def until_not_crossed(answer: Callable[[], Response]) -> Response:
+    """What is answered; once more if others had what it wanted to change. Raises Crossed the third time."""
     for _ in range(2):
         with suppress(Crossed):
-            return page(asked)
-    return page(asked)
+            return answer()
+    return answer()
 
 
 def check_origin(request: Request) -> None:
@@ -394,9 +394,9 @@ def _told(asked: Asked, error: Exception) -> Response:
         case Stale():
             return error_page(asked, 409, typed=asked.typed, version=error.version)
         case Conflict():
-            return error_page(asked, 409, typed=asked.typed, what=_said(error, asked))
+            return error_page(asked, 409, typed=asked.typed, what=asked.said(error))
         case Malformed():
-            return error_page(asked, 400, typed=asked.typed, what=_said(error, asked))
+            return error_page(asked, 400, typed=asked.typed, what=asked.said(error))
         case TooLong():
             asked.note("too_large")
             return error_page(asked, 413, typed=asked.typed, most=error.most, characters=error.characters)
@@ -417,11 +417,6 @@ def _told(asked: Asked, error: Exception) -> Response:
         case _:
             log.error("a page failed: %s %s", asked.request.method, asked.request.url.path, exc_info=error)
             return error_page(asked, 500, typed=asked.typed)
-
-
-def _said(error: Exception, asked: Asked) -> str:
-    said = getattr(error, "said", None)
-    return str(said(asked.language)) if callable(said) else ""
 
 
 def error_page(asked: Asked, status: int, **values: Any) -> Response:

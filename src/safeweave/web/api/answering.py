@@ -21,7 +21,7 @@ from safeweave.web.api.openapi import description
 from safeweave.web.api.problem import FHIR, Problem, answered, problem_of
 from safeweave.web.asked import BROWSER, Asked, SignInFirst, Site, csrf_of, language_of
 from safeweave.web.doors import read_body
-from safeweave.web.pages import BODY_SECONDS, PER_MINUTE_OF_ADDRESS, Pace, check_origin, who_asks
+from safeweave.web.pages import BODY_SECONDS, PER_MINUTE_OF_ADDRESS, Pace, check_origin, until_not_crossed, who_asks
 from safeweave.web.security_log import Happened
 from safeweave.words import say
 
@@ -88,7 +88,7 @@ def _answer(site: Site, pace: Pace, endpoint: Endpoint, request: Request, raw: b
         response = _run(call, endpoint)
         asked.write_views()
     except Exception as error:
-        problem = problem_of(error)
+        problem = problem_of(error, asked)
         if problem is None:
             log.error("a call failed: %s %s", request.method, request.url.path, exc_info=error)
             problem = Problem(500)
@@ -137,14 +137,25 @@ def _run(call: Call, endpoint: Endpoint) -> Response:
     key = asked.request.headers.get("idempotency-key", "")
     if key and not _KEY.fullmatch(key):
         raise Problem(400, say("api.key_shape", asked.language), "Idempotency-Key")
-    with asked.site.database.transaction() as tx:
-        before = _answered_before(call, tx, key) if key and endpoint.writes else None
+    response = until_not_crossed(lambda: _written(call, endpoint, key if endpoint.writes else ""))
+    asked.site.worker.signal()
+    return response
+
+
+def _written(call: Call, endpoint: Endpoint, key: str) -> Response:
+    """The answer to a call that changes something, or the one it was given before; all in one transaction."""
+    database, keys = call.asked.site.database, set[str]()
+    if endpoint.holding is not None:
+        with database.reading() as tx:
+            keys = {*endpoint.holding(call, tx), *([f"call:{call.asked.who.id}:{key}"] if key else [])}
+    with database.transaction(beside=endpoint.holding is not None) as tx:
+        tx.wait_for(keys)
+        before = _answered_before(call, tx, key) if key else None
         if before is not None:
             return before
         response = _response(call, endpoint, endpoint.run(call, tx))
-        if key and endpoint.writes:
+        if key:
             _keep(call, tx, key, response)
-    asked.site.worker.signal()
     return response
 
 

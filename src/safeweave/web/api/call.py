@@ -1,12 +1,14 @@
 """One call of the API: who calls in which role, what it says, and what an endpoint answers.
 
 An endpoint is a function `(call, tx) -> Answer`. One that `writes` runs in one transaction with the note of its answer,
-so that the same call with the same Idempotency-Key is answered again and works once.
+so that the same call with the same Idempotency-Key is answered again and works once. One that says what it is `holding`
+runs beside others that write, waits for that first, and runs again if it was crossed.
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -105,8 +107,19 @@ class Call:
         try:
             found = msgspec.json.decode(base64.urlsafe_b64decode(text.encode() + b"=="), type=tuple[str, ...])
         except (ValueError, msgspec.MsgspecError):
-            raise Malformed("the cursor is none that was given here; begin anew without it", field="cursor") from None
+            raise _no_cursor() from None
         return found
+
+    @property
+    def behind(self) -> tuple[datetime, str] | None:
+        """The instant and id behind which items are asked for, where a cursor names these. Raises Malformed."""
+        if self.cursor is None:
+            return None
+        try:
+            at, id = self.cursor
+            return datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%f%z"), id
+        except ValueError:
+            raise _no_cursor() from None
 
     def page(self, items: Sequence[T], key: Callable[[T], Sequence[str]]) -> tuple[list[T], str]:
         """The items of this page, and the cursor of the next one; "" if it is the last.
@@ -138,6 +151,10 @@ class Call:
         return account.sender
 
 
+def _no_cursor() -> Malformed:
+    return Malformed("the cursor is none that was given here; begin anew without it", field="cursor")
+
+
 def _place_of_nul(value: object, place: str = "") -> str | None:
     """Where U+0000 stands in this value, as `entry[0].note`; None if it stands nowhere."""
     match value:
@@ -160,6 +177,7 @@ def cursor_of(key: Sequence[str]) -> str:
 
 
 Run = Callable[[Call, Transaction], Answer]
+Holding = Callable[[Call, Transaction], Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -178,6 +196,7 @@ class Endpoint:
     scope: str = ""  # the FHIR resource a scope must name; "" for the API's own
     form: bool = False  # what it takes is a form, as OAuth has it
     kind: str = JSON
+    holding: Holding | None = None  # the locks it needs, read before it begins; None: it writes alone
 
     @property
     def writes(self) -> bool:

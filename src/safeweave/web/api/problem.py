@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound, StoreUnavailable, Unavailable
-from safeweave.web.asked import SignInFirst, TooLong, TooMany
+from safeweave.web.asked import Asked, SignInFirst, Stale, TooLong, TooMany
 from safeweave.words import Language, say
 
 PROBLEM, FHIR = "application/problem+json", "application/fhir+json"
@@ -29,8 +29,8 @@ class Problem(Exception):
         self.status, self.detail, self.field, self.headers = status, detail, field, dict(headers or {})
 
 
-def problem_of(error: Exception) -> Problem | None:
-    """The problem an error is; None if we are wrong."""
+def problem_of(error: Exception, asked: Asked) -> Problem | None:
+    """The problem an error is, in the caller's language if the error can say it; None if we are wrong."""
     match error:
         case Problem():
             return error
@@ -40,10 +40,12 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(404)
         case NotAllowed():
             return Problem(403)
+        case Stale():
+            return Problem(409, asked.say("api.stale", version=error.version), "version")
         case Conflict():
-            return Problem(409, str(error))
+            return Problem(409, asked.said(error) or str(error))
         case Malformed():
-            return Problem(400, error.what, error.field)
+            return Problem(400, asked.said(error) or error.what, error.field)
         case TooLong():
             return Problem(413)
         case TooMany():

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from starlette.responses import Response, StreamingResponse
@@ -10,11 +10,12 @@ from starlette.responses import Response, StreamingResponse
 from safeweave.adjudication import again
 from safeweave.adjudication.again import Run, Wanted
 from safeweave.database import Transaction
+from safeweave.events import Event
 from safeweave.ids import CaseId
 from safeweave.money import yuan_text
 from safeweave.web import live
 from safeweave.web.asked import Asked
-from safeweave.web.operations.around import shown
+from safeweave.web.operations.around import Wrong, day, must_be_in_order, shown
 from safeweave.web.operations.what_if import most_used, name_of, named
 from safeweave.web.pages import Routes
 
@@ -51,41 +52,16 @@ def ask(asked: Asked) -> Response:
     """Ask for it; what would change is looked at by the worker."""
     asked.must_ours("again.propose")
     try:
-        why = asked.field("why", MOST_WORDS)
-        if not why:
-            raise _Wrong(asked.say("again.fault.why"))
-        wanted = _wanted(asked)
-    except _Wrong as wrong:
+        named_cases = asked.field("cases").replace(",", " ").split()
+        first, last = day(asked, "from"), day(asked, "until")
+        with asked.writing(then="/operations/again") as tx:
+            run = propose(
+                asked, tx, asked.field("product", 200), asked.field("why", MOST_WORDS), named_cases, first, last
+            )
+    except Wrong as wrong:
         with asked.reading() as tx:
-            return _form(asked, tx, 400, str(wrong))
-    with asked.writing(then="/operations/again") as tx:
-        product = asked.field("product", 200)
-        run, told = asked.site.again.ask(tx, product, why, wanted, asked.who.id, asked.who.name, asked.now)
-        asked.tell(tx, told)
-        live.notify(tx, "again", "", asked.now)
+            return _form(asked, tx, 400, wrong.what)
     return asked.go(f"/operations/again/{run}", said="again.said_asked")
-
-
-class _Wrong(Exception):
-    """Something must be filled in otherwise; a sentence says what."""
-
-
-def _wanted(asked: Asked) -> Wanted:
-    named_cases = [CaseId(each) for each in asked.field("cases").replace(",", " ").split()]
-    if len(named_cases) > MOST_CASES:
-        raise _Wrong(asked.say("again.fault.too_many", most=MOST_CASES))
-    first, last = _day(asked, "from"), _day(asked, "until")
-    if first and last and last < first:
-        raise _Wrong(asked.say("again.fault.order"))
-    return Wanted(tuple(dict.fromkeys(named_cases)), first, last)
-
-
-def _day(asked: Asked, name: str) -> date | None:
-    text = asked.field(name, 20)
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise _Wrong(asked.say("again.fault.days", text=text)) from None
 
 
 # ---------------------------------------------------------------- one run
@@ -123,14 +99,12 @@ def answer(asked: Asked) -> Response:
     """Approve what another person asked for, or reject it with words."""
     asked.must_ours("again.approve", f"again:{asked.place('run')}")
     approve, words = asked.field("verdict", 20) == "approve", asked.field("words", MOST_WORDS)
-    if not approve and not words:
+    try:
+        with asked.writing(then=_to(asked)) as tx:
+            answer_proposal(asked, tx, approve, words)
+    except Wrong as wrong:
         with asked.reading() as tx:
-            return _one(asked, tx, 400, asked.say("again.fault.why"))
-    with asked.writing(then=_to(asked)) as tx:
-        run = again.run_with(tx, asked.place("run"))
-        told = asked.site.again.answer(tx, run, approve, asked.who.id, asked.who.name, words, asked.now)
-        asked.tell(tx, told)
-        live.notify(tx, "again", "", asked.now)
+            return _one(asked, tx, 400, wrong.what)
     return asked.go(said="again.said_approved" if approve else "again.said_rejected")
 
 
@@ -138,13 +112,12 @@ def answer(asked: Asked) -> Response:
 def ask_undo(asked: Asked) -> Response:
     """Ask that the run be undone."""
     asked.must_ours("again.propose", f"again:{asked.place('run')}")
-    why = asked.field("undo_why", MOST_WORDS)
-    if not why:
+    try:
+        with asked.writing(then=_to(asked)) as tx:
+            propose_undo(asked, tx, asked.field("undo_why", MOST_WORDS))
+    except Wrong as wrong:
         with asked.reading() as tx:
-            return _one(asked, tx, 400, asked.say("again.fault.why"))
-    with asked.writing(then=_to(asked)) as tx:
-        again.ask_undo(tx, again.run_with(tx, asked.place("run")), why, asked.who.id, asked.who.name, asked.now)
-        live.notify(tx, "again", "", asked.now)
+            return _one(asked, tx, 400, wrong.what)
     return asked.go(said="again.said_undo_asked")
 
 
@@ -154,10 +127,58 @@ def answer_undo(asked: Asked) -> Response:
     asked.must_ours("again.approve", f"again:{asked.place('run')}")
     approve = asked.field("verdict", 20) == "approve"
     with asked.writing(then=_to(asked)) as tx:
-        run = again.run_with(tx, asked.place("run"))
-        asked.tell(tx, asked.site.again.answer_undo(tx, run, approve, asked.who.id, asked.who.name, asked.now))
-        live.notify(tx, "again", "", asked.now)
+        answer_undo_proposal(asked, tx, approve)
     return asked.go(said="again.said_undoing" if approve else "again.said_undo_left")
+
+
+# ---------------------------------------------------------------- the same for pages and API
+
+
+def propose(
+    asked: Asked, tx: Transaction, product: str, why: str, cases: Sequence[str], first: date | None, last: date | None
+) -> str:
+    """Ask that paid decisions be made again: those of these cases, or made on these days; its id. Raises Wrong."""
+    if not why:
+        raise Wrong(asked.say("again.fault.why"), field="why")
+    if product not in asked.site.adjudicator.products:
+        raise Wrong(asked.say("what_if.fault.product"), field="product")
+    if len(cases) > MOST_CASES:
+        raise Wrong(asked.say("again.fault.too_many", most=MOST_CASES), field="cases")
+    must_be_in_order(asked, first, last)
+    wanted = Wanted(tuple(CaseId(case) for case in dict.fromkeys(cases)), first, last)
+    run, told = asked.site.again.ask(tx, product, why, wanted, asked.who.id, asked.who.name, asked.now)
+    _tell(asked, tx, told)
+    return run
+
+
+def answer_proposal(asked: Asked, tx: Transaction, approve: bool, words: str) -> None:
+    """Approve the run of this address, or reject it with words. Raises Wrong, NotFound, NotNow."""
+    if not approve and not words:
+        raise Wrong(asked.say("again.fault.why"), field="words")
+    run = again.run_with(tx, asked.place("run"))
+    _tell(asked, tx, asked.site.again.answer(tx, run, approve, asked.who.id, asked.who.name, words, asked.now))
+
+
+def propose_undo(asked: Asked, tx: Transaction, why: str) -> None:
+    """Ask that the run of this address be undone. Raises Wrong, NotFound, NotNow."""
+    if not why:
+        raise Wrong(asked.say("again.fault.why"), field="why")
+    again.ask_undo(tx, again.run_with(tx, asked.place("run")), why, asked.who.id, asked.who.name, asked.now)
+    _tell(asked, tx, [])
+
+
+def answer_undo_proposal(asked: Asked, tx: Transaction, approve: bool) -> None:
+    """Approve that the run of this address is undone, or leave it. Raises NotFound, NotNow."""
+    run = again.run_with(tx, asked.place("run"))
+    _tell(asked, tx, asked.site.again.answer_undo(tx, run, approve, asked.who.id, asked.who.name, asked.now))
+
+
+def _tell(asked: Asked, tx: Transaction, events: Sequence[Event]) -> None:
+    asked.tell(tx, events)
+    live.notify(tx, "again", "", asked.now)
+
+
+# ---------------------------------------------------------------- every case
 
 
 @routes.get("/operations/again/{run}/cases.csv")

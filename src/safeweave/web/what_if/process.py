@@ -141,11 +141,11 @@ def work(settings: Settings, id: str, parent: int) -> None:
 def _worked(settings: Settings, database: Database, trial: Trial, parent: int) -> dict[str, str]:
     """Why nothing came out, in every language; nothing if something did."""
     from safeweave.bulk.extract import OtherExtract
-    from safeweave.bulk.run import NoSuchProduct, NotDone
+    from safeweave.bulk.run import NotDone
 
     try:
         _try(settings, database, trial, parent)
-    except (NoSuchProduct, NotDone, OtherExtract) as known:
+    except (NotDone, OtherExtract) as known:
         return {language: known.said(language) for language in LANGUAGES}
     except (Stopped, StoreUnavailable):
         raise

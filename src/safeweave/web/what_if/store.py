@@ -107,11 +107,14 @@ def trial(tx: Transaction, id: str) -> Trial | None:
     return None if row is None else _trial(row)
 
 
-def latest(tx: Transaction, most: int) -> list[Trial]:
-    """The last what-ifs, the latest first."""
-    return [
-        _trial(row) for row in tx.rows(f"select {_COLUMNS} from what_if order by asked_at desc, id limit ?", (most,))
-    ]
+def latest(tx: Transaction, most: int, behind: tuple[datetime, str] | None = None) -> list[Trial]:
+    """The last what-ifs, the latest first; or those behind the one that was asked for then and has this id."""
+    where, values = "", list[object]()
+    if behind is not None:
+        at, id = at_text(behind[0]), behind[1]
+        where, values = "where asked_at < ? or (asked_at = ? and id > ?)", [at, at, id]
+    rows = tx.rows(f"select {_COLUMNS} from what_if {where} order by asked_at desc, id limit ?", [*values, most])
+    return [_trial(row) for row in rows]
 
 
 def unfinished(tx: Transaction) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""Where examiners clear referrals: queue, evidence and decision on one screen. Read `bench.py` first, then `acts.py`.
+"""Where examiners clear referrals: queue, evidence and decision on one screen. Read `bench.py`, then `deciding.py`.
 
 It decides nothing itself: acts go to the adjudicator. Who may decide how much stands in `authority.toml`.
 """

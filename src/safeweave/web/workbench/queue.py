@@ -76,15 +76,39 @@ def page(
     """
     rows = [row for row in tx.rows(_WAITING, (MOST,)) if row[-1] is not None or not wanted.proposed]
     if wanted.skill or wanted.reason:
-        items = [
-            item for item in _items(tx, now, language, rows)
-            if (not wanted.skill or wanted.skill in item.skills)
-            and (not wanted.reason or wanted.reason in item.reasons)
-        ]  # fmt: skip
+        items = [item for item in _items(tx, now, language, rows) if _is_wanted(item, wanted)]
         number = _within(number, size, len(items))
         return items[number * size : (number + 1) * size], number, len(items)
     number = _within(number, size, len(rows))
     return _items(tx, now, language, rows[number * size : (number + 1) * size]), number, len(rows)
+
+
+def behind(
+    tx: Transaction, now: datetime, language: Language, wanted: Filter, place: Sequence[str] | None, size: int
+) -> tuple[list[Item], tuple[str, ...] | None]:
+    """What is wanted of the desk behind a place, at most `size` of it, and the place of the last if more follow.
+
+    A place holds whatever leaves the desk meanwhile; None is the beginning.
+    """
+    rows = [row for row in tx.rows(_WAITING, (MOST,)) if row[-1] is not None or not wanted.proposed]
+    rows = sorted((row for row in rows if place is None or _place(row) > tuple(place)), key=_place)
+    if not (wanted.skill or wanted.reason):
+        rows = rows[: size + 1]
+    items = [item for item in _items(tx, now, language, rows) if _is_wanted(item, wanted)]
+    places = {row[0]: _place(row) for row in rows}
+    return items[:size], places[items[size - 1].case] if len(items) > size else None
+
+
+def _place(row: Row) -> tuple[str, ...]:
+    """Where a row stands in the order of the desk."""
+    id, _, _, _, opened, due, paused, _ = row
+    return (str(int(paused is not None)), due or "9999", opened, id)
+
+
+def _is_wanted(item: Item, wanted: Filter) -> bool:
+    return (not wanted.skill or wanted.skill in item.skills) and (
+        not wanted.reason or wanted.reason in item.reasons
+    )  # fmt: skip
 
 
 def _within(number: int, size: int, count: int) -> int:
