@@ -176,9 +176,9 @@ def test_a_server_behind_tls_is_believed_by_its_certificate_alone(tmp_path, monk
         with closing(Asking(5)) as client, pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             client.get(address)
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-        asking._trusting.cache_clear()
+        asking.trusting.cache_clear()
         try:
             with closing(Asking(5)) as client:
                 assert client.get(address).content == b"ok"
         finally:
-            asking._trusting.cache_clear()
+            asking.trusting.cache_clear()
