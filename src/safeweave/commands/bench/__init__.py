@@ -105,7 +105,7 @@ def _is_asked_for(measure: Measure, asked: argparse.Namespace) -> bool:
     if asked.grown or measure.run is growth:
         return bool(asked.grown) and measure.run is growth
     if asked.only:
-        return any(name.startswith(asked.only) for name in measure.gives)
+        return any(name.startswith(tuple(asked.only.split(","))) for name in measure.gives)
     return not measure.is_long
 
 
