@@ -35,3 +35,8 @@ def house(tmp_path: Path, store: str, one_bank: RunningBank) -> Iterator[House]:
     found = a_house(tmp_path, one_bank)
     yield found
     found.node.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that nobody works on alone in the end."""
+    items.sort(key=lambda item: "simulation" not in item.path.parts)

@@ -294,6 +294,14 @@ def test_a_stay_is_the_same_in_every_run_of_a_day(tmp_path):
         assert given.bill(0) != given.bill(1)
 
 
+def test_the_peak_memory_of_feeding_is_that_of_feeding_alone(tmp_path):
+    held = bytearray(400_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    _, peak = feeding(Bench(tmp_path / "fed", TINY))
+    assert peak.name == "feed_sample_peak_memory"
+    assert 20 < peak.value < 300
+
+
 def test_feeders_share_the_stays_and_every_one_is_paid(small, store):
     with small.store(store, "fed") as fresh:
         with fresh.opened(7):

@@ -28,7 +28,8 @@ from safeweave.errors import Malformed
 from safeweave.exchange import senders
 from safeweave.web.access import Role, Scope, table
 from safeweave.web.accounts import Account, session_of
-from safeweave.web.api import ENDPOINTS, clients
+from safeweave.web.api import clients
+from safeweave.web.api.endpoints import ENDPOINTS
 from safeweave.web.api.openapi import description
 from safeweave.web.asked import Site, csrf_of
 from safeweave.web.people import people_app

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, get_args
 
+from safeweave.cases.lifecycle import DECIDED, Stage
 from safeweave.facts import Fact
 from safeweave.ids import PersonId
 
@@ -59,3 +60,8 @@ def role_that_may(action: str, standings: Collection[Standing], told: bool = Fal
         elif scope is not None and scope in standing.scopes:
             return standing.role
     return None
+
+
+def stage_for(stage: Stage, all_seen: bool) -> Stage:
+    """The stage as a reader may know it: whether it was paid or refused is for the customer to see first."""
+    return "determined" if stage in DECIDED and not all_seen else stage

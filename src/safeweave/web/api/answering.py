@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect
 from safeweave.database import Transaction, at_of, at_text
 from safeweave.errors import NotAllowed
 from safeweave.web import accounts
-from safeweave.web.api import ENDPOINTS, clients
+from safeweave.web.api import clients
 from safeweave.web.api.call import JSON, Answer, Call, Endpoint
+from safeweave.web.api.endpoints import ENDPOINTS
 from safeweave.web.api.openapi import description
 from safeweave.web.api.problem import FHIR, Problem, answered, problem_of
 from safeweave.web.asked import BROWSER, Asked, SignInFirst, Site, csrf_of, language_of

@@ -24,12 +24,12 @@ from safeweave.exchange.formats import Limits
 from safeweave.ids import CaseId, DeterminationId, PersonId
 from safeweave.people import Person
 from safeweave.web import audit, live
+from safeweave.web.access import stage_for
 from safeweave.web.api.call import ITEMS, MOST_ITEMS, Answer, Call, Endpoints, Parameter
 from safeweave.web.api.problem import FHIR
 from safeweave.web.doors import CAPABILITIES
 from safeweave.web.notices.topics import TOPICS
 from safeweave.web.portal.around import own_ids
-from safeweave.web.portal.stays import stage_for
 from safeweave.web.resources import TERMS, claim_response, concept, explanation, instant, own_id, task
 
 endpoints = Endpoints()

@@ -23,10 +23,10 @@ from safeweave.payments import store as payouts
 from safeweave.people import Person
 from safeweave.telling.store import messages_of_cases
 from safeweave.web import agent_acts, audit, live
+from safeweave.web.access import stage_for
 from safeweave.web.api.call import PAGED, Answer, Call, Endpoints, Parameter, cursor_of
 from safeweave.web.operations.figures import SPANS, Figures, figures
 from safeweave.web.portal.around import own_ids
-from safeweave.web.portal.stays import stage_for
 
 endpoints = Endpoints()
 

@@ -25,7 +25,7 @@ from safeweave.facts import Fact
 from safeweave.ids import CaseId, DeterminationId, PersonId
 from safeweave.keys.resting import Rest
 from safeweave.settings import Settings
-from safeweave.web.access import STAFF, Role
+from safeweave.web.access import STAFF, Role, stage_for
 from safeweave.web.api import clients
 from safeweave.web.audit import View, note_views
 from safeweave.web.notices import hearing, reaching, store
@@ -33,7 +33,6 @@ from safeweave.web.notices.bundles import Kind, notification
 from safeweave.web.notices.reading import person_of, role_that_reads, sender_of
 from safeweave.web.notices.store import Happened, Subscription
 from safeweave.web.notices.topics import TOPICS, Topic
-from safeweave.web.portal.stays import stage_for
 from safeweave.web.resources import claim_response, explanation, task
 
 _encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode

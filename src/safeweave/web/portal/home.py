@@ -16,12 +16,12 @@ from safeweave.people import Person
 from safeweave.telling.message import Message
 from safeweave.telling.store import messages_of_cases
 from safeweave.web import accounts, agent_acts, audit
+from safeweave.web.access import stage_for
 from safeweave.web.agent_acts import AgentAct
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
 from safeweave.web.portal.around import own_ids, shown, whose
 from safeweave.web.portal.plain import in_words
-from safeweave.web.portal.stays import stage_for
 
 routes = Routes()
 

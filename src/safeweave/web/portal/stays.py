@@ -12,7 +12,7 @@ from safeweave.cases import clocks, requests
 from safeweave.cases import store as case_store
 from safeweave.cases.case import Case
 from safeweave.cases.claim import interim_total
-from safeweave.cases.lifecycle import DECIDED, Stage
+from safeweave.cases.lifecycle import DECIDED
 from safeweave.clock import shanghai_day
 from safeweave.database import Transaction
 from safeweave.errors import NotFound
@@ -24,6 +24,7 @@ from safeweave.telling import store as letters
 from safeweave.telling.letter import letter as in_words
 from safeweave.telling.letters import letter_id, printed
 from safeweave.web import audit, live
+from safeweave.web.access import stage_for
 from safeweave.web.asked import Asked
 from safeweave.web.pages import Routes
 from safeweave.web.portal.around import case_and_person, shown
@@ -82,11 +83,6 @@ def _shown(asked: Asked, tx: Transaction, case: Case, person: Person) -> Respons
         requests=requests.of(tx, [case.id]), asks_papers=clocks.is_paused(tx, case.id),
         current_decision=seen[-1] if seen else None, can_ask=case.stage not in ("withdrawn", "referred"),
     )  # fmt: skip
-
-
-def stage_for(stage: Stage, all_seen: bool) -> Stage:
-    """The stage as a reader may know it: whether it was paid or refused is for the customer to see first."""
-    return "determined" if stage in DECIDED and not all_seen else stage
 
 
 def _ahead(case: Case, decided: bool) -> tuple[str, ...]:
