@@ -192,12 +192,20 @@ def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, Event, str, datetime]]
         (lane, _queue_of(event), key_of(event), type(event).__name__, _encode(event).decode(), handler, at_text(due_at))
         for lane, event, handler, due_at in tasks
     ]
-    tx.queue("insert into task (lane, queue, key, kind, payload, handler, due_at) values (?, ?, ?, ?, ?, ?, ?)", rows)
+    if tx.skipping_locked:
+        tx.queue(f"insert into task ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)", rows)
+    elif (
+        rows
+    ):  # SQLite would number a new one like one just done, and who has yet to strike that off would strike off this
+        first = tx.numbers("task", len(rows))
+        numbered = [(first + place, *row) for place, row in enumerate(rows)]
+        tx.queue(f"insert into task (id, {_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)", numbered)
     for lane in {row[0] for row in rows}:
         tx.memo.setdefault(_LANES, set()).add(lane)
         tx.notify(lane)
 
 
+_COLUMNS = "lane, queue, key, kind, payload, handler, due_at"
 _LANES = "lanes with new work"
 
 

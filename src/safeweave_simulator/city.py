@@ -72,6 +72,7 @@ class Truth(msgspec.Struct):
     products: tuple[str, ...]
     minor_without_guardian: bool
     admitted_on: str
+    begun: bool = False  # whether the hospital has told of the admission or the visit yet
     discharged_on: str = ""
     disposition: str = ""
     cancelled: bool = False
@@ -320,6 +321,8 @@ class _Stream:
             return
         stay, bill = happening.stay, happening.bill
         match happening.kind:
+            case "admitted" | "visited":
+                truth.begun = True
             case "discharged":
                 assert stay.discharged_at is not None
                 truth.discharged_on, truth.disposition = stay.discharged_at.date().isoformat(), stay.disposition

@@ -59,6 +59,18 @@ def noted(database: Database) -> list[str]:
         return [case for (case,) in tx.rows("select case_id from noted order by no")]
 
 
+def test_a_task_is_never_numbered_like_one_that_was_done(database):
+    numbers = []
+    for event in opened("case_1", "case_2"):
+        with database.transaction(beside=True) as tx:
+            tell(tx, [event], NOON)
+        with database.transaction(beside=True) as tx:
+            [task] = outbox.take(tx, "", NOON, 10)
+            outbox.done(tx, [task])
+        numbers.append(task.id)
+    assert numbers[0] < numbers[1]
+
+
 def parked(database: Database) -> list[tuple[str, str]]:
     with database.reading() as tx:
         return [(subject, reason) for _, _, subject, reason in outbox.parked(tx)]
