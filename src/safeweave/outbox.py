@@ -194,9 +194,8 @@ def add_tasks(tx: Transaction, tasks: Iterable[tuple[str, Event, str, datetime]]
     ]
     if tx.skipping_locked:
         tx.queue(f"insert into task ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)", rows)
-    elif (
-        rows
-    ):  # SQLite would number a new one like one just done, and who has yet to strike that off would strike off this
+    elif rows:
+        # SQLite itself numbers a new one like one just done; who had yet to strike that off would strike off this.
         first = tx.numbers("task", len(rows))
         numbered = [(first + place, *row) for place, row in enumerate(rows)]
         tx.queue(f"insert into task (id, {_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)", numbered)
