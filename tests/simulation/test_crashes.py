@@ -50,7 +50,7 @@ class Demo:
         """Its summary, when it has come to its end by itself."""
         assert self.process is not None
         out, _ = self.process.communicate(timeout=240 + 2 * self.seconds)
-        assert self.process.returncode == 0, (self.home.parent / "demo.log").read_text()
+        assert self.process.returncode == 0, (self.home.parent / "demo.log").read_text() + out.decode()
         summary: dict[str, Any] = json.loads(out)
         return summary
 
