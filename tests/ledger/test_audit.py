@@ -91,6 +91,15 @@ def test_a_good_log_has_no_faults(log: Log) -> None:
     assert report.kinds == {"found": 1, "put_member": 4, "grant_consent": 1, "reserve": 1, "settle": 1, "anchor": 1}
 
 
+def test_what_the_operator_writes_during_an_audit_is_no_fault_and_is_audited_the_next_time(log: Log) -> None:
+    under_audit = LogFile(log.file)
+    log.say(log.members.hospital.anchors(fresh_id(), 1))
+    report = audit(under_audit, log.roots)
+    under_audit.close()
+    assert (report.faults, report.size) == ((), 9)
+    assert (log.audit().faults, log.audit().size) == ((), 10)
+
+
 def test_an_entry_that_was_changed_does_not_fit_its_checkpoint(log: Log) -> None:
     body = sqlite3.connect(log.file).execute("SELECT body FROM entry WHERE number = 6").fetchone()[0]
     log.change("UPDATE entry SET body = ? WHERE number = 6", body.replace(b"RESERVED", b"HELD", 1))

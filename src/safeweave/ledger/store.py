@@ -119,7 +119,9 @@ class LogStore:
         self._reader = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         self._reader.execute("PRAGMA query_only = ON")
         self._writer = sqlite3.connect(file, isolation_level=None, check_same_thread=False) if writing else self._reader
-        if writing:
+        if not writing:
+            self._reader.execute("BEGIN")  # all that is read is of one moment, whatever the operator writes meanwhile
+        else:
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
