@@ -18,9 +18,9 @@ alter table case_step drop constraint case_step_pkey, add primary key (id, shard
 alter table clock drop constraint clock_pkey, add primary key (id, shard);
 alter table determination drop constraint determination_pkey, add primary key (id, shard);
 drop index determination_once;
-create unique index determination_once on determination (policy, person, sequence, shard);
+create unique index determination_once on determination (person, policy, sequence, shard);
 alter table usage_addition drop constraint usage_addition_pkey,
-    add primary key (policy, person, determination, scope, kind, id, reverses, shard);
+    add primary key (person, policy, determination, scope, kind, id, reverses, shard);
 alter table payout drop constraint payout_pkey, add primary key (id, shard);
 alter table payout drop constraint payout_determination_attempt_key, add unique (determination, attempt, shard);
 alter table recovery drop constraint recovery_pkey, add primary key (id, shard);

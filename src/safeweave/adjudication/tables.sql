@@ -28,7 +28,7 @@ create table if not exists determination (
     kept blob not null              -- claim, cover, overlays, usage before and result as JSON, the product's digest and
                                     -- adjudication.ENGINE_VERSION, 0x1e between them; packed, see database/packing.py
 );
-create unique index if not exists determination_once on determination (policy, person, sequence);
+create unique index if not exists determination_once on determination (person, policy, sequence);
 create index if not exists determination_by_case on determination (case_id);
 create index if not exists determination_waiting on determination (made_at) where waiting = 1;
 

@@ -60,7 +60,7 @@ create table if not exists usage_addition (
     id text not null,
     amount integer not null,
     reverses text not null default '',  -- the determination that is taken back
-    primary key (policy, person, determination, scope, kind, id, reverses)
+    primary key (person, policy, determination, scope, kind, id, reverses)
 );
 create index if not exists usage_addition_by on usage_addition (determination);
 create index if not exists usage_addition_reversed on usage_addition (reverses) where reverses <> '';
