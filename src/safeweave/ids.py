@@ -8,6 +8,7 @@ together in every index, as in UUIDs of version 7 (RFC 9562 §6.13), and a store
 import hashlib
 import secrets
 from datetime import datetime
+from functools import lru_cache
 from typing import NewType
 
 CaseId = NewType("CaseId", str)
@@ -68,6 +69,7 @@ def bill_key(bill: str) -> str:
     return f"bill:{bill}"
 
 
+@lru_cache(maxsize=16_384)  # a claim asks for a few ids again and again
 def person_key(id: str) -> str:
     """The characters that say whose thing an id names: the lock it is changed under, and its place among shards.
 

@@ -1,28 +1,22 @@
-"""A node built from its parts: store, flow, worker, doors. An insurer's is whole here."""
+"""A node built from its parts: store, flow, worker. An insurer's is whole here.
 
-import asyncio
-import contextlib
-import errno
+Its doors stand in `serving.py`: a command that opens none does not load what they need, which is half of its start.
+"""
+
 import gc
 import logging
-import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import uvicorn
-from fastapi import FastAPI
-from starlette.routing import Route
-
-from safeweave import cases, clock, listening, worker
+from safeweave import cases, clock, worker
 from safeweave.adjudication import Adjudicator, DecidingAgain, product_files, read_overlays
 from safeweave.clock import Clock
 from safeweave.consortium import ending
 from safeweave.database import Database
-from safeweave.errors import Conflict, StoreUnavailable
+from safeweave.errors import StoreUnavailable
 from safeweave.events import Event, PayoutOrdered
-from safeweave.exchange import mllp
 from safeweave.exchange.formats import Limits
 from safeweave.flow import ALONE, Consortium, flow
 from safeweave.keys.resting import Rest
@@ -34,10 +28,8 @@ from safeweave.payments.banks.sandbox import SandboxBank
 from safeweave.payments.iso20022 import Debtor
 from safeweave.settings import Settings
 from safeweave.telling import Post
-from safeweave.web import doors
 from safeweave.web.asked import Site
 from safeweave.web.notices.subscribers import Subscribers
-from safeweave.words import say
 from safeweave.worker import Timer, Worker
 
 log = logging.getLogger("safeweave.node")
@@ -186,20 +178,6 @@ def assembled(
     return node
 
 
-def serve(
-    node: Running,
-    ready: Callable[[], None] = lambda: None,
-    stopping: threading.Event | None = None,
-    share_doors: bool = False,
-) -> None:
-    """Open the doors and work until interrupted, or until `stopping` is set; `ready` is called when both are open.
-
-    With `share_doors`, other processes of ours may listen at the same ports.
-    Raises Conflict if a door cannot be opened.
-    """
-    listening.run(_serve(node, ready, stopping or threading.Event(), share_doors))
-
-
 def work(node: Node, stopping: threading.Event) -> None:
     """Work without doors until `stopping` is set."""
     node.worker.start()
@@ -211,87 +189,7 @@ def work(node: Node, stopping: threading.Event) -> None:
         node.write_times()
 
 
-async def _serve(node: Running, ready: Callable[[], None], stopping: threading.Event, share_doors: bool) -> None:
-    settings = node.settings
-    hall = doors.Hall(node.database, node.worker, node.limits, node.clock)
-    app = doors.http_door(hall)
-    site = node.site()
-    if site is not None:
-        _open_to_people(app, site)
-    config = listening.http_config(app, settings.host, settings.http_port)
-    http = uvicorn.Server(config)
-    answer = doors.hl7_answer(hall)
-    with contextlib.ExitStack() as opened:
-        with _told_if_closed(settings, settings.http_port):
-            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            knocker = socket.create_server(
-                (settings.host, settings.http_port), family=family, backlog=config.backlog, reuse_port=share_doors
-            )
-            knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait up to 40 ms for their rest
-            opened.callback(knocker.close)
-        with _told_if_closed(settings, settings.mllp_port):
-            hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits, share_port=share_doors)
-        opened.pop_all()
-    node.worker.start()
-    serving = asyncio.create_task(http.serve(sockets=[knocker]))
-    notices = asyncio.create_task(_watch_notices(node, site))
-    try:
-        while not http.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if http.started:
-            ready()
-        while not serving.done() and not stopping.is_set():
-            await asyncio.sleep(0.1)
-    finally:
-        http.should_exit = True
-        if site is not None:
-            site.close()
-        hl7.close()
-        notices.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await notices
-        await serving
-        await asyncio.to_thread(node.worker.stop)
-        node.write_times()
-
-
-@contextlib.contextmanager
-def _told_if_closed(settings: Settings, port: int) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, OverflowError) as error:  # OverflowError: no such port
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        key = (
-            "cli.serve.in_use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else "cli.serve.closed"
-        )
-        raise Conflict(say(key, settings.language, host=settings.host, port=port, why=why)) from error
-
-
-# The pages are half of a start's time, so a node without them does not load them.
-
-
-def _open_to_people(app: FastAPI, site: Site) -> None:
-    from safeweave.web.api.answering import BEFORE_THE_DOOR
-    from safeweave.web.people import people_app
-
-    people = people_app(site)
-    for path in BEFORE_THE_DOOR:
-        app.router.routes.insert(0, Route(path, people))
-    app.mount("/", people)
-
-
-def _keep_tally(node: Node) -> None:
+def _keep_tally(node: Node) -> None:  # what belongs to pages is loaded where there are pages
     from safeweave.web.operations import tally
 
     tally.keep_up(node.database, node.clock())
-
-
-async def _watch_notices(node: Running, site: Site | None) -> None:
-    while True:
-        await asyncio.sleep(NOTICES_EVERY.total_seconds())
-        await asyncio.to_thread(node.look_around)
-        if site is not None:
-            try:
-                await asyncio.to_thread(site.look_around)
-            except StoreUnavailable as away:
-                log.warning("the store is away: %s", away)

@@ -22,6 +22,7 @@ KINDS: dict[str, type[Event]] = {
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()}
 _OF_A_VISIT = HospitalEvent | VisitTold | BillsReversed
+_VISIT = "visit"
 _SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document", "run", "subscription")
 
 
@@ -33,16 +34,19 @@ def event_from(kind: str, payload: str) -> Event:
 
 def subject_of(event: Event) -> str:
     """Whose story an event belongs to: the visit for what hospitals say, else the case, the payout or what it names."""
-    if isinstance(event, MessageNoted | PersonsMerged) and not event.visit:
-        return event.sender  # not a paper that waits for its visit
-    if isinstance(event, _OF_A_VISIT):
-        return visit_subject(event.sender, event.visit)
     field = _subject_field(type(event))
-    return getattr(event, field) if field else ""
+    if field != _VISIT:
+        return getattr(event, field) if field else ""
+    told: Any = event
+    if not told.visit and isinstance(told, MessageNoted | PersonsMerged):
+        return str(told.sender)  # not a paper that waits for its visit
+    return visit_subject(told.sender, told.visit)
 
 
 @cache
 def _subject_field(kind: type[Event]) -> str:
+    if issubclass(kind, _OF_A_VISIT):
+        return _VISIT
     return next((field for field in _SUBJECT_FIELDS if field in kind.__struct_fields__), "")
 
 
@@ -54,7 +58,7 @@ def visit_subject(sender: str, visit: str) -> str:
 def key_of(event: Event) -> str:
     """What must be held while an event is followed: its visit, or all that belongs to the person of its case."""
     subject = subject_of(event)
-    return subject if isinstance(event, _OF_A_VISIT) else person_key(subject)
+    return subject if _subject_field(type(event)) == _VISIT else person_key(subject)
 
 
 # ---------------------------------------------------------------- what hospitals told

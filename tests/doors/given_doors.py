@@ -11,8 +11,8 @@ import httpx
 from given import TOKEN, House
 from safeweave.asking import trusting
 from safeweave.exchange import mllp
-from safeweave.node import serve
 from safeweave.ports import free_port
+from safeweave.serving import serve
 
 
 @dataclass

@@ -9,8 +9,8 @@ import httpx
 from given import TOKEN, House
 from pages.given_pages import Browser, site_of, staff
 from safeweave.main import main
-from safeweave.node import serve
 from safeweave.ports import free_port
+from safeweave.serving import serve
 
 
 def test_one_address_serves_pages_and_doors(house: House) -> None:

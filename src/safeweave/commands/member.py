@@ -27,7 +27,7 @@ from safeweave.ledger.checkpoint import read_key, read_roots
 from safeweave.ledger.ledger import Final, Outcome, Refused
 from safeweave.ledger.operation import Role
 from safeweave.node import Running, open_node
-from safeweave.node import serve as serve_node
+from safeweave.serving import serve as serve_node
 from safeweave.settings import Settings
 from safeweave.words import Language, say
 from safeweave.worker import Worker

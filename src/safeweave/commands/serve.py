@@ -10,8 +10,8 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
 from safeweave.node import open_node
-from safeweave.node import serve as serve_node
 from safeweave.node import work as work_node
+from safeweave.serving import serve as serve_node
 from safeweave.settings import Settings
 from safeweave.words import say
 

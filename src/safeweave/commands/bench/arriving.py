@@ -18,7 +18,8 @@ from safeweave.commands.bench.stores import HOST, Bench
 from safeweave.errors import InvariantBroken, Unavailable
 from safeweave.events import Event, PayoutOrdered
 from safeweave.exchange import inbound, mllp
-from safeweave.node import Node, serve
+from safeweave.node import Node
+from safeweave.serving import serve
 from safeweave.web import doors
 from safeweave.web.doors import Hall
 

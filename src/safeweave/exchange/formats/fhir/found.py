@@ -53,7 +53,7 @@ class Found:
         try:
             if money.currency != self.sender.currency:
                 check_currency(money.currency, self.sender, "currency")
-            return fen_in(money.value, "value", rounded=rounded)
+            return fen_in(money.value, "value", 0, rounded)
         except Malformed as wrong:
             raise Malformed(wrong.what, field=place(path, f"{field}.{wrong.field}")) from None
 
@@ -72,10 +72,7 @@ def place(path: str, field: str) -> str:
 
 def by_url(extensions: list[fhir.Extension]) -> dict[str, fhir.Extension]:
     """The extensions by their url; the first of several with the same one."""
-    found: dict[str, fhir.Extension] = {}
-    for extension in extensions:
-        found.setdefault(extension.url, extension)
-    return found
+    return {extension.url: extension for extension in reversed(extensions)}
 
 
 def code_of(extension: fhir.Extension | None) -> str:
