@@ -45,7 +45,7 @@ from safeweave.words import Language, knows, say
 STAYS_A_SECOND = 3
 MESSAGES_A_STAY = 10
 STORY_VISIT = "ZY"  # the opening story's visit begins so; its case is shown first
-SETTLING_SECONDS = 30
+SETTLING_SECONDS = 90  # longer than a delivery is put off at most (`sending.LONGEST_RETRY_SECONDS`)
 
 
 def demo(settings: Settings, asked: argparse.Namespace) -> int:
@@ -257,12 +257,15 @@ class _City:
             clock.pause(0.2)
 
     def _waiting(self) -> bool:
-        """Whether any member has something to do or to send in the next seconds."""
-        soon = at_text(clock.later(seconds=20))
+        """Whether any member has something to do in the next seconds, or to send before we would stop to wait.
+
+        A delivery may have been put off again and again while its recipient was away.
+        """
+        soon, later = (at_text(clock.later(seconds=seconds)) for seconds in (20, SETTLING_SECONDS))
         for office in (*self.consortium.hospitals, *self.consortium.insurers):
             with closing(office.database()) as database, database.reading() as tx:
                 if tx.row("select 1 from task where parked is null and due_at < ? limit 1", (soon,)) or tx.row(
-                    "select 1 from outgoing where state in ('queued', 'sealed') and due_at < ? limit 1", (soon,)
+                    "select 1 from outgoing where state in ('queued', 'sealed') and due_at < ? limit 1", (later,)
                 ):
                     return True
         return False
