@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from safeweave.clock import later, now
 from safeweave.commands.demo_members import Consortium
+from safeweave.database import at_text
 from safeweave.settings import Settings
 
 TODAY = date(2026, 11, 26)
@@ -47,3 +49,24 @@ def test_each_person_has_allowed_the_hospital_its_own_insurer_and_the_heroine_no
     to_second = [document for (document,) in given if consortium.other_insurer.member in document]
     assert 0 < len(to_second) < len(second)
     assert len(given) > len(to_second)
+
+
+def test_a_delivery_that_was_put_off_for_a_minute_is_waited_for_and_one_for_an_hour_is_not(consortium):
+    for office in (*consortium.hospitals, *consortium.insurers):
+        database = office.database()
+        with database.transaction() as tx:
+            tx.run("delete from task")  # consents on their way to the ledger
+        database.close()
+    assert not consortium.is_busy(90)
+    (hospital,) = consortium.hospitals
+    for seconds, is_busy in ((3600, False), (60, True)):
+        database = hospital.database()
+        with database.transaction() as tx:
+            tx.run("delete from outgoing")
+            tx.run(
+                "insert into outgoing (id, recipient, exchange, sequence, consent, kind, state, size, content,"
+                " queued_at, due_at) values ('a', 'b', 'c', 1, 'd', 'message', 'sealed', 1, 'e', ?, ?)",
+                (at_text(now()), at_text(later(seconds=seconds))),
+            )
+        database.close()
+        assert consortium.is_busy(90) is is_busy

@@ -30,7 +30,7 @@ from safeweave.commands.leashed import leashed
 from safeweave.commands.money import STATEMENT
 from safeweave.commands.screen import console, print_json
 from safeweave.consortium import roles
-from safeweave.database import Database, at_text
+from safeweave.database import Database
 from safeweave.errors import Conflict, Unavailable
 from safeweave.exchange import senders
 from safeweave.money import yuan_shown
@@ -252,23 +252,9 @@ class _City:
             statement = bank.statement(datetime(2000, 1, 1, tzinfo=SHANGHAI).date(), clock.shanghai_day(clock.now()))
             with database.reading() as tx:
                 found = reconcile(tx, statement)
-            if (not found.items and not self._waiting()) or seconds_running() > deadline:
+            if (not found.items and not self.consortium.is_busy(SETTLING_SECONDS)) or seconds_running() > deadline:
                 return found.difference_fen, [item.words(self.language) for item in found.items]
             clock.pause(0.2)
-
-    def _waiting(self) -> bool:
-        """Whether any member has something to do in the next seconds, or to send before we would stop to wait.
-
-        A delivery may have been put off again and again while its recipient was away.
-        """
-        soon, later = (at_text(clock.later(seconds=seconds)) for seconds in (20, SETTLING_SECONDS))
-        for office in (*self.consortium.hospitals, *self.consortium.insurers):
-            with closing(office.database()) as database, database.reading() as tx:
-                if tx.row("select 1 from task where parked is null and due_at < ? limit 1", (soon,)) or tx.row(
-                    "select 1 from outgoing where state in ('queued', 'sealed') and due_at < ? limit 1", (later,)
-                ):
-                    return True
-        return False
 
     def stay_open(self, out: Console) -> None:
         """Everybody stays up for whoever wants to look at the pages, until that is interrupted."""

@@ -30,7 +30,7 @@ from safeweave.consents.consent import GIVES_ITSELF
 from safeweave.consortium import roles
 from safeweave.consortium.roles import Home
 from safeweave.coverage.commands import policies_import
-from safeweave.database import Database
+from safeweave.database import Database, at_text
 from safeweave.errors import Unavailable
 from safeweave.events import Identifier, PersonSeen
 from safeweave.exchange import senders
@@ -203,6 +203,20 @@ class Consortium:
                 policies_import(database, [own], False, self.language, nowhere, now=clock.now())
         finally:
             database.close()
+
+    def is_busy(self, patience: float) -> bool:
+        """Whether any member has something to do in the next seconds, or to send within so many.
+
+        A delivery may have been put off again and again while its recipient was away.
+        """
+        soon, later = (at_text(clock.later(seconds=seconds)) for seconds in (20, patience))
+        for office in (*self.hospitals, *self.insurers):
+            with closing(office.database()) as database, database.reading() as tx:
+                if tx.row("select 1 from task where parked is null and due_at < ? limit 1", (soon,)) or tx.row(
+                    "select 1 from outgoing where state in ('queued', 'sealed') and due_at < ? limit 1", (later,)
+                ):
+                    return True
+        return False
 
     def policies_of(self, insurer: Office) -> list[dict[str, Any]]:
         """The policies an insurer has sold; the first person of the city is insured with both."""
