@@ -1,6 +1,6 @@
 """A node built from its parts: store, flow, worker. An insurer's is whole here.
 
-Its doors stand in `serving.py`: a command that opens none does not load what they need, which is half of its start.
+Its doors stand in `serving.py`: a command that opens none does not load what they need, nearly half of its start.
 """
 
 import gc

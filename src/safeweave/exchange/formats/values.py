@@ -92,7 +92,7 @@ def _plain_fen(text: str) -> Fen:
     return Fen(int(yuan + cents.ljust(2, "0")))
 
 
-def fen_in(value: Decimal, field: str, line: int = 0, rounded: bool = False) -> Fen:
+def fen_in(value: Decimal, field: str, line: int = 0, *, rounded: bool = False) -> Fen:
     """The fen of an amount in yuan; `rounded` takes longer decimals half up, else they are malformed."""
     try:
         return _plain_fen(str(value))

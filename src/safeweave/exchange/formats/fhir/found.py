@@ -53,7 +53,7 @@ class Found:
         try:
             if money.currency != self.sender.currency:
                 check_currency(money.currency, self.sender, "currency")
-            return fen_in(money.value, "value", 0, rounded)
+            return fen_in(money.value, "value", rounded=rounded)
         except Malformed as wrong:
             raise Malformed(wrong.what, field=place(path, f"{field}.{wrong.field}")) from None
 
