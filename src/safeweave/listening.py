@@ -1,7 +1,9 @@
-"""The HTTP server behind every door: its event loop, its parser, and how long the head of a request may be."""
+"""The HTTP server behind every door: its socket, its event loop, its parser, how long the head of a request may be."""
 
 import asyncio
-from collections.abc import Coroutine
+import socket
+import threading
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvicorn
@@ -20,6 +22,26 @@ def run(door: Coroutine[Any, Any, None]) -> None:
 def http_config(app: Any, host: str, port: int) -> uvicorn.Config:
     """How this ASGI application is served there."""
     return uvicorn.Config(app, host, port, log_level="warning", lifespan="off", http=BoundedHttp)
+
+
+def knocker(config: uvicorn.Config, share: bool = False) -> socket.socket:
+    """The socket at which it is knocked; with `share`, other processes may listen there too. OSError, OverflowError."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    door = socket.create_server((config.host, config.port), family=family, backlog=config.backlog, reuse_port=share)
+    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait up to 40 ms for their rest
+    return door
+
+
+async def until_told(
+    http: uvicorn.Server, serving: "asyncio.Task[None]", ready: Callable[[], None], stopping: threading.Event
+) -> None:
+    """Say when it is `ready`, and come back when `stopping` is set or the server has ended by itself."""
+    while not http.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if http.started:
+        ready()
+    while not serving.done() and not stopping.is_set():
+        await asyncio.sleep(0.1)
 
 
 class BoundedHttp(HttpToolsProtocol):

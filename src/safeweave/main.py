@@ -270,11 +270,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("hospital init", "member:init_hospital", (*INIT, option("--witness", action="store_true"))),
     Command("hospital join", "member:join", JOIN),
     Command("hospital rotate", "member:rotate", ROTATE),
-    Command("hospital serve", "member:serve_hospital"),
+    Command("hospital serve", "member_serve:serve_hospital"),
     Command("insurer init", "member:init_insurer", (*INIT, option("--witness", action="store_true"))),
     Command("insurer join", "member:join", JOIN),
     Command("insurer rotate", "member:rotate", ROTATE),
-    Command("insurer serve", "member:serve_insurer"),
+    Command("insurer serve", "member_serve:serve_insurer"),
     Command("insurer prove", "member:prove", (option("case"), option("file", type=Path))),
     Command(
         "commission init",
@@ -291,7 +291,7 @@ COMMANDS: tuple[Command, ...] = (
         "member:suspend",
         (option("member"), option("--reason", choices=("left", "key_lost", "breach", "order"), required=True)),
     ),
-    Command("commission serve", "member:serve_commission"),
+    Command("commission serve", "member_serve:serve_commission"),
     Command("exchange status", "exchange:show", (JSON,)),
     Command(
         "exchange again",

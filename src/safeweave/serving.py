@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -50,11 +49,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
     answer = doors.hl7_answer(hall)
     with contextlib.ExitStack() as opened:
         with _told_if_closed(settings, settings.http_port):
-            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            knocker = socket.create_server(
-                (settings.host, settings.http_port), family=family, backlog=config.backlog, reuse_port=share_doors
-            )
-            knocker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait up to 40 ms for their rest
+            knocker = listening.knocker(config, share=share_doors)
             opened.callback(knocker.close)
         with _told_if_closed(settings, settings.mllp_port):
             hl7 = await mllp.serve(settings.host, settings.mllp_port, answer, node.limits, share_port=share_doors)
@@ -63,12 +58,7 @@ async def _serve(node: Running, ready: Callable[[], None], stopping: threading.E
     serving = asyncio.create_task(http.serve(sockets=[knocker]))
     notices = asyncio.create_task(_watch_notices(node, site))
     try:
-        while not http.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if http.started:
-            ready()
-        while not serving.done() and not stopping.is_set():
-            await asyncio.sleep(0.1)
+        await listening.until_told(http, serving, ready, stopping)
     finally:
         http.should_exit = True
         if site is not None:

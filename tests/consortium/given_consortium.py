@@ -16,7 +16,8 @@ from ledger.ledgers import Time, log_signer, served
 from safeweave.asking import trusting
 from safeweave.consortium import store
 from safeweave.consortium.directory import Directory, endpoint_hash
-from safeweave.consortium.receiving import Arrival, Limits, Reception, reception_router
+from safeweave.consortium.door import reception_router
+from safeweave.consortium.receiving import Arrival, Limits, Reception
 from safeweave.consortium.sending import Courier
 from safeweave.consortium.store import Contact, Outgoing
 from safeweave.consortium.why import Why

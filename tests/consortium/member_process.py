@@ -17,7 +17,8 @@ from consortium.given_consortium import hand_over
 from safeweave.consortium import store
 from safeweave.consortium.anchoring import Anchoring
 from safeweave.consortium.directory import Directory
-from safeweave.consortium.receiving import Reception, reception_router
+from safeweave.consortium.door import reception_router
+from safeweave.consortium.receiving import Reception
 from safeweave.consortium.sending import Courier
 from safeweave.database import Database
 from safeweave.keys.ring import KeyRing

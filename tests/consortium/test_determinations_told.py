@@ -14,7 +14,7 @@ from ledger.ledgers import served
 from payments.given_payments import RunningBank
 from safeweave.consortium import MEMBER_FILE
 from safeweave.consortium.answering import DETERMINATION, Determined, Outcome, grant_of, read_answer
-from safeweave.consortium.roles import LEDGER, Home, Member
+from safeweave.consortium.homes import LEDGER, Home, Member
 from safeweave.errors import Conflict, Malformed
 from safeweave.keys.commitment import opens
 from safeweave.ledger.audit import LogFile, audit

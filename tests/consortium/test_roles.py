@@ -20,8 +20,8 @@ from people.given_people import particulars
 from safeweave import consents, people
 from safeweave.consents import Consent, Party
 from safeweave.consents.consent import DATA_KINDS
-from safeweave.consortium import roles, store, taking
-from safeweave.consortium.roles import Home
+from safeweave.consortium import homes, store, taking
+from safeweave.consortium.homes import Home
 from safeweave.database import Database
 from safeweave.exchange import senders
 from safeweave.exchange.formats import Sender
@@ -112,7 +112,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
     for office in (hospital, insurer):
         office.made()
         said = capsys.readouterr().out
-        assert roles.read_application(office.folder / "application.json").fingerprint in said
+        assert homes.read_application(office.folder / "application.json").fingerprint in said
         assert office.says("join", "--ledger", commission.url, "--roots", str(commission.folder / "roots.json")) == 0
         assert commission.says("admit", str(office.folder / "application.json")) == 0
         assert "it stands on the ledger" in capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
     hospital.start()
     insurer.start()
 
-    ledger, ring, now = roles.open_ledger(hospital.home), hospital.home.ring(), int(datetime.now(UTC).timestamp())
+    ledger, ring, now = homes.open_ledger(hospital.home), hospital.home.ring(), int(datetime.now(UTC).timestamp())
     entry, to = fresh_id(), insurer.home.member().member
     grant = GrantConsent(ring.member, fresh_id(), entry, fresh_id(), to, fresh_id(), now - DAY, now + DAY)
     (id,) = ledger.submit([sign(grant, "std-1", ring.at(0).signing_key())])
@@ -211,13 +211,13 @@ def test_witnesses_make_a_founding_final_once_they_are_up(tmp_path, capsys):
             assert (
                 office.says("join", "--ledger", commission.url, "--roots", str(commission.folder / "roots.json")) == 0
             )
-        ledger = roles.open_ledger(commission.home)
+        ledger = homes.open_ledger(commission.home)
         with pytest.raises(Exception, match="not yet cosigned"):
             ledger.head()
         ledger.close()
         for office in [commission, *witnesses]:
             office.start()
-        ledger = roles.open_ledger(witnesses[0].home)
+        ledger = homes.open_ledger(witnesses[0].home)
 
         def founded() -> bool:
             return httpx.get(f"{commission.url}/ledger/head", trust_env=False).status_code == 200

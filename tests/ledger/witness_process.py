@@ -7,7 +7,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from ledger.ledgers import log_signer, witness_signer
-from safeweave.ledger.witness import Witness, witness_router
+from safeweave.ledger.serving import witness_router
+from safeweave.ledger.witness import Witness
 
 
 def main(file: Path, n: int, port: int) -> None:

@@ -29,7 +29,7 @@ from safeweave.commands.demo_scenes import Scenes, shown
 from safeweave.commands.leashed import leashed
 from safeweave.commands.money import STATEMENT
 from safeweave.commands.screen import console, print_json
-from safeweave.consortium import roles
+from safeweave.consortium.homes import Home
 from safeweave.database import Database
 from safeweave.errors import Conflict, Unavailable
 from safeweave.exchange import senders
@@ -283,7 +283,7 @@ def _is_a_demo(database: Path) -> bool:
         return True
     if not database.with_name("demo.json").exists():
         return False
-    members = {roles.Home(file.parent).member().member for file in database.parent.glob("consortium/*/member.json")}
+    members = {Home(file.parent).member().member for file in database.parent.glob("consortium/*/member.json")}
     with closing(Database(database)) as held, held.reading() as tx:
         return set(senders.every(tx)) <= members
 

@@ -27,8 +27,8 @@ from safeweave.commands.hospitals import read_hospitals
 from safeweave.commands.leashed import leashed
 from safeweave.consents import Kept, Party, consent_of, fhir, texts
 from safeweave.consents.consent import GIVES_ITSELF
-from safeweave.consortium import roles
-from safeweave.consortium.roles import Home
+from safeweave.consortium import homes
+from safeweave.consortium.homes import Home
 from safeweave.coverage.commands import policies_import
 from safeweave.database import Database, at_text
 from safeweave.errors import Unavailable
@@ -167,14 +167,14 @@ class Consortium:
         for office in self.offices:
             port = free_port()
             url = f"http://{office.settings.host}:{port}"
-            roles.init(office.home, office.role, office.name, url, office.settings.host, port)
-        roles.found(self.commission.home)
+            homes.init(office.home, office.role, office.name, url, office.settings.host, port)
+        homes.found(self.commission.home)
         roots = read_roots((self.commission.settings.home / "roots.json").read_bytes())
-        ledger, database = roles.open_ledger(self.commission.home), self.commission.database()
+        ledger, database = homes.open_ledger(self.commission.home), self.commission.database()
         try:
             for office in self.offices[1:]:
-                roles.join(office.home, self.commission.home.member().url, roots)
-                outcome = roles.admit(self.commission.home, ledger, database, roles.application(office.home))
+                homes.join(office.home, self.commission.home.member().url, roots)
+                outcome = homes.admit(self.commission.home, ledger, database, homes.application(office.home))
                 assert isinstance(outcome, Final), outcome
         finally:
             ledger.close()

@@ -20,7 +20,7 @@ from safeweave.clock import seconds_running
 from safeweave.commands.consent import import_file
 from safeweave.commands.demo_members import Consortium, Office
 from safeweave.consents import Revocation
-from safeweave.consortium import anchoring, roles
+from safeweave.consortium import anchoring, homes
 from safeweave.consortium.answer import MEDIA_TYPE, PATH, Answer, read_answer
 from safeweave.consortium.insuring import InsurerDesk
 from safeweave.database import Database
@@ -48,7 +48,7 @@ class Scenes:
 
     def play(self) -> dict[str, Any]:
         """What came of each scene, and of the audit and the proof after them; `well`: all is as it must be."""
-        ledger = roles.open_ledger(self.hospital.home)
+        ledger = homes.open_ledger(self.hospital.home)
         try:
             found: dict[str, Any] = {
                 "double_claim": self.double_claim(),
@@ -246,7 +246,7 @@ class Scenes:
     def proved(self) -> dict[str, Any]:
         """The proof of one paid claim, written to a file and verified with nothing but the trust roots."""
         database = self.insurer.database()
-        ledger = roles.open_ledger(self.insurer.home)
+        ledger = homes.open_ledger(self.insurer.home)
         file = self.members.settings.home / "proof.json"
         try:
             desk = InsurerDesk(ledger, self.insurer.home.ring, lambda products: True)

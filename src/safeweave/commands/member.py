@@ -1,39 +1,25 @@
-"""`safeweave hospital`, `insurer` and `commission`: make a member of the consortium, let it in, and run it."""
+"""`safeweave hospital`, `insurer` and `commission`: make a member of the consortium, let it in, prove what it did."""
 
 import argparse
-import gc
-import logging
 from contextlib import closing
-from datetime import datetime
-from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from safeweave import clock, outbox
 from safeweave.commands.case import find_case
-from safeweave.commands.serve import told_to_stop
-from safeweave.consortium import roles
-from safeweave.consortium.gateway import Gateway
+from safeweave.consortium import homes
+from safeweave.consortium.homes import Application, Home
 from safeweave.consortium.insuring import InsurerDesk
-from safeweave.consortium.receiving import Arrival
-from safeweave.consortium.roles import Application, Home, MemberNode
-from safeweave.consortium.taking import keep, take_documents
-from safeweave.database import Database, Transaction
+from safeweave.database import Database
 from safeweave.errors import Malformed
-from safeweave.exchange.formats import Limits
-from safeweave.flow import ALONE
 from safeweave.ledger.bundle import write_bundle
 from safeweave.ledger.checkpoint import read_key, read_roots
 from safeweave.ledger.ledger import Final, Outcome, Refused
 from safeweave.ledger.operation import Role
-from safeweave.node import Running, open_node
-from safeweave.serving import serve as serve_node
 from safeweave.settings import Settings
 from safeweave.words import Language, say
-from safeweave.worker import Worker
 
 
-def _home(settings: Settings) -> Home:
+def home_of(settings: Settings) -> Home:
+    """The home folder of the member that these settings name."""
     return Home(settings.home, settings.keys_passphrase or None)
 
 
@@ -51,7 +37,7 @@ def init_commission(settings: Settings, asked: argparse.Namespace) -> int:
     """Make the commission's keys and found a ledger with it."""
     asks = [_witness(text) for text in asked.ask]
     _init(settings, asked, "commission")
-    outcome = roles.found(_home(settings), asks, asked.quorum)
+    outcome = homes.found(home_of(settings), asks, asked.quorum)
     print(say("cli.member.founded", settings.language, file=settings.home / "roots.json"))
     return 0 if asks else _told(outcome, settings.language)
 
@@ -61,9 +47,10 @@ def _init(settings: Settings, asked: argparse.Namespace, role: Role) -> int:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Malformed(say("cli.member.no_url", settings.language, url=asked.url), field="--url")
     port = asked.port or parts.port or (443 if parts.scheme == "https" else 80)
-    made = roles.init(
-        _home(settings), role, asked.name, asked.url, settings.host, port, asked.suite, getattr(asked, "witness", False)
-    )
+    made = homes.init(
+        home_of(settings), role, asked.name, asked.url, settings.host, port, asked.suite,
+        getattr(asked, "witness", False),
+    )  # fmt: skip
     return _print_made(made, settings)
 
 
@@ -74,7 +61,7 @@ def _print_made(made: Application, settings: Settings) -> int:
     }  # fmt: skip
     print(say("cli.member.made", settings.language, **values))
     if made.witness:
-        print(say("cli.member.witness", settings.language, ask=f"{made.url}{roles.WITNESS}={made.witness}"))
+        print(say("cli.member.witness", settings.language, ask=f"{made.url}{homes.WITNESS}={made.witness}"))
     return 0
 
 
@@ -87,17 +74,17 @@ def _witness(text: str) -> tuple[str, str]:
 def join(settings: Settings, asked: argparse.Namespace) -> int:
     """Take over the address of the ledger and whom to believe about it."""
     roots = read_roots(asked.roots.read_bytes())
-    roles.join(_home(settings), asked.ledger, roots)
+    homes.join(home_of(settings), asked.ledger, roots)
     print(say("cli.member.joined", settings.language, origin=roots.origin))
     return 0
 
 
 def rotate(settings: Settings, asked: argparse.Namespace) -> int:
     """Make new keys, and print what the commission has to approve."""
-    home = _home(settings)
-    ledger = roles.open_ledger(home)
+    home = home_of(settings)
+    ledger = homes.open_ledger(home)
     try:
-        made = roles.rotate(home, ledger, asked.heights)
+        made = homes.rotate(home, ledger, asked.heights)
     finally:
         ledger.close()
     print(say("cli.member.rotated", settings.language, height=made.keys.valid_from))
@@ -106,17 +93,17 @@ def rotate(settings: Settings, asked: argparse.Namespace) -> int:
 
 def admit(settings: Settings, asked: argparse.Namespace) -> int:
     """Put a member on the ledger; 1 if the ledger refuses or does not say."""
-    applied = roles.read_application(asked.application)
+    applied = homes.read_application(asked.application)
     print(
         say(
             "cli.member.admits", settings.language, name=applied.name, url=applied.url, fingerprint=applied.fingerprint,
             role=say(f"cli.member.role.{applied.role}", settings.language),
         )
     )  # fmt: skip
-    home = _home(settings)
-    ledger, database = roles.open_ledger(home), Database(settings.store)
+    home = home_of(settings)
+    ledger, database = homes.open_ledger(home), Database(settings.store)
     try:
-        return _told(roles.admit(home, ledger, database, applied), settings.language)
+        return _told(homes.admit(home, ledger, database, applied), settings.language)
     finally:
         ledger.close()
         database.close()
@@ -124,10 +111,10 @@ def admit(settings: Settings, asked: argparse.Namespace) -> int:
 
 def suspend(settings: Settings, asked: argparse.Namespace) -> int:
     """Let nothing that a member says count; 1 if the ledger refuses or does not say."""
-    home = _home(settings)
-    ledger = roles.open_ledger(home)
+    home = home_of(settings)
+    ledger = homes.open_ledger(home)
     try:
-        return _told(roles.suspend(home, ledger, asked.member, asked.reason), settings.language)
+        return _told(homes.suspend(home, ledger, asked.member, asked.reason), settings.language)
     finally:
         ledger.close()
 
@@ -144,57 +131,12 @@ def _told(outcome: Outcome, lang: Language) -> int:
     return 1
 
 
-# ---------------------------------------------------------------- running
-
-
-def serve_commission(settings: Settings, asked: argparse.Namespace) -> int:
-    """Run the commission until interrupted: the ledger for everybody, and its own door."""
-    home, database = _ready_to_serve(settings, "commission"), Database(settings.store)
-    try:
-        node = roles.assembled(home, database, keep)
-        roles.serve(node, partial(_say_ready, settings, node), told_to_stop())
-    finally:
-        database.close()
-    return 0
-
-
-def serve_hospital(settings: Settings, asked: argparse.Namespace) -> int:
-    """Run a hospital's gateway until interrupted: what its systems tell goes to the insurers its patients allow."""
-    home, database = _ready_to_serve(settings, "hospital"), Database(settings.store)
-    member = roles.assembled(home, database, keep)
-    gateway = Gateway(member.ledger, member.courier.ring, member.courier, lambda: member.directory.seen)
-    limits = Limits(max_bytes=settings.max_message_bytes)
-    worker = Worker(database, gateway.follows, clock.now, alone=ALONE, batch=settings.batch)
-    return _serve(member, Running(settings, database, worker, limits, clock.now))
-
-
-def serve_insurer(settings: Settings, asked: argparse.Namespace) -> int:
-    """Run an insurer until interrupted: what hospitals send is settled like what comes in by the other doors."""
-    home = _ready_to_serve(settings, "insurer")
-    with closing(roles.open_ledger(home)) as ledger:
-        limits, ring = Limits(max_bytes=settings.max_message_bytes), roles.Ring(home)
-        node = open_node(settings, bills=lambda adjudicator: InsurerDesk(ledger, ring, adjudicator.reimburses, limits))
-        assert isinstance(node.bills, InsurerDesk)
-        take = take_documents(node.limits, node.bills)
-
-        def take_and_wake(tx: Transaction, arrival: Arrival, now: datetime) -> None:
-            take(tx, arrival, now)
-            tx.committed.append(node.worker.signal)
-
-        def backlog() -> int:
-            with node.database.reading() as tx:
-                return outbox.waiting(tx)
-
-        member = roles.assembled(home, node.database, take_and_wake, backlog=backlog, ledger=ledger)
-        return _serve(member, node)
-
-
 def prove(settings: Settings, asked: argparse.Namespace) -> int:
     """Write what proves a claim off line to whoever holds the trust roots: see `safeweave verify`."""
-    home = _home(settings)
-    ring, database = roles.Ring(home), Database(settings.store)
+    home = home_of(settings)
+    ring, database = homes.Ring(home), Database(settings.store)
     try:
-        with closing(roles.open_ledger(home)) as ledger, database.reading() as tx:
+        with closing(homes.open_ledger(home)) as ledger, database.reading() as tx:
             desk = InsurerDesk(ledger, ring, lambda products: True)
             case = find_case(tx, asked.case)
             asked.file.write_bytes(write_bundle(desk.bundle(tx, case.id)))
@@ -202,36 +144,3 @@ def prove(settings: Settings, asked: argparse.Namespace) -> int:
         database.close()
     print(say("cli.member.proved", settings.language, case=case.id, file=asked.file))
     return 0
-
-
-def _ready_to_serve(settings: Settings, role: Role) -> Home:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    gc.set_threshold(50_000, 20, 20)
-    home = _home(settings)
-    if home.member().role != role:
-        raise Malformed(
-            say(
-                "cli.member.other_role", settings.language, home=settings.home,
-                role=say(f"cli.member.role.{home.member().role}", settings.language),
-            )
-        )  # fmt: skip
-    return home
-
-
-def _serve(member: MemberNode, node: Running) -> int:
-    """The door for other members, and the doors for hospitals' own systems, over one store."""
-    stopping = told_to_stop()
-    try:
-        with roles.serving(member, stopping):
-            serve_node(node, partial(_say_ready, node.settings, member), stopping)
-    finally:
-        node.close()
-    return 0
-
-
-def _say_ready(settings: Settings, member: MemberNode) -> None:
-    values = {"name": member.member.name, "url": member.member.url, "home": Path(settings.home)}
-    print(say("cli.member.ready", settings.language, **values), flush=True)
-    if member.member.role != "commission":
-        where = {"host": settings.host, "http": settings.http_port, "mllp": settings.mllp_port, "home": settings.home}
-        print(say("cli.serve.ready", settings.language, **where), flush=True)

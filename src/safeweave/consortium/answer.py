@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from safeweave.consortium.why import Why
+from safeweave.consortium.why import Code, Why
 from safeweave.keys.receipt import SignedReceipt
 
 PATH = "/envelopes"
@@ -22,6 +22,14 @@ class Answer(msgspec.Struct, frozen=True):
     became: Became
     why: Why | None = None
     receipt: SignedReceipt | None = None
+
+
+_LATER: frozenset[Code] = frozenset({"slow", "full", "busy", "behind", "store", "ledger_silent"})
+
+
+def answered(why: Why) -> Answer:
+    """The answer to what is refused, or cannot be taken now."""
+    return Answer("later" if why.code in _LATER else "refused", why)
 
 
 _decoder = msgspec.json.Decoder(Answer)

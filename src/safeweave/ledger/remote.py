@@ -45,7 +45,7 @@ from safeweave.ledger.ledger import (
 from safeweave.ledger.merkle import is_consistent
 from safeweave.ledger.operation import OperationId, SignedOperation, operation_id, read_signed, write_signed
 from safeweave.ledger.proof import Untrusted, entry_under, verify
-from safeweave.ledger.serving import MOST_ENTRIES, MOST_OPERATIONS, ConsentTold, EntriesTold, HeadTold, OutcomeTold
+from safeweave.ledger.wire import MOST_ENTRIES, MOST_OPERATIONS, ConsentTold, EntriesTold, HeadTold, OutcomeTold
 
 log = logging.getLogger("safeweave.ledger")
 

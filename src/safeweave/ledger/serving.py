@@ -1,4 +1,5 @@
-"""The door of the log for other members: hand in, ask, read, prove. Whoever reads can check all but the state reads.
+"""The doors of the ledger. That of the log is for other members: hand in, ask, read, prove; whoever reads can check all
+but the state reads. That of a witness is for the operator.
 
 Answers are JSON of the values in `ledger.py`; entries travel as they are in the log, each with its path to the root.
 """
@@ -12,52 +13,27 @@ from starlette.concurrency import run_in_threadpool
 
 from safeweave.errors import Malformed, SafeweaveError, StoreUnavailable, Unavailable
 from safeweave.ledger.body import limited_body
-from safeweave.ledger.checkpoint import encode_hash, read_checkpoint
+from safeweave.ledger.checkpoint import decode_hash, encode_hash, read_checkpoint
+from safeweave.ledger.cosigning import Behind
 from safeweave.ledger.embedded import EmbeddedLedger
-from safeweave.ledger.ledger import ConsentFound, Final, Head, MemberRecord, Outcome, Proof, Refused, Unknown
-from safeweave.ledger.operation import Said, SignedOperation, operation_id
+from safeweave.ledger.ledger import Final, Head, Outcome
+from safeweave.ledger.operation import SignedOperation, operation_id
 from safeweave.ledger.store import LogDamaged
+from safeweave.ledger.wire import (
+    MOST_ENTRIES,
+    MOST_OPERATIONS,
+    ConsentTold,
+    EntriesTold,
+    EntryTold,
+    HeadTold,
+    OutcomeTold,
+)
+from safeweave.ledger.witness import MOST_PATH, NotGrown, NotSigned, UnknownLog, Witness
 
 MOST_BYTES = 8 * 1024 * 1024
-MOST_OPERATIONS = 1000
-MOST_ENTRIES = 500
+MOST_WITNESSED_BYTES = 64 * 1024
 LONGEST_WAIT = 5.0  # seconds that one question may wait for an operation to be final
-
-
-class HeadTold(Said):
-    """A head, and the proof that it follows from the one the reader knows already."""
-
-    head: Head
-    consistency: tuple[str, ...]
-
-
-class ConsentTold(Said):
-    """A consent at the newest head, the members it is between, and the proof that the head follows from one known."""
-
-    found: ConsentFound
-    members: tuple[MemberRecord, ...]
-    consistency: tuple[str, ...]
-
-
-class OutcomeTold(Said):
-    """An outcome with the proof of what is final in it."""
-
-    outcome: Final | Refused | Unknown
-    proof: Proof | None = None
-
-
-class EntryTold(Said):
-    """An entry as it is in the log and its path to the root."""
-
-    entry: str
-    path: tuple[str, ...]
-
-
-class EntriesTold(Said):
-    """Entries in order, all proved by one checkpoint."""
-
-    checkpoint: str
-    entries: tuple[EntryTold, ...]
+SIZE_TYPE = "text/x.tlog.size"
 
 
 _operations = msgspec.json.Decoder(list[SignedOperation])
@@ -179,6 +155,44 @@ def ledger_router(ledger: EmbeddedLedger) -> APIRouter:
     router.add_route("/head", head)
     router.add_route("/consents/{id}", consent)
     return router
+
+
+def witness_router(witness: Witness) -> APIRouter:
+    """The door of a witness: POST /add-checkpoint (C2SP tlog-witness)."""
+    router = APIRouter()
+
+    @router.post("/add-checkpoint")
+    async def add_checkpoint(request: Request) -> Response:
+        try:
+            old, path, note = _grown_in(await limited_body(request, MOST_WITNESSED_BYTES))
+            line = await run_in_threadpool(witness.add, note, old, path)
+        except Behind as behind:
+            return Response(f"{behind.size}\n", 409, media_type=SIZE_TYPE)
+        except (UnknownLog, NotSigned, NotGrown, Malformed, StoreUnavailable) as fault:
+            return Response(f"{fault}\n", _WITNESS_STATUS[type(fault)], media_type="text/plain")
+        return Response(line, media_type="text/plain")
+
+    return router
+
+
+_WITNESS_STATUS: dict[type, int] = {
+    UnknownLog: 404,
+    NotSigned: 403,
+    NotGrown: 422,
+    Malformed: 400,
+    StoreUnavailable: 503,
+}
+
+
+def _grown_in(body: bytes) -> tuple[int, list[bytes], str]:
+    try:
+        head, gap, note = body.decode().partition("\n\n")
+    except UnicodeDecodeError:
+        raise Malformed("the request is not text") from None
+    old, *hashes = head.split("\n")
+    if not gap or not old.startswith("old ") or not old[4:].isdecimal() or len(old) > 20 or len(hashes) > MOST_PATH:
+        raise Malformed("the request does not begin with `old SIZE` and a proof")
+    return int(old[4:]), [decode_hash(hash) for hash in hashes], note
 
 
 def _at(height: int | None, time: int) -> Head | None:

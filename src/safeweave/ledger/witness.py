@@ -11,20 +11,16 @@ from pathlib import Path
 from threading import Lock
 
 import httpx
-from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from safeweave import clock as clocks
 from safeweave.asking import trusting
 from safeweave.clock import Clock
 from safeweave.errors import Malformed, StoreUnavailable, Unavailable
-from safeweave.ledger.body import limited_body
 from safeweave.ledger.checkpoint import (
     COSIGNATURE,
     Checkpoint,
     NoteKey,
     NoteSigner,
-    decode_hash,
     encode_hash,
     read_checkpoint,
     read_note,
@@ -33,8 +29,6 @@ from safeweave.ledger.cosigning import Behind, CosigningRefused
 from safeweave.ledger.merkle import is_consistent
 
 MOST_PATH = 63  # hashes of a consistency proof, by the protocol
-_SIZE_TYPE = "text/x.tlog.size"
-_MOST_BYTES = 64 * 1024
 
 
 class UnknownLog(CosigningRefused):
@@ -114,27 +108,6 @@ class Witness:
         return line
 
 
-def witness_router(witness: Witness) -> APIRouter:
-    """The door of a witness: POST /add-checkpoint (C2SP tlog-witness)."""
-    router = APIRouter()
-
-    @router.post("/add-checkpoint")
-    async def add_checkpoint(request: Request) -> Response:
-        try:
-            old, path, note = _read_request(await limited_body(request, _MOST_BYTES))
-            line = await run_in_threadpool(witness.add, note, old, path)
-        except Behind as behind:
-            return Response(f"{behind.size}\n", 409, media_type=_SIZE_TYPE)
-        except (UnknownLog, NotSigned, NotGrown, Malformed, StoreUnavailable) as fault:
-            return Response(f"{fault}\n", _STATUS[type(fault)], media_type="text/plain")
-        return Response(line, media_type="text/plain")
-
-    return router
-
-
-_STATUS: dict[type, int] = {UnknownLog: 404, NotSigned: 403, NotGrown: 422, Malformed: 400, StoreUnavailable: 503}
-
-
 class WitnessClient:
     """A witness out there, as the operator asks it."""
 
@@ -160,14 +133,3 @@ class WitnessClient:
         if answer.status_code >= 500:
             raise Unavailable(f"witness {self.key.name} is not well: {answer.status_code} {answer.text.strip()[:200]}")
         raise CosigningRefused(f"{answer.status_code} {answer.text.strip()[:200]}")
-
-
-def _read_request(body: bytes) -> tuple[int, list[bytes], str]:
-    try:
-        head, gap, note = body.decode().partition("\n\n")
-    except UnicodeDecodeError:
-        raise Malformed("the request is not text") from None
-    old, *hashes = head.split("\n")
-    if not gap or not old.startswith("old ") or not old[4:].isdecimal() or len(old) > 20 or len(hashes) > MOST_PATH:
-        raise Malformed("the request does not begin with `old SIZE` and a proof")
-    return int(old[4:]), [decode_hash(hash) for hash in hashes], note

@@ -21,7 +21,7 @@ from safeweave.commands.bench.stores import HOST, Bench
 from safeweave.commands.leashed import leashed
 from safeweave.consents import Party, consent_of, texts
 from safeweave.consents.consent import DATA_KINDS
-from safeweave.consortium.roles import Home
+from safeweave.consortium.homes import Home
 from safeweave.database import Database, Transaction, at_of
 from safeweave.errors import Unavailable
 from safeweave.events import ConsentGiven

@@ -12,8 +12,9 @@ from signal import SIGTERM, signal
 
 from safeweave.clock import now
 from safeweave.commands.bench.stores import HOST
-from safeweave.consortium import roles, taking
-from safeweave.consortium.roles import Home, MemberNode
+from safeweave.consortium import homes, roles, taking
+from safeweave.consortium.homes import Home
+from safeweave.consortium.roles import MemberNode
 from safeweave.database import Database
 from safeweave.errors import InvariantBroken, Unavailable
 from safeweave.ledger.ledger import Final, Ledger
@@ -38,7 +39,7 @@ class City:
 def city(folder: Path, suite: str) -> Iterator[City]:
     """Three members with keys of this suite, founded, joined and up until the end of the block."""
     commission, hospital, insurer = founded(folder, suite)
-    with closing(roles.open_ledger(commission)) as ledger:
+    with closing(homes.open_ledger(commission)) as ledger:
         consent = _granted(ledger, hospital, insurer)
     with ExitStack() as opened:
         for home in (commission, insurer):
@@ -50,11 +51,11 @@ def city(folder: Path, suite: str) -> Iterator[City]:
 def founded(folder: Path, suite: str = "std-1") -> tuple[Home, Home, Home]:
     """The homes of commission, hospital and insurer, whose ledger knows all three; none of them is up."""
     commission, hospital, insurer = (_made(folder / role, role, suite) for role in _ROLES)
-    roles.found(commission)
-    with closing(roles.open_ledger(commission)) as ledger, closing(Database(commission.folder / _STORE)) as database:
+    homes.found(commission)
+    with closing(homes.open_ledger(commission)) as ledger, closing(Database(commission.folder / _STORE)) as database:
         for home in (hospital, insurer):
-            roles.join(home, commission.member().url, commission.roots())
-            _stands(roles.admit(commission, ledger, database, roles.application(home)))
+            homes.join(home, commission.member().url, commission.roots())
+            _stands(homes.admit(commission, ledger, database, homes.application(home)))
     return commission, hospital, insurer
 
 
@@ -64,7 +65,7 @@ _STORE = "safeweave.db"
 
 def _made(folder: Path, role: Role, suite: str) -> Home:
     home, port = Home(folder), free_port()
-    roles.init(home, role, role, f"http://{HOST}:{port}", HOST, port, suite)
+    homes.init(home, role, role, f"http://{HOST}:{port}", HOST, port, suite)
     return home
 
 
