@@ -6,10 +6,11 @@ both engines, and opens `Database(place(path))`. `SAFEWEAVE_TEST_STORE=sqlite` o
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,7 +42,26 @@ def place(path: Path) -> Path | str:
     """Where the store is that would be at this path: the path, or a database of its own for this test."""
     if not _on_postgresql:
         return path
-    return _here.setdefault(path, _clean.pop() if _clean else _new())
+    return _here.setdefault(path, _clean.pop() if _clean else _new("fresh"))
+
+
+def keep(name: str, make: Callable[[Path | str], None], like: str | None = None) -> str:
+    """Keep a store for `copied`, made once in a run by the first who asks, from an empty place or another kept one."""
+    with (_folder / f"{name}.kept").open("a+") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        note.seek(0)
+        engine = "postgresql" if _on_postgresql else "sqlite"
+        if engine not in note.read().split():
+            make(_copy(like, name))
+            note.write(f"{engine}\n")
+    return name
+
+
+def copied(name: str, path: Path) -> Path | str:
+    """Where a copy of this kept store is, at this path or in a database of its own for this test."""
+    if not _on_postgresql:
+        return shutil.copyfile(_folder / f"{name}.db", path)
+    return _here.setdefault(path, _new(name))
 
 
 def on_postgresql() -> bool:
@@ -120,14 +140,26 @@ def server() -> str:
     return address
 
 
-def _new() -> str:
+def _copy(like: str | None, name: str) -> Path | str:
+    if _on_postgresql:
+        _run(server() % "postgres", f"drop database if exists {name}")
+        return _database(name, like or "template0")
+    path = _folder / f"{name}.db"
+    path.unlink(missing_ok=True)
+    return shutil.copyfile(_folder / f"{like}.db", path) if like else path
+
+
+def _new(template: str) -> str:
     global _made
-    address = server()
     _made += 1
-    name = f"test_{os.getpid()}_{_made}"
+    return _database(f"test_{os.getpid()}_{_made}", template)
+
+
+def _database(name: str, template: str) -> str:
+    address = server()
     with (_folder / "postgresql.copying").open("w") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        _run(address % "postgres", f"create database {name} template fresh")
+        _run(address % "postgres", f"create database {name} template {template}")
     return address % name
 
 

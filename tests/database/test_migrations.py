@@ -26,7 +26,7 @@ from safeweave.node import open_node
 from safeweave.payments import store as payouts
 from safeweave.settings import Settings
 from safeweave_simulator.laws import SPREAD
-from stores import on_postgresql, place, tables
+from stores import copied, keep, on_postgresql, place, tables
 
 DATA = Path(__file__).parent / "data"
 FIRST = files("safeweave.database").joinpath("migrations", "versions", "v0001_first_release.sql")
@@ -56,44 +56,45 @@ def first_columns() -> dict[str, list[str]]:
         return columns_of(made)
 
 
-def make_earlier(path: Path, version: int) -> Path | str:
-    """The store of version 1 with all its rows, brought up to an earlier version one by one; where it is.
+def keep_earlier(version: int) -> str:
+    """Under which name the store of version 1 with all its rows is kept, brought up to an earlier version one by one.
 
     `version_0002.sql` and later hold rows of the tables which that version brought.
     """
-    where = place(path)
+    before = keep_earlier(version - 1) if version > 1 else None
+    return keep(f"version_{version:04}", lambda where: make_next(where, version), before)
+
+
+def make_next(where: Path | str, version: int) -> None:
+    """Make an earlier version of the one before it."""
     if isinstance(where, Path):
-        with closing(sqlite3.connect(where)) as made:
-            made.execute(f"pragma application_id = {APPLICATION_ID}")
-            made.executescript(FIRST.read_text(encoding="utf-8"))
-            made.executescript((DATA / "version_0001.sql").read_text(encoding="utf-8"))
-        for each in range(2, version + 1):
-            opened = sqlite3.connect(where, isolation_level=None)
-            with migrating.connected("sqlite", lambda opened=opened: opened, "begin immediate") as bind:
-                migrating.up(bind, each - 1, each)
+        if version == 1:
             with closing(sqlite3.connect(where)) as made:
-                made.executescript((DATA / f"version_{each:04}.sql").read_text(encoding="utf-8"))
+                made.execute(f"pragma application_id = {APPLICATION_ID}")
+                made.executescript(FIRST.read_text(encoding="utf-8"))
+        else:
+            with migrating.connected(
+                "sqlite", lambda: sqlite3.connect(where, isolation_level=None), "begin immediate"
+            ) as bind:
+                migrating.up(bind, version - 1, version)
         with closing(sqlite3.connect(where)) as made:
+            made.executescript((DATA / f"version_{version:04}.sql").read_text(encoding="utf-8"))
             made.execute(f"pragma user_version = {version}")
-        return where
-    with psycopg.connect(where, autocommit=True) as empty:
-        empty.execute("drop schema public cascade; create schema public")
-    for each in range(1, version + 1):
-        with migrating.connected("postgresql+psycopg", lambda: psycopg.connect(where), "select 1") as bind:
-            migrating.up(bind, each - 1, each)
-        with psycopg.connect(where, options="-c session_replication_role=replica") as made:
-            if each > 1:
-                made.execute((DATA / f"version_{each:04}.sql").read_text(encoding="utf-8").encode())
-                continue
-            for table, rows in stored().items():
-                for row in rows:
-                    made.execute(f"insert into {table} values ({', '.join(['%s'] * len(row))})", row)
-    return where
+        return
+    with migrating.connected("postgresql+psycopg", lambda: psycopg.connect(where), "select 1") as bind:
+        migrating.up(bind, version - 1, version)
+    with psycopg.connect(where, options="-c session_replication_role=replica") as made:
+        if version > 1:
+            made.execute((DATA / f"version_{version:04}.sql").read_text(encoding="utf-8").encode())
+            return
+        for table, rows in stored().items():
+            for row in rows:
+                made.execute(f"insert into {table} values ({', '.join(['%s'] * len(row))})", row)
 
 
 @pytest.fixture(params=EARLIER)
 def earlier(request, tmp_path, store) -> Path | str:
-    return make_earlier(tmp_path / "safeweave.db", request.param)
+    return copied(keep_earlier(request.param), tmp_path / "safeweave.db")
 
 
 def schema(where: Path | str) -> dict[str, Any]:
