@@ -58,7 +58,7 @@ class PhoneServer:
     def __init__(self, phones: Phones, port: int = 0) -> None:
         self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(phones))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     def close(self) -> None:

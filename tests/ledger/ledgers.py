@@ -4,7 +4,6 @@ An engine is a context manager that is given a folder and a consortium and yield
 members admitted, and a way to let its time pass. One on a chain gives the members accounts first (`give_accounts`).
 """
 
-import asyncio
 import socket
 import threading
 import time
@@ -18,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ledger.given_ledger import NOON, Consortium, Person
+from prompt_server import PromptServer
 from safeweave.ledger.checkpoint import COSIGNATURE, NoteSigner, TrustRoots
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final, Ledger, Outcome
@@ -128,33 +128,11 @@ def remote(folder: Path, consortium: Consortium) -> Iterator[Running]:
     log.close()
 
 
-class _PromptServer(uvicorn.Server):
-    """One that ends within milliseconds: uvicorn's own looks ten times a second, and then waits a tenth of a second."""
-
-    async def main_loop(self) -> None:
-        while not await self.on_tick(0):
-            await asyncio.sleep(0.005)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        patience = time.monotonic() + 0.1
-        while self._is_busy() and time.monotonic() < patience:
-            await asyncio.sleep(0.001)
-        if self._is_busy():
-            await super().shutdown(sockets)
-
-    def _is_busy(self) -> bool:
-        return bool(self.server_state.connections or self.server_state.tasks)
-
-
 @contextmanager
 def served(app: FastAPI, port: int = 0) -> Iterator[str]:
     """This app behind uvicorn on loopback, until the end of the block."""
     listener = socket.create_server(("127.0.0.1", port))
-    server = _PromptServer(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    server = PromptServer(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

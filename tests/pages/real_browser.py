@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from given import House
+from prompt_server import PromptServer
 from safeweave.web import accounts
 from safeweave.web.api.answering import add_api
 from safeweave.web.asked import SESSION, Site
@@ -47,7 +48,7 @@ def served(house: House, site: Site, *more: Routes) -> Iterator[Served]:
     """Serve the pages as `safeweave serve` does, and those of `more` parts, until the block ends."""
     knocker = socket.create_server(("127.0.0.1", 0))
     port = knocker.getsockname()[1]
-    server = uvicorn.Server(
+    server = PromptServer(
         uvicorn.Config(pages_app(site, [*PARTS, *more], add_api), log_level="warning", lifespan="off")
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [knocker]}, daemon=True)
