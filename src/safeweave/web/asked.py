@@ -35,7 +35,7 @@ from safeweave.web import accounts, security_log, showing
 from safeweave.web.access import Role, Standing, role_that_may
 from safeweave.web.accounts import Account, Session
 from safeweave.web.audit import Audit, View
-from safeweave.web.live import Feed
+from safeweave.web.live import Feed, Since
 from safeweave.web.papers import Upload
 from safeweave.web.security_log import Happened
 from safeweave.web.what_if.process import Trying
@@ -148,6 +148,7 @@ class Asked:
     account: Account | None = None
     session: Session | None = None
     person: Person | None = None  # who is signed in, if of the register
+    changes_until: Since | None = None  # what the answer shows goes at least so far
     cookies: dict[str, str | None] = field(default_factory=dict)  # to be set with the answer; None: taken away
     _views: dict[View, None] = field(default_factory=dict)
     _then: str = ""
@@ -355,6 +356,7 @@ class Asked:
             "phone": self.site.settings.phone,
             "demo": self.site.settings.pages_demo,
             "now": self.now,
+            "changes_until": self.changes_until,
         }
 
 

@@ -67,8 +67,9 @@ def since(text: str) -> Since | None:
 
 def latest(tx: Transaction) -> Since:
     """The place after everything there is now."""
-    (steps,) = tx.rows("select coalesce(max(id), 0) from case_step")[0]
-    (notices,) = tx.rows("select coalesce(max(id), 0) from page_notice")[0]
+    ((steps, notices),) = tx.rows(
+        "select (select coalesce(max(id), 0) from case_step), (select coalesce(max(id), 0) from page_notice)"
+    )
     return Since(steps, notices)
 
 

@@ -340,6 +340,7 @@ def who_asks(asked: Asked) -> Session | None:
             return session
         if found.role == PERSON and found.person is not None:
             asked.person = people.people_by_id(tx, [found.person]).get(found.person)
+        asked.changes_until = live.latest(tx)
     asked.account, asked.session = found, session
     asked.language = language_of(asked.request, found, asked.person.language if asked.person else "")
     if asked.now >= session.seen_at + accounts.SEEN_EVERY and asked.request.url.path != "/events":

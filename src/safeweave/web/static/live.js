@@ -42,18 +42,33 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && pending.size) ask();
 });
 
+// What this page shows goes so far. Whatever changed between that and the moment we were listening is asked for once.
+let written = document.body.dataset.place;
+
+function catchUp(place) {
+  if (!written || !place) return;
+  const [steps, notices] = written.split(".").map(Number);
+  const [toldSteps, toldNotices] = place.split(".").map(Number);
+  if (steps < toldSteps || notices < toldNotices) changedSince(written).catch(() => changed(["*"]));
+  written = "";
+}
+
+// The place now, once what changed since this one is asked for; null if nobody is signed in.
+async function changedSince(place) {
+  const answer = await fetch(`/events/since?after=${place}`);
+  if (answer.status === 204) return null;
+  if (!answer.ok) throw new Error(answer.statusText);
+  const told = await answer.json();
+  if (told.topics.length) changed(told.topics);
+  return told.place;
+}
+
 async function poll() {
-  let place = "";
-  for (;;) {
+  let place = written ?? "";
+  while (place !== null) {
     if (!document.hidden) {
       try {
-        const answer = await fetch(`/events/since?after=${place}`);
-        if (answer.status === 204) return; // nobody is signed in
-        if (answer.ok) {
-          const told = await answer.json();
-          if (told.topics.length) changed(told.topics);
-          place = told.place;
-        }
+        place = await changedSince(place);
       } catch {
         // the network is away; asked again
       }
@@ -64,7 +79,10 @@ async function poll() {
 
 function listen() {
   const worker = new SharedWorker("/static/stream.js", { name: "safeweave", type: "module" });
-  worker.port.onmessage = (event) => changed(event.data);
+  worker.port.onmessage = ({ data }) => {
+    changed(data.topics);
+    catchUp(data.place);
+  };
   worker.onerror = () => poll();
   worker.port.start();
   addEventListener("pagehide", () => worker.port.postMessage("bye"), { once: true });

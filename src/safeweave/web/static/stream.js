@@ -3,17 +3,19 @@
 
 const ports = new Set();
 let stream = null;
+let place = ""; // what was told goes so far; a page that was written before that may have missed some of it
 let wasLost = false;
 
 function tell(topics) {
-  for (const port of ports) port.postMessage(topics);
+  for (const port of ports) port.postMessage({ topics, place });
 }
 
 function open() {
+  place = "";
   stream = new EventSource("/events");
   stream.onmessage = (event) => {
-    const topics = JSON.parse(event.data);
-    if (topics.length) tell(topics);
+    place = event.lastEventId;
+    tell(JSON.parse(event.data));
   };
   stream.onopen = () => {
     if (wasLost) tell(["*"]); // whatever was missed is asked for
@@ -36,4 +38,5 @@ self.onconnect = (event) => {
     }
   };
   if (!stream) open();
+  else if (place) port.postMessage({ topics: [], place });
 };
