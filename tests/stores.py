@@ -194,16 +194,13 @@ _standard: list[set[str]] = []  # the tables of a fresh store, once they were lo
 
 
 def _clear(address: str) -> None:
-    """Empty a database for the next test, without the tables a test added, or drop it if not all of ours are there."""
+    """Empty a database for the next test, or drop it if a test changed its tables."""
     with psycopg.connect(address, autocommit=True, options="-c session_replication_role=replica") as connection:
         connection.execute(_OTHERS)
-        tables = _tables(connection)
         version = connection.execute("select to_regclass('alembic_version')").fetchone()
         name = connection.info.dbname
-        whole = version is not None and version[0] is not None and tables >= _standard_tables()
+        whole = version is not None and version[0] is not None and _tables(connection) == _standard_tables()
         if whole:
-            for added in tables - _standard_tables():
-                connection.execute(f"drop table {added} cascade")
             connection.execute(_EMPTIED)
             _clean.append(address)
     if not whole:
