@@ -31,6 +31,7 @@ from safeweave_simulator.world import World
 
 _IN_HOSPITAL = ("reported", "admitted", "charged", "reopened")
 _AWAITING = ("discharged", "transferred", "died")
+_EITHER = (*_IN_HOSPITAL, "referred", "refused", "withdrawn")  # money of an earlier decision may wait in these, or not
 _OVER = ("closed", "refused", "determined", "paid", "withdrawn")
 
 # The tables that are spread by the person over several servers, and the id that says whose each row is.
@@ -388,10 +389,7 @@ def _outcomes(world: World) -> None:
         case, stage = cases[visit]
         if stage not in _allowed(truth):
             raise Broken("a stay ends as its truth allows", (*about, case, stage))
-        goes_on = truth.expected == "open"  # its discharge was taken back, what was ordered before may still wait
-        if (stage in ("determined", "paid")) != (case in unpaid) and not (
-            stage in ("referred", "refused", "withdrawn") or (goes_on and case in unpaid)
-        ):
+        if (stage in ("determined", "paid")) != (case in unpaid) and stage not in _EITHER:
             raise Broken("a case is open exactly while its money waits", (*about, case, stage, unpaid.get(case)))
         if case in unpaid and not unpaid[case]:
             raise Broken("what is not paid says why", (*about, case))
