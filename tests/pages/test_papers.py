@@ -282,7 +282,7 @@ def test_what_the_customer_does_alone_is_no_act_of_an_agent(house: House, mine, 
 
 @needs_chromium
 def test_papers_are_handed_in_by_touch_and_seen_at_the_desk(house: House, site, person, case, tmp_path):
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     (tmp_path / "photo.png").write_bytes(PNG)
     (tmp_path / "big.pdf").write_bytes(PDF + bytes(papers.MOST_BYTES))
@@ -309,7 +309,7 @@ def test_papers_are_handed_in_by_touch_and_seen_at_the_desk(house: House, site, 
         page = context.new_page()
         page.goto(f"{where.url}/desk/cases/{case}")
         page.locator(".papers summary").first.click()
-        page.wait_for_function("document.querySelector('.papers img').naturalWidth > 0")
+        expect(page.locator(".papers img").first).to_have_js_property("naturalWidth", 1)
         assert faults(page) == []
         shoot(page, "papers-at-the-desk")
         chromium.close()

@@ -169,7 +169,6 @@ def test_seven_tabs_and_more_follow_one_stream(chromium, open_pages, person):
     tabs = [context.new_page() for _ in range(8)]
     for tab in tabs:
         tab.goto(f"{open_pages.url}/stays/{house.case().id}")
-    tabs[0].wait_for_function("() => true")
     house.hears(discharged())
     for tab in tabs:
         tab.bring_to_front()
