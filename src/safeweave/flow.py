@@ -123,7 +123,7 @@ def flow(
         PayoutRefused: (payments.refuse, post.tell),
         PayoutReturned: (payments.return_payment, cases.note_returns, post.tell),
         CaseSettled: (cases.close_cases,),
-        ClockDue: (post.warn, cases.refer_without_papers),
+        ClockDue: (post.warn, partial(cases.refer_without_papers, paid_in=adjudicator.paid_in)),
         MessageTold: (post.deliver,),
         MessageDelivered: (post.note_delivered,),
         MessageUndeliverable: (post.note_undeliverable,),

@@ -49,7 +49,8 @@ Expected = Literal["determined", "referred", "not_insured", "no_cover", "cancell
 _LAST_ADMISSION_DAYS_AGO = 9
 _STRANGERS_FROM = 1_000_000
 _REFERRED_TURNS = ("impossible_date", "unknown_code")
-_READING_BILLS = {"hospital-expense-2020", "million-medical-2025"}  # an allowance pays by days, whatever the bill says
+READING_BILLS = {"hospital-expense-2020", "million-medical-2025"}  # an allowance pays by days, whatever the bill says
+PAYING_FOR_STAYS = {*READING_BILLS, "daily-allowance-2022"}  # for every one in hospital, not only after an accident
 
 
 class Truth(msgspec.Struct):
@@ -392,5 +393,5 @@ def _expected(truth: Truth) -> Expected:
         return "reversed" if truth.bills and truth.turn == "reversed_only" else "open"
     if truth.kind == "inpatient" and not truth.discharged_on:
         return "open"
-    reads_bills = truth.kind == "inpatient" and not _READING_BILLS.isdisjoint(truth.products)
+    reads_bills = truth.kind == "inpatient" and not READING_BILLS.isdisjoint(truth.products)
     return "referred" if truth.turn in _REFERRED_TURNS or (truth.turn == "total_off" and reads_bills) else "determined"

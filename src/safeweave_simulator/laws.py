@@ -7,7 +7,7 @@ hospitals' truth. `after_a_step` looks at whatever was touched since it last loo
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -25,7 +25,7 @@ from safeweave.database import unpacked
 from safeweave.ids import person_key
 from safeweave.payments.reconcile import reconcile
 from safeweave_simulator.broken import Broken
-from safeweave_simulator.city import Truth
+from safeweave_simulator.city import PAYING_FOR_STAYS, READING_BILLS, Truth
 from safeweave_simulator.watching import WHAT
 from safeweave_simulator.world import World
 
@@ -360,15 +360,21 @@ def _outcomes(world: World) -> None:
         (str(sender), str(visit)): reason
         for sender, visit, reason in world.rows("select sender, visit, waiting from visit where case_id is null")
     }
-    in_force: dict[str, list[Any]] = defaultdict(list)
-    for case, kept, payable in world.rows(
-        "select case_id, kept, payable from determination where in_force = 1 order by id"
+    in_force: dict[str, list[tuple[str, set[str], int]]] = defaultdict(list)
+    last: dict[tuple[str, str], tuple[str, set[str]]] = {}  # of a case under a policy: the last decision, on what bills
+    for case, policy, decision, counts, kept, payable in world.rows(
+        "select d.case_id, p.number, d.decision, d.in_force, d.kept, d.payable from determination d"
+        " join policy p on p.id = d.policy order by d.sequence, d.id"
     ):
-        in_force[str(case)].append((json.loads(texts_of(kept)["claim"]), payable))
+        bills = {f"{bill['code']}-{bill['number']}" for bill in json.loads(texts_of(kept)["claim"]).get("bills", ())}
+        last[case, policy] = decision, bills
+        if counts:
+            in_force[case].append((policy, bills, payable))
     for_a_person = {str(case) for (case,) in world.rows("select case_id from determination where waiting = 1")}
     referred = {
         str(case) for (case,) in world.rows("select case_id from case_step where steps like ?", '%["case_referred",%')
     }
+    unsold = {case for (case,) in world.rows("select case_id from case_step where steps like '%\"product_unknown%'")}
     unpaid = {
         str(case): str(reason)
         for case, reason in world.rows(
@@ -397,16 +403,27 @@ def _outcomes(world: World) -> None:
             raise Broken("a referred case waits for a person", (*about, case))
         if stage in _OVER and case in for_a_person:
             raise Broken("nothing of a case that is over waits for a person", (*about, case, stage))
-        if stage == "withdrawn" and sum(payable for _, payable in in_force[case]):
+        if stage == "withdrawn" and any(payable for *_, payable in in_force[case]):
             raise Broken("nothing is paid for an admission that never was", (*about, case))
+        if stage == "closed" and truth.expected in ("cancelled", "reversed"):
+            by_days = {
+                policy for policy, product in zip(truth.policies, truth.products, strict=True)
+                if truth.expected == "reversed" and product not in READING_BILLS
+            }  # fmt: skip
+            left = [policy for policy, _, payable in in_force[case] if payable and last[case, policy][0] != "refuse"]
+            if not by_days.issuperset(left):
+                raise Broken("what was paid for nothing comes back, unless a person leaves it", (*about, case, left))
         if stage in ("closed", "determined", "paid") and truth.expected in ("determined", "referred"):
-            bills = {tuple(_bill_keys(claim)) for claim, _ in in_force[case]}
-            if bills - {(truth.final_bill,)}:
-                raise Broken("what is paid is paid on the final bill", (*about, case, bills))
-
-
-def _bill_keys(claim: dict[str, Any]) -> Iterable[str]:
-    return (f"{bill['code']}-{bill['number']}" for bill in claim.get("bills", ()))
+            if not all(bills == {truth.final_bill} for _, bills, _ in in_force[case]):
+                raise Broken("what is paid is paid on the final bill", (*about, case, in_force[case]))
+            undecided = [
+                policy for policy, product in zip(truth.policies, truth.products, strict=True)
+                if product in PAYING_FOR_STAYS and last.get((case, policy), ("", set()))[1] != {truth.final_bill}
+            ]  # fmt: skip
+            if truth.kind == "inpatient" and undecided and case not in unsold:
+                raise Broken(
+                    "every policy that pays for stays has decided on the final bill", (*about, case, undecided)
+                )
 
 
 def _allowed(truth: Truth) -> tuple[str, ...]:

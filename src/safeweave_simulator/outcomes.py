@@ -11,6 +11,7 @@ from typing import Any
 from safeweave.adjudication.store import texts_of
 from safeweave.database import Database, Row
 from safeweave_simulator.broken import Broken
+from safeweave_simulator.city import PAYING_FOR_STAYS
 
 # A discharge is not paid by itself if a person looks first, or if the payment waits for an account; each with a reason.
 _LOOKED_AT = ("referred", "refused")
@@ -74,6 +75,9 @@ def check_outcomes(
         in_force[case][policy] = fen
         bills = json.loads(texts_of(kept)["claim"]).get("bills", [])
         decided_on.setdefault(case, set()).update(f"{bill['code']}-{bill['number']}" for bill in bills)
+    decided_under: dict[str, set[str]] = {}
+    for case, number in rows("select d.case_id, p.number from determination d join policy p on p.id = d.policy"):
+        decided_under.setdefault(case, set()).add(number)
     moved = Counter(dict[str, int]())
     for case, fen in rows("select case_id, amount_fen from payout where replaced_by is null"):
         moved[case] += fen
@@ -104,6 +108,11 @@ def check_outcomes(
             and decided_on.get(case, set()) - {truth["final_bill"]}
         ):
             raise Broken("what is paid is paid on the final bill", (decided_on[case], truth))
+        if not senders and stage == "closed" and truth["expected"] == "determined" and truth["kind"] == "inpatient":
+            covering = zip(truth["policies"], truth["products"], strict=True)
+            paying = {policy for policy, product in covering if product in PAYING_FOR_STAYS}
+            if undecided := paying - decided_under.get(case, set()):
+                raise Broken("every policy that pays for stays has decided", (sorted(undecided), truth))
         if moved[case] != sum(in_force.get(case, {}).values()):
             raise Broken("per case, what moves is what is in force", (moved[case], in_force.get(case), truth))
 

@@ -5,12 +5,14 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import stores
+from bench.write_measured import measured
 from safeweave.adjudication import store as determinations
 from safeweave.cases import store as cases
 from safeweave.commands import bench
@@ -175,6 +177,20 @@ def test_a_time_is_to_be_below_its_floor_and_a_rate_above(run):
     assert Figure("x", 1_500.0, "1/s", target=1_500).is_met
     assert not Figure("x", 1_499.0, "1/s", target=1_500).is_met
     assert not Figure("x", 30.0, "us", 2.0, target=30, ratio_target=14).is_met
+
+
+def test_the_page_marks_whatever_misses_its_floor_or_its_ratio():
+    figures = (
+        Figure("decide_10_lines", 30.0, "us", 10.0, target=30, ratio_target=14),
+        Figure("decide_10_lines", 30.0, "us", 2.0, target=30, ratio_target=14),
+        Figure("decide_10_lines", 31.0, "us", 10.0, target=30, ratio_target=14),
+    )
+    page = measured([bench.as_json(figure) for figure in figures], date(2026, 1, 1), "a machine").splitlines()[4:]
+    assert [row.split(" | ")[2:4] for row in page] == [
+        ["30 µs", "≤ 30 µs ≤ 14 ×"],
+        ["**30 µs**", "≤ 30 µs ≤ 14 ×"],
+        ["**31 µs**", "≤ 30 µs ≤ 14 ×"],
+    ]
 
 
 def test_each_measure_gives_the_figures_it_names(run):

@@ -14,15 +14,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from safeweave import __version__
 from safeweave.clock import now, shanghai_day
-from safeweave.commands.bench import MORE_IS_BETTER, _short
+from safeweave.commands.bench import MORE_IS_BETTER, Figure, _short
 from safeweave.words import knows, say
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "bench.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 Entry = dict[str, Any]
+_DECIDING = ("name", "value", "unit", "baseline", "target", "ratio_target")
 
 
 def measured(entries: Sequence[Entry], on: date, machine: str) -> str:
@@ -45,20 +48,26 @@ def measured(entries: Sequence[Entry], on: date, machine: str) -> str:
 
 
 def _row(entry: Entry) -> str:
-    is_rate = entry["unit"] in MORE_IS_BETTER
-    floor = entry.get("target")
-    missed = floor is not None and (entry["value"] < floor if is_rate else entry["value"] > floor)
+    sign = "≥" if entry["unit"] in MORE_IS_BETTER else "≤"
+    floors = [f"{sign} {_with_unit(entry['target'], entry)}"] if "target" in entry else []
+    if "ratio_target" in entry:
+        floors.append(f"≤ {_short(entry['ratio_target'])} ×")
     value = _with_unit(entry["value"], entry)
     cells = (
         f"`{entry['name']}`",
         _engine(entry),
-        f"**{value}**" if missed else value,
-        "" if floor is None else f"{'≥' if is_rate else '≤'} {_with_unit(floor, entry)}",
+        value if _figure(entry).is_met else f"**{value}**",
+        " ".join(floors),
         _with_unit(entry["aim"], entry) if "aim" in entry else "",
         "" if entry["baseline"] is None else _with_unit(entry["baseline"], entry),
         "" if entry["ratio"] is None else _short(entry["ratio"]),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _figure(entry: Entry) -> Figure:
+    """The figure this was written from, as far as it says whether it is met."""
+    return msgspec.convert({name: entry[name] for name in _DECIDING if name in entry}, Figure)
 
 
 def _with_unit(value: float, entry: Entry) -> str:

@@ -224,6 +224,32 @@ def test_a_bill_reversed_and_not_reissued_reopens_the_case_and_after_seven_days_
     assert house.usage() == {}
 
 
+def test_what_one_policy_paid_on_a_bill_taken_back_comes_before_a_person_while_another_still_waits(house):
+    house.insures("P-2", product="million-medical-2025")
+    house.hears(admitted(), discharged(), billed(a_bill(total="40000.00", fund="4000.00")))
+    assert house.stage() == "referred"
+    ((_, paid),) = house.payouts()
+    house.hears(reversed_bill())
+    house.waits(days=8)
+    assert (house.stage(), house.reasons()[-1]) == ("referred", ("recovery",))
+    house.decides(note="票据已冲红，未重开")
+    assert house.recoveries() == [paid]
+    assert (house.stage(), house.usage()) == ("closed", {})
+    house.is_sound()
+
+
+def test_an_allowance_stands_when_the_bill_is_taken_back_and_a_person_sees_that_it_is_missing(house):
+    house.insures("P-2", product="daily-allowance-2022")
+    house.hears(admitted(), discharged(), billed(a_bill(total="40000.00", fund="4000.00")))
+    paid = house.payouts()
+    house.hears(reversed_bill())
+    house.waits(days=8)
+    assert house.stage() == "referred"
+    house.decides(note="票据已冲红，未重开")
+    assert (house.stage(), house.payouts(), house.recoveries()) == ("closed", paid, [])
+    house.is_sound()
+
+
 def test_a_settlement_undone_after_payment_and_done_again_pays_the_difference(house):
     house.hears(admitted(), discharged(), summary_bill(), settled())
     assert house.stage() == "closed"

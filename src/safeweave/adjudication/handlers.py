@@ -186,6 +186,10 @@ class Adjudicator:
         """Those of these cases of which a determination waits for a person."""
         return store.waiting_in(tx, cases)
 
+    def paid_in(self, tx: Transaction, cases: Collection[CaseId]) -> set[CaseId]:
+        """Those of these cases of which a determination stands paid."""
+        return store.paid_in(tx, cases)
+
     def payable_by_visit(self, tx: Transaction, sender: str) -> list[tuple[str, int]]:
         """What stands paid for each (visit, fen) of a sender."""
         tx.flush()

@@ -393,6 +393,13 @@ def waiting_in(tx: Transaction, cases: Collection[CaseId]) -> set[CaseId]:
     return {case for (case,) in rows}
 
 
+def paid_in(tx: Transaction, cases: Collection[CaseId]) -> set[CaseId]:
+    """Those of these cases of which a determination stands paid."""
+    tx.flush(_ADD)
+    rows = tx.rows("select distinct case_id from determination where in_force = 1 and case_id in ?", (list(cases),))
+    return {case for (case,) in rows}
+
+
 def in_force_of(tx: Transaction, case: CaseId) -> list[Decided]:
     """The determinations of a case that stand paid."""
     tx.flush(_ADD)

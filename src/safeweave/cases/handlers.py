@@ -496,20 +496,25 @@ _BEGINS_TO_WAIT: tuple[Happening, ...] = (
 )  # fmt: skip
 
 
-def refer_without_papers(due: Sequence[ClockDue], tx: Transaction, now: datetime) -> list[Event]:
+def refer_without_papers(
+    due: Sequence[ClockDue],
+    tx: Transaction,
+    now: datetime,
+    paid_in: Callable[[Transaction, Collection[CaseId]], Collection[CaseId]] = lambda tx, cases: (),
+) -> list[Event]:
     """Put a stay before a person whose bill or settlement has not come in time, or was taken back for good.
 
-    What was paid for it before is decided anew without the papers, so that a person sees what is to come back.
+    What was paid for it before, by `paid_in`, is decided anew without the papers, so that a person sees what is to
+    come back, also while another of its policies waits for a person.
     """
     late = [event.case for event in due if event.clock == "papers" and event.percent == 100]
     clocks.stop(tx, [(case, "papers") for case in late], now)
     found = [case for case in store.cases_by_id(tx, late).values() if case.stage in _WAITS_FOR_PAPERS]
-    return [
-        CaseReady(case.id)
-        if case.stage == "reopened"
-        else CaseReferred(case.id, ("bill_missing" if waits_for(case.stay) == "bill" else "settlement_missing",))
-        for case in found
-    ]
+    waiting = [case for case in found if case.stage != "reopened"]
+    paid = paid_in(tx, [case.id for case in waiting]) if waiting else ()
+    decided_anew = [CaseReady(case.id) for case in found if case.stage == "reopened" or case.id in paid]
+    missing = {case.id: "bill_missing" if waits_for(case.stay) == "bill" else "settlement_missing" for case in waiting}
+    return [*decided_anew, *(CaseReferred(case, (reason,)) for case, reason in missing.items())]
 
 
 def _report_death(tx: Transaction, case: Case, now: datetime) -> None:

@@ -137,6 +137,7 @@ def as_json(figure: Figure) -> dict[str, Any]:
         "engine": figure.engine,
         "target": figure.target,
         "aim": figure.aim,
+        "ratio_target": figure.ratio_target,
         "parts": {name: round(value, 3) for name, value in figure.parts.items()} or None,
     }
     return {name: value for place, (name, value) in enumerate(fields.items()) if place < 5 or value is not None}
