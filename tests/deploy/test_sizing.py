@@ -1,5 +1,6 @@
 """The sizing page is plain multiplication of measured figures."""
 
+import re
 import runpy
 import tomllib
 from pathlib import Path
@@ -82,6 +83,28 @@ def test_every_figure_says_where_it_comes_from_and_changes_what_is_needed(name, 
     other.write_text(text.replace(f"{head}{figure['value']}", f"{head}{figure['value'] * 3}"), encoding="utf-8")
     before, after = (SIZING["page"](path).split("## What one claim costs")[0] for path in (SIZING["MEASURED"], other))
     assert before != after
+
+
+def test_what_is_said_to_come_from_the_bench_is_what_its_page_holds():
+    page = (ROOT / "docs/reference/bench.md").read_text(encoding="utf-8")
+
+    def of(figure: str, engine: str) -> float:
+        (cell,) = re.findall(rf"^\| `{figure}` \| {engine} \| ([\d,.]+) ", page, re.MULTILINE)
+        return float(cell.replace(",", ""))
+
+    _, _, parts = page.partition("`cpu_per_claim`, PostgreSQL:\n")
+    ours, server = re.findall(r"([\d,.]+) µs", parts)[:2]
+    measured = {name: figure["value"] for name, figure in GIVEN["measured"].items() if "make bench" in figure["from"]}
+    assert measured == {
+        "node_cpu_batched": float(ours),
+        "server_cpu_batched": float(server),
+        "statements_batched": of("statements_per_claim_under_load", "PostgreSQL"),
+        "statements_alone": of("statements_bill_to_instruction", "PostgreSQL"),
+        "bytes_per_claim": of("bytes_per_closed_case", "PostgreSQL"),
+        "bytes_per_claim_sqlite": of("bytes_per_closed_case", "SQLite"),
+        "bytes_per_insured": of("bytes_per_insured", "PostgreSQL"),
+        "cpu_sqlite": of("cpu_per_claim", "SQLite"),
+    }
 
 
 def test_every_assumption_is_used():
