@@ -519,7 +519,10 @@ class World:
         return self.random.choice((self._decides, self._decides, self._pays_again, self._gets_back, self._imports))()
 
     def _decides(self) -> str | None:
-        waiting = self.rows("select distinct case_id from determination where waiting = 1 order by case_id")
+        waiting = self.rows(
+            "select case_id from determination where waiting = 1"
+            " union select id from claim_case where stage = 'referred' order by 1"
+        )
         if not waiting:
             return None
         case = CaseId(str(self.random.choice(waiting)[0]))
