@@ -26,7 +26,7 @@ class Phones:
     seed: int = 0
     silent: float = 0.0
     dead: Collection[str] = ()
-    codes: Mapping[str, int] = field(default_factory=dict)  # openid -> the errcode it gets
+    codes: Mapping[str, int] = field(default_factory=dict)  # what a number or openid is answered: a status, an errcode
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -44,7 +44,8 @@ class Phones:
             if to in self.dead:
                 return (422, {}) if channel == "sms" else (200, {"errcode": 43101, "errmsg": "user refuse"})
             if to in self.codes:
-                return 200, {"errcode": self.codes[to], "errmsg": "not now"}
+                code = self.codes[to]
+                return (code, {}) if channel == "sms" else (200, {"errcode": code, "errmsg": "not now"})
             if key not in self._keys:
                 self._keys.add(key)
                 self.messages.append({"channel": channel, "key": key, "to": to, **content})

@@ -172,11 +172,22 @@ def test_a_number_that_is_dead_is_final(phones):
     assert outcome.fault == "HTTP 422"
 
 
-def test_a_silent_gateway_is_asked_once_per_round_and_its_messages_wait(phones):
+def test_a_gateway_that_fails_twice_in_a_row_is_not_asked_for_the_rest_of_the_round(phones):
     phones.silent = 1.0
     outcomes = SmsGateway(f"{phones.url}/sms").deliver([a_message(n, "sms", "13800000001") for n in range(3)])
     assert [outcome.again for outcome in outcomes] == [True, True, True]
-    assert len(phones.messages) <= 1
+    assert len(phones.messages) <= 2
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_number_at_which_the_gateway_falters_keeps_no_other_waiting(phones, status):
+    phones.codes = {"13800000005": status}
+    told = [a_message(n, "sms", to) for n, to in enumerate(["13800000005", "13800000001", "13800000005"])]
+    assert SmsGateway(f"{phones.url}/sms").deliver(told) == [
+        Outcome(MessageId("msg_0"), deferred=f"HTTP {status}"),
+        Outcome(MessageId("msg_1"), receipt="sms-msg_1"),
+        Outcome(MessageId("msg_2"), again=True),  # nobody behind it to say whether the gateway still answers
+    ]
 
 
 def test_a_subscription_message_has_the_shape_wechat_wants(phones):

@@ -57,23 +57,37 @@ class Channel(Protocol):
         """One outcome for each message, in order; never raises because the outside is silent."""
 
 
+class Faltering(Unavailable):
+    """The server answered with a fault of its own, which may be about this message alone."""
+
+
 def one_by_one(messages: Sequence[Message], send: Callable[[Message], str]) -> list[Outcome]:
-    """The outcomes of sending each message (`send` gives a receipt); after the first silence the rest is for later."""
+    """The outcomes of sending each message (`send` gives a receipt); after the first silence the rest is for later.
+
+    A server that falters is silent if it does so twice in a row; if it takes the next message, the one before waits
+    alone.
+    """
     outcomes: list[Outcome] = []
-    silent = False
+    silent, faltered = False, ""
     for message in messages:
         if silent:
             outcomes.append(Outcome(message.id, again=True))
             continue
         try:
-            outcomes.append(Outcome(message.id, receipt=send(message)))
+            outcome = Outcome(message.id, receipt=send(message))
         except Undeliverable as fault:
-            outcomes.append(Outcome(message.id, fault=str(fault)))
+            outcome = Outcome(message.id, fault=str(fault))
         except Deferred as why:
-            outcomes.append(Outcome(message.id, deferred=str(why)))
-        except Unavailable:
-            silent = True
+            outcome = Outcome(message.id, deferred=str(why))
+        except Unavailable as fault:
+            silent = bool(faltered) or not isinstance(fault, Faltering)
+            faltered = str(fault)
             outcomes.append(Outcome(message.id, again=True))
+            continue
+        if faltered:
+            outcomes[-1] = Outcome(outcomes[-1].message, deferred=faltered)
+            faltered = ""
+        outcomes.append(outcome)
     return outcomes
 
 
@@ -231,7 +245,7 @@ class SmsGateway:
         self._http = httpx.Client(timeout=_SECONDS, trust_env=False, verify=trusting())
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
-        """4xx is final for its message; 408, 429, 5xx and silence mean later."""
+        """4xx is final for its message; 408, 429, 5xx and silence mean later, see `one_by_one`."""
         return one_by_one(messages, self._send)
 
     def _send(self, message: Message) -> str:
@@ -279,7 +293,7 @@ def _posted(http: httpx.Client, url: str, message: Message, content: Mapping[str
     except httpx.TransportError as silent:
         raise Unavailable(f"{type(silent).__name__}") from None
     if answer.status_code in (408, 429) or answer.status_code >= 500:
-        raise Unavailable(f"HTTP {answer.status_code}")
+        raise Faltering(f"HTTP {answer.status_code}")
     if answer.status_code >= 400:
         raise Undeliverable(f"HTTP {answer.status_code}")
     try:
