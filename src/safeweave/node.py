@@ -108,16 +108,24 @@ class Node(Running):
             raise
 
     def look_around(self) -> None:
-        """What is done every few seconds; a store that is away now is asked again then."""
-        try:
-            self.read_notices()
-            self.write_times()
-            if self.settings.pages:
-                _keep_tally(self)
-        except StoreUnavailable as away:
-            log.warning("the store is away: %s", away)
-        except Exception:
-            log.exception("the banks' notices could not be taken; they are asked for again")
+        """What is done every few seconds; what cannot be done now is tried again then, and the rest is done."""
+        for what, job in (
+            ("the banks' notices", self.read_notices),
+            ("the times of payment instructions", self.write_times),
+            ("the figures for the pages", self._keep_tally),
+        ):
+            try:
+                job()
+            except StoreUnavailable as away:
+                log.warning("the store is away: %s", away)
+            except Exception:
+                log.exception("%s could not be taken; this is tried again", what)
+
+    def _keep_tally(self) -> None:
+        if self.settings.pages:
+            from safeweave.web.operations import tally  # what belongs to pages is loaded where there are pages
+
+            tally.keep_up(self.database, self.clock())
 
     def site(self) -> Site | None:
         """What stands behind the pages for people, if they are to be served."""
@@ -187,9 +195,3 @@ def work(node: Node, stopping: threading.Event) -> None:
     finally:
         node.worker.stop()
         node.write_times()
-
-
-def _keep_tally(node: Node) -> None:  # what belongs to pages is loaded where there are pages
-    from safeweave.web.operations import tally
-
-    tally.keep_up(node.database, node.clock())

@@ -12,7 +12,7 @@ A message is known by its Idempotency-Key: asked again, it is answered as before
 import argparse
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
@@ -26,6 +26,7 @@ class Phones:
     seed: int = 0
     silent: float = 0.0
     dead: Collection[str] = ()
+    codes: Mapping[str, int] = field(default_factory=dict)  # what a number or openid is answered: a status, an errcode
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,6 +43,9 @@ class Phones:
                 return 503, {}
             if to in self.dead:
                 return (422, {}) if channel == "sms" else (200, {"errcode": 43101, "errmsg": "user refuse"})
+            if to in self.codes:
+                code = self.codes[to]
+                return (code, {}) if channel == "sms" else (200, {"errcode": code, "errmsg": "not now"})
             if key not in self._keys:
                 self._keys.add(key)
                 self.messages.append({"channel": channel, "key": key, "to": to, **content})

@@ -1,7 +1,9 @@
 """No bill is paid before it is held on the ledger, none by two insurers, and what was paid for can be proved."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from safeweave.consortium import tickets
 from safeweave.consortium.anchoring import Anchoring
 from safeweave.consortium.insuring import InsurerDesk
 from safeweave.errors import Conflict, Malformed, NotAllowed, Unavailable
+from safeweave.events import BillsPut
+from safeweave.ids import person_key
 from safeweave.keys import vrf
 from safeweave.ledger.audit import LogFile, audit
 from safeweave.ledger.bundle import read_bundle, verify_bundle, write_bundle
@@ -82,6 +86,11 @@ class Market:
             worker.tell(tx, self.desk.take_sheet(tx, read, self.house.time()), self.house.time())
         self.house.works()
 
+    def keeps(self, sheet: tickets.Sheet) -> None:
+        """The sheet as it is kept by a transaction that saw nobody wait for it."""
+        with self.house.node.database.transaction() as tx:
+            tickets.keep(tx, sheet, self.house.time())
+
     def anchors(self) -> None:
         """Put down what waits to be anchored."""
         self.house.time.pass_(5)
@@ -90,6 +99,10 @@ class Market:
     def state(self, sheet: tickets.Sheet) -> str:
         ticket = sheet.ticket
         return self.log.nullifier(ticket.issuer, ticket.nullifiers[0], ticket.parts[0]).state
+
+    def operations(self) -> list[tuple[str, str]]:
+        """The kind and state of each operation on the ledger."""
+        return self.house.asks(lambda tx: tx.rows("select kind, state from bill_operation order by kind, state"))
 
     def holds(self) -> tuple[str, ...]:
         return self.house.decided()[-1].holds
@@ -140,6 +153,22 @@ def test_a_person_looks_at_a_bill_whose_ticket_has_not_come_within_a_day(market)
     assert market.house.stage() == "referred"
     assert market.holds() == ("bill_without_ticket",)
     assert market.house.payouts() == []
+
+
+@pytest.mark.parametrize(("seconds", "is_paid"), [(9, False), (11, True)])
+def test_a_ticket_that_came_at_the_moment_its_bill_began_to_wait_is_found_soon(market, seconds, is_paid):
+    market.house.hears(*CLEAN_STAY)
+    market.keeps(market.sheet())
+    market.house.waits(seconds=seconds)
+    assert market.house.stage() == ("closed" if is_paid else "verified")
+
+
+def test_a_bill_whose_ticket_lies_there_after_a_day_is_paid_and_goes_to_nobody(market):
+    market.house.hears(*CLEAN_STAY)
+    market.house.waits(days=0.5)
+    market.keeps(market.sheet())
+    market.house.waits(days=0.6)
+    assert (market.house.stage(), market.house.payouts()) == ("closed", [("paid", yuan("450.00"))])
 
 
 def test_what_pays_nothing_by_the_bill_takes_no_number(house, tmp_path, members):
@@ -237,6 +266,41 @@ def test_what_a_person_decides_about_for_long_stays_held(market):
     (outcome,) = market.says(rival.reserves(market.sheet(holder=rival).ticket))
     assert [each.result for each in outcome.receipt.results] == ["HELD"]
     assert len(market.house.decided()) == 1  # holding it longer decides nothing again
+
+
+def test_what_a_person_refused_while_its_hold_waited_to_be_renewed_is_free_for_others(market):
+    sheet = market.sheet()
+    market.receives(sheet)
+    market.house.hears(admitted(icd="K80.999x999x"), discharged(icd="??"), billed())
+    with market.cut():
+        market.house.waits(days=25.5)
+        assert market.operations() == [("reserve", "final"), ("reserve", "open")]
+        market.house.decides(refuse=True, note="免责")
+        assert market.operations() == [("release", "open"), ("reserve", "final"), ("reserve", "over")]
+    market.house.waits(seconds=600)
+    assert (market.house.stage(), market.state(sheet)) == ("refused", "FREE")
+    market.house.waits(days=26)
+    rival = market.members.other_insurer
+    (outcome,) = market.says(rival.reserves(market.sheet(holder=rival).ticket))
+    assert [each.result for each in outcome.receipt.results] == ["RESERVED"]
+
+
+def test_no_hold_is_renewed_while_another_transaction_works_on_its_case(market):
+    market.receives(market.sheet())
+    market.house.hears(admitted(icd="K80.999x999x"), discharged(icd="??"), billed())
+    later = market.house.time() + timedelta(days=26)
+    database, case = market.house.node.database, market.house.case().id
+
+    def renewed():
+        with database.transaction(beside=True) as tx:
+            return market.desk.renew(tx, later)
+
+    with ThreadPoolExecutor(1) as beside:
+        with database.transaction(beside=True) as tx:
+            assert tx.hold({person_key(case)})
+            assert beside.submit(renewed).result() == []
+        assert [type(event) for event in beside.submit(renewed).result()] == [BillsPut]
+        assert beside.submit(renewed).result() == []
 
 
 def test_a_corrected_bill_is_held_as_well_and_the_one_that_was_paid_is_not_asked_for_again(market):

@@ -1,7 +1,9 @@
 """A bank that speaks in files, and settlement by book entry."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -14,7 +16,7 @@ from safeweave.money import Fen, fen_of
 from safeweave.payments import iso20022
 from safeweave.payments.bank import Instruction, Outcome, StatementEntry
 from safeweave.payments.banks.book import BookBank
-from safeweave.payments.banks.files import FileBank
+from safeweave.payments.banks.files import FileBank, _write_whole
 from safeweave.payments.payout import payout_id
 from safeweave.payments.reconcile import reconcile
 from stores import place
@@ -77,6 +79,51 @@ def test_a_file_that_could_not_be_written_is_written_later_and_once(bank: FileBa
     assert [file.name.endswith(".xml") for file in bank.outbox.iterdir()] == [True]
 
 
+def test_of_two_callers_at_the_same_moment_one_writes_a_file(bank: FileBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank.outbox.rmdir()
+    with pytest.raises(Unavailable, match="outbox"):
+        bank.send([payment("pay_1")], NOON)
+    bank.outbox.mkdir()
+    written: list[str] = []
+
+    def slowly(folder: Path, name: str, content: bytes) -> None:
+        written.append(name)
+        sleep(0.2)
+        _write_whole(folder, name, content)
+
+    monkeypatch.setattr("safeweave.payments.banks.files._write_whole", slowly)
+    with ThreadPoolExecutor(2) as callers:
+        outcomes = list(callers.map(lambda _: bank.ask([payment("pay_1")], NOON), range(2)))
+    assert outcomes == [[Outcome("pending")]] * 2
+    assert written == [file.name for file in bank.outbox.iterdir()]
+    assert [i.key for order in orders(bank) for i in order.instructions] == ["pay_1"]
+
+
+def test_a_file_in_the_outbox_is_not_written_again_because_the_next_one_cannot_be(
+    bank: FileBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank.outbox.rmdir()
+    for key in ("pay_1", "pay_2"):
+        with pytest.raises(Unavailable, match="outbox"):
+            bank.send([payment(key)], NOON)
+    bank.outbox.mkdir()
+
+    def once(folder: Path, name: str, content: bytes) -> None:
+        if any(folder.iterdir()):
+            raise OSError(28, "No space left on device")
+        _write_whole(folder, name, content)
+
+    with monkeypatch.context() as full:
+        full.setattr("safeweave.payments.banks.files._write_whole", once)
+        with pytest.raises(Unavailable, match="No space"):
+            bank.ask([payment("pay_1")], NOON)
+    (first,) = bank.outbox.iterdir()
+    first.unlink()  # the bank has taken it
+    bank.ask([payment("pay_1")], NOON)
+    assert first.name not in [file.name for file in bank.outbox.iterdir()]
+    assert len(orders(bank)) == 1
+
+
 def test_answers_and_statements_are_read_once_and_a_late_word_changes_nothing(bank: FileBank) -> None:
     bank.send([payment("pay_1"), payment("pay_2"), payment("pay_3")], NOON)
     (order,) = orders(bank)
@@ -121,6 +168,33 @@ def test_a_file_that_cannot_be_read_is_set_aside_with_the_place_of_its_fault(ban
     assert "only pain.002.001.10 and camt.053.001.08 are read" in said["order.xml.txt"]
     assert said["unheard.xml.txt"] == "unheard.xml:2: TxInfAndSts/TxSts: status ABCD is not known\n"
     assert list(bank.inbox.glob("*.xml")) == []
+
+
+@pytest.mark.parametrize("what", ["unreadable", "not to be moved", "taken by another meanwhile"])
+def test_a_file_that_cannot_be_taken_keeps_no_other_waiting(
+    bank: FileBank, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bank.send([payment("pay_1")], NOON)
+    (order,) = orders(bank)
+    good = iso20022.write_statuses("st_1", order.message, NOON, [("pay_1", Outcome("booked", NOON))])
+    if what == "unreadable":
+        (bank.inbox / "a.xml").mkdir()  # it cannot be read, not even by root
+    elif what == "not to be moved":
+        answer(bank, "a.xml", good)
+        (bank.inbox / "done" / "a.xml").mkdir()
+    else:
+        answer(bank, "a.xml", good)
+        message_in = iso20022.message_in
+
+        def gone(content: bytes, name: str) -> str:
+            (bank.inbox / "a.xml").unlink(missing_ok=True)
+            return message_in(content, name)
+
+        monkeypatch.setattr(iso20022, "message_in", gone)
+    answer(bank, "b.xml", good)
+    assert bank.ask(order.instructions, NOON) == [Outcome("booked", NOON)]
+    assert [file.name for file in (bank.inbox / "done").iterdir() if file.is_file()] == ["b.xml"]
+    assert ("a.xml" in caplog.text) == (what != "taken by another meanwhile")
 
 
 def test_a_whole_file_refused_refuses_each_of_its_payments(bank: FileBank) -> None:

@@ -1,6 +1,7 @@
 """Channels against real local servers."""
 
 import socket
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -11,7 +12,7 @@ from aiosmtpd.smtp import Envelope
 
 from safeweave.errors import Malformed, Unavailable
 from safeweave.ids import CaseId, MessageId, PersonId
-from safeweave.telling.channels import Mailbox, SmsGateway, Smtp, WeChat
+from safeweave.telling.channels import Mailbox, Outcome, SmsGateway, Smtp, WeChat
 from safeweave.telling.message import Message, Wording
 from safeweave_simulator.phone import Phones, PhoneServer
 
@@ -26,7 +27,12 @@ def a_message(number: int = 1, channel: str = "email", to: str = "wang@example.o
 
 
 class Postmaster:
-    """An SMTP server's decisions: unknown people are refused for good, a full box for now."""
+    """An SMTP server's decisions: unknown people are refused for good, a full box and an odd text for now.
+
+    After `closing_after` letters it says 421, as a server that shuts down does.
+    """
+
+    closing_after = 1000
 
     def __init__(self) -> None:
         self.taken: list[Envelope] = []
@@ -36,20 +42,38 @@ class Postmaster:
             return "550 no such user"
         if address.startswith("full"):
             return "452 mailbox full"
+        if address.startswith("unknown"):
+            return "450 domain not found"
+        if len(self.taken) >= self.closing_after:
+            return "421 closing"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        if envelope.rcpt_tos[0].startswith("odd"):
+            return "451 looks odd"
         self.taken.append(envelope)
         return "250 OK"
 
 
 @pytest.fixture
 def postmaster():
+    with a_server() as master:
+        yield master
+
+
+@pytest.fixture
+def ascii_postmaster():
+    with a_server(enable_SMTPUTF8=False) as master:
+        yield master
+
+
+@contextmanager
+def a_server(**options):
     master = Postmaster()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    controller = Controller(master, hostname="127.0.0.1", port=port)
+    controller = Controller(master, hostname="127.0.0.1", port=port, **options)
     controller.start()
     master.url = f"smtp://127.0.0.1:{port}"
     yield master
@@ -74,13 +98,40 @@ def test_an_address_that_does_not_exist_is_final_and_the_next_one_is_served(post
         [a_message(1, to="nobody@example.org"), a_message(2), a_message(3, to="wang@example.org\nBcc: all@example.org")]
     )
     assert [outcome.fault for outcome in outcomes[:2]] == ["SMTP 550", ""]
-    assert outcomes[2].fault == "not an e-mail address"
+    assert outcomes[2].fault == "cannot be written as an e-mail (ValueError)"
     assert len(postmaster.taken) == 1
 
 
 def test_a_full_mailbox_is_tried_again_later(postmaster):
     (outcome,) = Smtp(postmaster.url, "claims@anzhi.example").deliver([a_message(to="full@example.org")])
-    assert outcome.again
+    assert outcome.deferred == "SMTP 452"
+
+
+def test_addresses_that_the_server_defers_keep_no_other_letter_waiting(postmaster):
+    to = ["unknown@no.example", "full@example.org", "odd@example.org", "wang@example.org"]
+    outcomes = Smtp(postmaster.url, "claims@anzhi.example").deliver([a_message(n, to=t) for n, t in enumerate(to)])
+    assert [outcome.deferred for outcome in outcomes] == ["SMTP 450", "SMTP 452", "SMTP 451", ""]
+    assert not any(outcome.again or outcome.fault for outcome in outcomes)
+    assert [envelope.rcpt_tos for envelope in postmaster.taken] == [["wang@example.org"]]
+
+
+def test_a_server_that_shuts_down_is_not_asked_for_the_rest(postmaster):
+    postmaster.closing_after = 1
+    outcomes = Smtp(postmaster.url, "claims@anzhi.example").deliver([a_message(n) for n in range(3)])
+    assert [outcome.again for outcome in outcomes] == [False, True, True]
+
+
+def test_an_address_that_cannot_be_written_is_final_for_its_letter_alone(postmaster):
+    outcomes = Smtp(postmaster.url, "claims@anzhi.example").deliver([a_message(1, to="a@[b.c"), a_message(2)])
+    assert [outcome.fault for outcome in outcomes] == ["cannot be written as an e-mail (AttributeError)", ""]
+    assert len(postmaster.taken) == 1
+
+
+def test_a_chinese_address_is_final_where_the_server_takes_none_and_the_next_one_is_served(ascii_postmaster):
+    told = [a_message(1, to="张三@qq.com"), a_message(2)]
+    outcomes = Smtp(ascii_postmaster.url, "claims@anzhi.example").deliver(told)
+    assert [outcome.fault for outcome in outcomes] == ["the mail server takes ASCII addresses only", ""]
+    assert len(ascii_postmaster.taken) == 1
 
 
 def test_a_mail_server_that_is_not_there_means_later():
@@ -121,11 +172,22 @@ def test_a_number_that_is_dead_is_final(phones):
     assert outcome.fault == "HTTP 422"
 
 
-def test_a_silent_gateway_is_asked_once_per_round_and_its_messages_wait(phones):
+def test_a_gateway_that_fails_twice_in_a_row_is_not_asked_for_the_rest_of_the_round(phones):
     phones.silent = 1.0
     outcomes = SmsGateway(f"{phones.url}/sms").deliver([a_message(n, "sms", "13800000001") for n in range(3)])
     assert [outcome.again for outcome in outcomes] == [True, True, True]
-    assert len(phones.messages) <= 1
+    assert len(phones.messages) <= 2
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_number_at_which_the_gateway_falters_keeps_no_other_waiting(phones, status):
+    phones.codes = {"13800000005": status}
+    told = [a_message(n, "sms", to) for n, to in enumerate(["13800000005", "13800000001", "13800000005"])]
+    assert SmsGateway(f"{phones.url}/sms").deliver(told) == [
+        Outcome(MessageId("msg_0"), deferred=f"HTTP {status}"),
+        Outcome(MessageId("msg_1"), receipt="sms-msg_1"),
+        Outcome(MessageId("msg_2"), again=True),  # nobody behind it to say whether the gateway still answers
+    ]
 
 
 def test_a_subscription_message_has_the_shape_wechat_wants(phones):
@@ -139,6 +201,20 @@ def test_a_subscription_message_has_the_shape_wechat_wants(phones):
 def test_somebody_who_does_not_want_wechat_messages_gets_none(phones):
     (outcome,) = WeChat(f"{phones.url}/wechat", "t").deliver([a_message(channel="wechat", to="openid-9")])
     assert outcome.fault == "WeChat 43101: the user does not accept messages"
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "next_one"),
+    [
+        (47001, Outcome(MessageId("msg_1"), deferred="WeChat 47001"), Outcome(MessageId("msg_2"), receipt="wx-msg_2")),
+        (45009, Outcome(MessageId("msg_1"), again=True), Outcome(MessageId("msg_2"), again=True)),
+        (-1, Outcome(MessageId("msg_1"), again=True), Outcome(MessageId("msg_2"), again=True)),
+    ],
+)
+def test_an_answer_of_wechat_about_one_person_keeps_no_other_waiting(phones, code, first, next_one):
+    phones.codes = {"openid-1": code}
+    told = [a_message(1, "wechat", "openid-1"), a_message(2, "wechat", "openid-2")]
+    assert WeChat(f"{phones.url}/wechat", "t").deliver(told) == [first, next_one]
 
 
 def test_the_mailbox_holds_each_message_once_even_after_a_restart(tmp_path: Path):

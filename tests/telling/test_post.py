@@ -37,7 +37,7 @@ from safeweave.money import Fen
 from safeweave.people import Guardianship
 from safeweave.settings import Settings
 from safeweave.telling import Post, alarms, letter_page, letter_show, letter_text, messages_of, store, undeliverable
-from safeweave.telling.channels import Mailbox, SmsGateway
+from safeweave.telling.channels import Mailbox, Outcome, SmsGateway
 from safeweave.telling.letter import Named
 from safeweave.telling.message import wording
 from safeweave.words import catalogue
@@ -426,6 +426,43 @@ def test_if_no_channel_answers_the_worker_asks_again_itself(database, post):
         requests = post.deliver.load(post.tell([CaseOpened(case)], tx, NOW), tx)
     with pytest.raises(Unavailable):
         post.deliver.call(requests, NOW)
+
+
+class Deferring:
+    """A channel that answers and takes nothing now."""
+
+    def deliver(self, messages):
+        return [Outcome(message.id, deferred="SMTP 450") for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("age", "wait"),
+    [
+        (timedelta(0), timedelta(minutes=5)),
+        (timedelta(minutes=40), timedelta(minutes=40)),
+        (timedelta(days=5), timedelta(hours=2)),
+    ],
+)
+def test_a_message_that_is_deferred_is_sent_again_after_longer_and_longer_waits(database, post, age, wait):
+    post.channels = {"email": Deferring()}
+    with database.transaction() as tx:
+        case = a_case(tx, a_person(tx, phone="", wechat=""))
+        (told,) = post.tell([CaseOpened(case)], tx, NOW)
+        requests = post.deliver.load([told], tx)
+    assert post.deliver.call(requests, NOW + age) == [Later(told, NOW + age + wait)]
+
+
+def test_a_message_that_is_deferred_for_more_than_five_days_is_given_up(database, post):
+    post.channels = {"email": Deferring()}
+    with database.transaction() as tx:
+        case = a_case(tx, a_person(tx, phone="", wechat=""))
+        (told,) = post.tell([CaseOpened(case)], tx, NOW)
+        requests = post.deliver.load([told], tx)
+    (answer,) = post.deliver.call(requests, NOW + timedelta(days=5, seconds=1))
+    assert answer == MessageUndeliverable(told.message, "email", "SMTP 450, given up after 5 days")
+    with database.transaction() as tx:
+        post.note_undeliverable([answer], tx, NOW + timedelta(days=5, seconds=1))
+        assert post.deliver.load([told], tx) == [None]
 
 
 def test_what_was_delivered_is_not_loaded_again(database, post):

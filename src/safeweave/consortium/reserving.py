@@ -33,7 +33,7 @@ from safeweave.events import (
     NothingClaimed,
     TicketsAwaited,
 )
-from safeweave.ids import CaseId
+from safeweave.ids import CaseId, person_key
 from safeweave.keys.commitment import commitment, new_salt
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.bundle import Bundle, Opening, build
@@ -56,6 +56,7 @@ log = logging.getLogger("safeweave.consortium")
 HELD_SECONDS = 30 * 24 * 3600  # a person has as long to decide (保险法 23); see `renew`
 RENEWED_BEFORE = timedelta(days=5)
 TICKETS_WITHIN = timedelta(days=1)  # after the last paper; then a person looks
+LOOKED_ONCE_MORE_AFTER = timedelta(seconds=10)  # longer than a transaction lasts
 ASKED_AGAIN_AFTER = timedelta(seconds=10)
 FINAL_WITHIN_SECONDS = 5.0
 COMMITTED = "claim"  # the kind of commitment a reservation carries
@@ -106,7 +107,7 @@ class BillDesk:
                 tx.run("delete from ticket_wait where case_id = ?", (case.id,))
                 told.append(self._reservation(tx, case.id, list(known.values()), now))
             else:
-                told.append(self._waits(tx, case.id, set(bills) - known.keys(), now))
+                told += self._waits(tx, case.id, set(bills) - known.keys(), now)
         return told
 
     def prepare_again(self, awaited: Sequence[TicketsAwaited], tx: Transaction, now: datetime) -> list[Event | Later]:
@@ -117,18 +118,27 @@ class BillDesk:
             tx.rows("select case_id, min(since) from ticket_wait where case_id in ? group by case_id", (ids,))
         )
         late = [case for case in ids if case in waiting and at_of(waiting[case]) + TICKETS_WITHIN <= now]
+        late = self._without_tickets(tx, late) if late else []
         for case in late:
             tx.run("delete from ticket_wait where case_id = ?", (case,))
             told.append(CaseCleared(case, ("bill_without_ticket",)))
         again = [CaseReady(case) for case in ids if case in waiting and case not in late]
         return told + self.prepare(again, tx, now)
 
-    def _waits(self, tx: Transaction, case: CaseId, missing: Collection[str], now: datetime) -> Later:
-        tx.run_many(
+    def _waits(self, tx: Transaction, case: CaseId, missing: Collection[str], now: datetime) -> list[Later]:
+        """What is told when a case waits. Tickets taken at this moment do not see it wait: they are looked for once."""
+        new = tx.run_many(
             "insert into ticket_wait (case_id, bill, since) values (?, ?, ?) on conflict (case_id, bill) do nothing",
             [(case, bill, at_text(now)) for bill in sorted(missing)],
         )
-        return Later(TicketsAwaited(case), now + TICKETS_WITHIN)
+        looks = [LOOKED_ONCE_MORE_AFTER, TICKETS_WITHIN] if new else [TICKETS_WITHIN]
+        return [Later(TicketsAwaited(case), now + look) for look in looks]
+
+    def _without_tickets(self, tx: Transaction, waiting: Sequence[CaseId]) -> list[CaseId]:
+        """Those of these cases that wait for a ticket which is not there."""
+        rows = tx.rows("select bill, case_id from ticket_wait where case_id in ?", (waiting,))
+        known = tickets.kept(tx, {bill for bill, _ in rows})
+        return sorted({case for bill, case in rows if bill not in known})
 
     def take_sheet(self, tx: Transaction, sheet: Sheet, now: datetime) -> list[Event]:
         """Keep a hospital's tickets (after `tickets.check_numbers`), and go on with the cases that wait for them."""
@@ -250,10 +260,16 @@ class BillDesk:
         tx: Transaction,
         now: datetime,
     ) -> list[Event]:
-        """Settle the bills that these cases paid for and release the others; cases that are not over are left."""
+        """Settle the bills that these cases paid for and release the others; cases that are not over are left.
+
+        What was to be held for longer is not: the ledger may hear of the release first.
+        """
         told: list[Event] = []
         ended = [e.case for e in over if not isinstance(e, DeterminationMade) or e.decision == "refuse"]
         for case in dict.fromkeys(ended):
+            tx.run(
+                "update bill_operation set state = 'over' where case_id = ? and state = 'open' and renews = 1", (case,)
+            )
             ours, _ = self._standing(tx, case)
             if not ours:
                 continue
@@ -300,7 +316,9 @@ class BillDesk:
             (at_text(now + RENEWED_BEFORE),),
         )
         told: list[Event] = []
-        for case in sorted({case for (case,) in due}):
+        key_of: dict[CaseId, str] = {case: person_key(case) for (case,) in due}
+        held = tx.hold(set(key_of.values()))
+        for case in sorted(case for case, key in key_of.items() if key in held):  # of the others at the next look
             tx.run("update bill_operation set held_until = null where case_id = ?", (case,))
             ours, _ = self._standing(tx, case)
             known = [each for each in tickets.kept(tx, ours).values() if each.bill in ours]

@@ -132,7 +132,7 @@ create table if not exists bill_operation (
     kind text not null,             -- reserve, settle, release
     operation blob not null,
     items text not null,            -- bill key and item, as JSON
-    state text not null,            -- open, final, refused
+    state text not null,            -- open, final, refused; over: a renewal of what is not held any more
     results text,                   -- for each bill, as JSON
     why text,
     number integer,                 -- of its entry

@@ -30,16 +30,24 @@ _SECONDS = 10.0
 
 
 class Outcome(Fact):
-    """What became of one message: delivered, or impossible to deliver (`fault`), or to be sent `again` later."""
+    """What became of one message: delivered, or impossible to deliver (`fault`), or to be sent later.
+
+    `deferred` says why the channel, which answers, does not take this one now; `again`: the channel is silent.
+    """
 
     message: MessageId
     receipt: str = ""
     fault: str = ""
     again: bool = False
+    deferred: str = ""
 
 
 class Undeliverable(Exception):
     """This message can never be delivered to this address; its text says why, without personal data."""
+
+
+class Deferred(Exception):
+    """The channel answers, but does not take this message now; its text says why, without personal data."""
 
 
 class Channel(Protocol):
@@ -49,21 +57,37 @@ class Channel(Protocol):
         """One outcome for each message, in order; never raises because the outside is silent."""
 
 
+class Faltering(Unavailable):
+    """The server answered with a fault of its own, which may be about this message alone."""
+
+
 def one_by_one(messages: Sequence[Message], send: Callable[[Message], str]) -> list[Outcome]:
-    """The outcomes of sending each message (`send` gives a receipt); after the first silence the rest is for later."""
+    """The outcomes of sending each message (`send` gives a receipt); after the first silence the rest is for later.
+
+    A server that falters is silent if it does so twice in a row; if it takes the next message, the one before waits
+    alone.
+    """
     outcomes: list[Outcome] = []
-    silent = False
+    silent, faltered = False, ""
     for message in messages:
         if silent:
             outcomes.append(Outcome(message.id, again=True))
             continue
         try:
-            outcomes.append(Outcome(message.id, receipt=send(message)))
+            outcome = Outcome(message.id, receipt=send(message))
         except Undeliverable as fault:
-            outcomes.append(Outcome(message.id, fault=str(fault)))
-        except Unavailable:
-            silent = True
+            outcome = Outcome(message.id, fault=str(fault))
+        except Deferred as why:
+            outcome = Outcome(message.id, deferred=str(why))
+        except Unavailable as fault:
+            silent = bool(faltered) or not isinstance(fault, Faltering)
+            faltered = str(fault)
             outcomes.append(Outcome(message.id, again=True))
+            continue
+        if faltered:
+            outcomes[-1] = Outcome(outcomes[-1].message, deferred=faltered)
+            faltered = ""
+        outcomes.append(outcome)
     return outcomes
 
 
@@ -148,7 +172,10 @@ class Smtp:
         self._sender = sender
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
-        """Send over one connection; 5xx is final for its message, 4xx and silence mean later (RFC 5321 §4.2.1)."""
+        """Send over one connection; 5xx is final for its message, 4xx means later (RFC 5321 §4.2.1).
+
+        4xx about a recipient or a content means that message alone; 421, a refused sender and silence mean all.
+        """
         try:
             server = self._connected()
         except (OSError, smtplib.SMTPException):
@@ -192,18 +219,22 @@ class Smtp:
             server.send_message(mail, self._sender, [message.to])
         except smtplib.SMTPRecipientsRefused as refused:
             code, _ = refused.recipients[message.to]
-            raise _refusal(code) from None
+            raise _refusal(code, of_one=True) from None
         except smtplib.SMTPResponseException as refused:
-            raise _refusal(refused.smtp_code) from None
-        except ValueError:  # a line break in it, or no address at all
-            raise Undeliverable("not an e-mail address") from None
+            raise _refusal(refused.smtp_code, isinstance(refused, smtplib.SMTPDataError)) from None
+        except smtplib.SMTPNotSupportedError:
+            raise Undeliverable("the mail server takes ASCII addresses only") from None
         except (OSError, smtplib.SMTPException) as silent:
             raise Unavailable(f"the mail server went away ({type(silent).__name__})") from None
+        except Exception as fault:  # the library raises of every kind for addresses that are none
+            raise Undeliverable(f"cannot be written as an e-mail ({type(fault).__name__})") from None
         return str(mail["Message-ID"])
 
 
-def _refusal(code: int) -> Exception:
-    return Undeliverable(f"SMTP {code}") if code >= 500 else Unavailable(f"SMTP {code}")
+def _refusal(code: int, of_one: bool) -> Exception:
+    if code >= 500:
+        return Undeliverable(f"SMTP {code}")
+    return Deferred(f"SMTP {code}") if of_one and code != 421 else Unavailable(f"SMTP {code}")
 
 
 class SmsGateway:
@@ -214,7 +245,7 @@ class SmsGateway:
         self._http = httpx.Client(timeout=_SECONDS, trust_env=False, verify=trusting())
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
-        """4xx is final for its message; 408, 429, 5xx and silence mean later."""
+        """4xx is final for its message; 408, 429, 5xx and silence mean later, see `one_by_one`."""
         return one_by_one(messages, self._send)
 
     def _send(self, message: Message) -> str:
@@ -223,6 +254,7 @@ class SmsGateway:
 
 
 _NEVER = {40003: "not an openid", 40037: "unknown template", 43101: "the user does not accept messages"}
+_OF_ALL = (-1, 40001, 40014, 42001, 45009)  # busy, the access token, the quota: so it would answer everyone
 
 
 class WeChat:
@@ -233,7 +265,7 @@ class WeChat:
         self._http = httpx.Client(timeout=_SECONDS, trust_env=False, verify=trusting())
 
     def deliver(self, messages: Sequence[Message]) -> list[Outcome]:
-        """An errcode that no later try can mend is final for its message; others mean later."""
+        """An errcode that no later try can mend is final for its message; others mean later, some of them for all."""
         return one_by_one(messages, self._send)
 
     def _send(self, message: Message) -> str:
@@ -248,8 +280,10 @@ class WeChat:
         code = answer.get("errcode", -1)
         if code in _NEVER:
             raise Undeliverable(f"WeChat {code}: {_NEVER[code]}")
-        if code != 0:
+        if code in _OF_ALL:
             raise Unavailable(f"WeChat {code}")
+        if code != 0:
+            raise Deferred(f"WeChat {code}")
         return str(answer.get("msgid", message.id))
 
 
@@ -259,7 +293,7 @@ def _posted(http: httpx.Client, url: str, message: Message, content: Mapping[str
     except httpx.TransportError as silent:
         raise Unavailable(f"{type(silent).__name__}") from None
     if answer.status_code in (408, 429) or answer.status_code >= 500:
-        raise Unavailable(f"HTTP {answer.status_code}")
+        raise Faltering(f"HTTP {answer.status_code}")
     if answer.status_code >= 400:
         raise Undeliverable(f"HTTP {answer.status_code}")
     try:

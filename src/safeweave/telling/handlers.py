@@ -44,6 +44,8 @@ from safeweave.worker import Later, Outside, Told, tell
 log = logging.getLogger("safeweave.telling")
 
 AGAIN_AFTER = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(hours=2)
+GIVEN_UP_AFTER = timedelta(days=5)  # RFC 5321 §4.5.4.1
 
 
 @dataclass
@@ -186,6 +188,12 @@ class Post:
 def _told(message: Message, outcome: Outcome, now: datetime) -> Event | Later | None:
     if outcome.again:
         return Later(MessageTold(message.id, message.channel), now + AGAIN_AFTER)
+    if outcome.deferred:
+        age = now - message.told_at
+        if age > GIVEN_UP_AFTER:
+            why = f"{outcome.deferred}, given up after {GIVEN_UP_AFTER.days} days"
+            return MessageUndeliverable(message.id, message.channel, why)
+        return Later(MessageTold(message.id, message.channel), now + min(max(age, AGAIN_AFTER), LONGEST_WAIT))
     if outcome.fault:
         return MessageUndeliverable(message.id, message.channel, outcome.fault)
     # Of most messages only a receipt is worth noting; of a refusal, that it was told within its three days.

@@ -5,6 +5,7 @@ that file is written later, byte for byte, if we stopped before it was there. A 
 that cannot be read is moved to `refused`, beside a text that says where it is wrong, and changes nothing.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -19,6 +20,8 @@ from safeweave.payments import iso20022
 from safeweave.payments.bank import Instruction, Notice, Outcome, StatementEntry
 from safeweave.payments.banks.book import content_of
 from safeweave.payments.iso20022 import Debtor
+
+log = logging.getLogger("safeweave.payments")
 
 
 class FileBank:
@@ -89,27 +92,34 @@ class FileBank:
         count = 0
         for file in sorted(self.inbox.glob("*.xml")):
             try:
-                content = file.read_bytes()
-                message = iso20022.message_in(content, file.name)
-                with self.database.transaction() as tx:
-                    if message == iso20022.STATUS:
-                        self._take_statuses(tx, iso20022.read_statuses(content, file.name), now)
-                    elif message == iso20022.STATEMENT:
-                        for statement in iso20022.read_statement(content, file.name):
-                            self._take_statement(tx, statement, file.name, now)
-                    else:
-                        known = f"{iso20022.STATUS} and {iso20022.STATEMENT}"
-                        raise Malformed(f"a {message}; only {known} are read here", file=file.name)
-            except Malformed as fault:
-                reason = self.inbox / "refused" / f"{file.name}.txt"
-                reason.write_text(f"{fault}\n", encoding="utf-8")
-                os.replace(file, self.inbox / "refused" / file.name)
-                continue
+                count += self._is_taken(file, now)
             except FileNotFoundError:
                 continue  # another process of ours took it
-            os.replace(file, self.inbox / "done" / file.name)
-            count += 1
+            except OSError as fault:
+                log.warning("%s in the inbox of bank %s cannot be taken: %s", file.name, self.name, fault.strerror)
         return count
+
+    def _is_taken(self, file: Path, now: datetime) -> bool:
+        """Whether this file was read and not refused; in either case it is moved aside."""
+        content = file.read_bytes()
+        try:
+            message = iso20022.message_in(content, file.name)
+            with self.database.transaction() as tx:
+                if message == iso20022.STATUS:
+                    self._take_statuses(tx, iso20022.read_statuses(content, file.name), now)
+                elif message == iso20022.STATEMENT:
+                    for statement in iso20022.read_statement(content, file.name):
+                        self._take_statement(tx, statement, file.name, now)
+                else:
+                    known = f"{iso20022.STATUS} and {iso20022.STATEMENT}"
+                    raise Malformed(f"a {message}; only {known} are read here", file=file.name)
+        except Malformed as fault:
+            reason = self.inbox / "refused" / f"{file.name}.txt"
+            reason.write_text(f"{fault}\n", encoding="utf-8")
+            os.replace(file, self.inbox / "refused" / file.name)
+            return False
+        os.replace(file, self.inbox / "done" / file.name)
+        return True
 
     def _held(self, tx: Transaction, keys: Sequence[str]) -> dict[str, Row]:
         rows = tx.rows(
@@ -121,13 +131,20 @@ class FileBank:
 
     def _write_files(self, now: datetime) -> None:
         with self.database.reading() as tx:
-            unwritten = tx.rows("select id, content from bank_file where bank = ? and written_at is null", (self.name,))
-        for id, content in unwritten:
-            try:
-                _write_whole(self.outbox, f"{id}.xml", content.encode())
-            except OSError as fault:
-                raise Unavailable(f"the outbox of bank {self.name} cannot be written: {fault.strerror}") from None
-            with self.database.transaction() as tx:  # the file now speaks for itself; its names are not kept twice
+            unwritten = tx.rows(
+                "select id from bank_file where bank = ? and written_at is null order by id", (self.name,)
+            )
+        for (id,) in unwritten:
+            with self.database.transaction(beside=True) as tx:
+                tx.wait_for({f"outbox of bank {self.name}"})  # of several callers one writes
+                row = tx.row("select content from bank_file where id = ? and written_at is null", (id,))
+                if row is None:
+                    continue
+                try:
+                    _write_whole(self.outbox, f"{id}.xml", row[0].encode())
+                except OSError as fault:
+                    raise Unavailable(f"the outbox of bank {self.name} cannot be written: {fault.strerror}") from None
+                # The file now speaks for itself; its names are not kept twice.
                 tx.run("update bank_file set written_at = ?, content = '' where id = ?", (at_text(now), id))
 
     def _take_statuses(self, tx: Transaction, statuses: iso20022.Statuses, now: datetime) -> None:
