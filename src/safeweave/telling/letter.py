@@ -235,8 +235,8 @@ def reason(
 ) -> str:
     """What a reason code means: a label, a sentence for the insured, or what an examiner does about it.
 
-    `clause` is one clause or several, joined; KeyError if the code has no words. Below zero a cut pays more: a code that
-    a person may use either way has a sentence for that, and the amount stands there without its sign.
+    `clause` is one clause or several, joined; KeyError if the code has no words. Below zero a cut pays more: a code
+    that a person may use either way has a sentence for that, and the amount stands there without its sign.
     """
     named = say("letters.clause", language, clause=clause) if clause else ""
     key = f"reasons.{code}.{use}"
