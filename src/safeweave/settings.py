@@ -15,7 +15,7 @@ class Settings:
     home: Path = Path("safeweave-data")  # databases, letters, bank files
     database: str = ""  # postgresql://user:password@host/name, shared by several nodes; "": the embedded store in home
     language: Language = "en"  # zh or en; if unset, the system's (LC_ALL, LANG)
-    products: Path | None = None  # folder of product files; None: the sample products that come with safeweave
+    products: Path | None = None  # folder of product files; unset: the sample products that come with safeweave
     host: str = "127.0.0.1"  # where both doors listen
     http_port: int = 8440  # FHIR, e-bills and settlements
     mllp_port: int = 2575  # HL7 v2
@@ -37,7 +37,7 @@ class Settings:
     max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
     keys_passphrase: str = field(default="", repr=False)  # of the member's key file; "": the file is not encrypted
-    rest_keys: Path | None = None  # file of the keys under which papers handed in rest; None: rest.json in home
+    rest_keys: Path | None = None  # file of the keys under which papers handed in rest; unset: rest.json in home
     subscribers_private: str = ""  # private networks subscribers may be in, such as 127.0.0.0/8,10.1.0.0/16; "": none
     batch: int = 500  # how many events a worker takes at once
     calls: int = 1  # how many calls to one outsider (a bank, a channel) may be under way at once, from all hosts
