@@ -3,7 +3,7 @@
 --     SAFEWEAVE_DATABASE=postgresql://... safeweave store migrate     makes the tables
 --     psql --set ON_ERROR_STOP=1 --single-transaction --file citus.sql "$SAFEWEAVE_DATABASE"
 --
--- It was not run on Citus where it was written, only against stand-ins for its rules (tests/deploy/test_citus.py).
+-- It has not been run on Citus, only against stand-ins for its rules (tests/deploy/test_citus.py).
 -- What is missing, and how to verify: docs/guides/scale_out.md, "Distributed PostgreSQL".
 -- Citus wants the distribution column in every primary key and unique index of a table, and foreign keys only between
 -- rows that lie together. The first part makes it so, the second spreads the tables.

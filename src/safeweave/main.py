@@ -12,8 +12,8 @@ from typing import Any
 
 from safeweave import __version__
 from safeweave.errors import Malformed, SafeweaveError
-from safeweave.settings import Settings, from_environment
-from safeweave.words import Language, catalogue, knows, say
+from safeweave.settings import NotASetting, Settings, from_environment, language_of
+from safeweave.words import LANGUAGES, Language, catalogue, knows, say
 
 Option = tuple[tuple[str, ...], dict[str, Any]]  # add_argument's own arguments
 
@@ -57,6 +57,7 @@ class Command:
     one_of: tuple[str, ...] = ()
 
 
+STAGES = tuple(key.removeprefix("stages.") for key in catalogue() if key.startswith("stages."))
 JSON = option("--json", action="store_true")
 CASE = option("case")
 BY_ACCOUNT = option("--by", required=True)
@@ -95,7 +96,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("stories", "deciding:stories", (option("path", nargs="+"), option("--products"), JSON)),
     Command("adjudicate", "deciding:adjudicate", (option("--products", required=True),)),
     Command("products check", "deciding:check_products", (option("folder"),)),
-    Command("case list", "case:list_cases", (option("--stage", action="append", default=[]), JSON)),
+    Command("case list", "case:list_cases", (option("--stage", action="append", default=[], choices=STAGES), JSON)),
     Command("case show", "case:show", (CASE, JSON)),
     Command(
         "case decide",
@@ -419,15 +420,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a name shows "?"
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    language = _language(given) or language_of(os.environ)
     try:
         settings = from_environment(os.environ)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except NotASetting as error:
+        print(error.said(language), file=sys.stderr)
         return 2
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    language = _language(given) or settings.language
     asked = parser(language).parse_args(given)
-    settings = replace(settings, language=language, home=asked.home or settings.home)  # type: ignore[arg-type]
+    settings = replace(settings, language=language, home=asked.home or settings.home)
     module, _, function = asked.run.partition(":")
     run = getattr(importlib.import_module(f"safeweave.commands.{module}"), function)
     try:
@@ -446,7 +447,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(say("cli.not_opened", language, file=error.filename, why=error.strerror), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -458,14 +459,15 @@ def _said(error: SafeweaveError, language: Language) -> str:
     return said(language) if said else ""
 
 
-def _language(arguments: Sequence[str]) -> str | None:
+def _language(arguments: Sequence[str]) -> Language | None:
     """The language asked for, looked up early so that --help already speaks it."""
     for position, argument in enumerate(arguments):
         value = argument.partition("=")[2] if argument.startswith("--language=") else None
         if argument == "--language" and position + 1 < len(arguments):
             value = arguments[position + 1]
-        if value in ("zh", "en"):
-            return value
+        for language in LANGUAGES:
+            if value == language:
+                return language
     return None
 
 

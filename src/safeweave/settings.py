@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safeweave.words import Language
+from safeweave.words import Language, say
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Settings:
     home: Path = Path("safeweave-data")  # databases, letters, bank files
     database: str = ""  # postgresql://user:password@host/name, shared by several nodes; "": the embedded store in home
     language: Language = "en"  # zh or en; if unset, the system's (LC_ALL, LANG)
-    products: Path | None = None  # folder of product files; None: the sample products that come with safeweave
+    products: Path | None = None  # folder of product files; unset: the sample products that come with safeweave
     host: str = "127.0.0.1"  # where both doors listen
     http_port: int = 8440  # FHIR, e-bills and settlements
     mllp_port: int = 2575  # HL7 v2
@@ -37,7 +37,7 @@ class Settings:
     max_message_bytes: int = 32 * 1024 * 1024  # a larger message is refused
     overlays: Path | None = None  # JSONL of dated relaxations in force
     keys_passphrase: str = field(default="", repr=False)  # of the member's key file; "": the file is not encrypted
-    rest_keys: Path | None = None  # file of the keys under which papers handed in rest; None: rest.json in home
+    rest_keys: Path | None = None  # file of the keys under which papers handed in rest; unset: rest.json in home
     subscribers_private: str = ""  # private networks subscribers may be in, such as 127.0.0.0/8,10.1.0.0/16; "": none
     batch: int = 500  # how many events a worker takes at once
     calls: int = 1  # how many calls to one outsider (a bank, a channel) may be under way at once, from all hosts
@@ -53,8 +53,26 @@ class Settings:
         return self.rest_keys or self.home / "rest.json"
 
 
+class NotASetting(ValueError):
+    """A variable of the environment that cannot be read."""
+
+    def __init__(self, why: str, name: str, text: str) -> None:
+        self._key, self._values = f"cli.setting.{why}", {"name": f"SAFEWEAVE_{name.upper()}", "text": text}
+        super().__init__(self.said("en"))
+
+    def said(self, language: Language) -> str:
+        """Which one, what it must be and what it is, in one language."""
+        return say(self._key, language, **self._values)
+
+
+def language_of(environment: Mapping[str, str]) -> Language:
+    """The language this environment asks for: its own variable, or else the system's."""
+    asked = next(filter(None, map(environment.get, ("SAFEWEAVE_LANGUAGE", "LC_ALL", "LANG"))), "")
+    return "zh" if asked.lower().startswith("zh") else "en"
+
+
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings this environment asks for; ValueError names the variable that cannot be read."""
+    """The settings this environment asks for. Raises NotASetting for a variable that cannot be read."""
     values: dict[str, object] = {}
     for name, spec in Settings.__dataclass_fields__.items():
         text = environment.get(f"SAFEWEAVE_{name.upper()}")
@@ -62,16 +80,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             continue
         if spec.type in (int, "int"):
             if not text.isdigit():
-                raise ValueError(f"SAFEWEAVE_{name.upper()} must be a whole number, not {text!r}")
+                raise NotASetting("whole", name, text)
             values[name] = int(text)
         elif spec.type in (bool, "bool"):
             if text not in ("0", "1"):
-                raise ValueError(f"SAFEWEAVE_{name.upper()} must be 0 or 1, not {text!r}")
+                raise NotASetting("on_or_off", name, text)
             values[name] = text == "1"
         elif "Path" in str(spec.type):
             values[name] = Path(text)
         else:
             values[name] = text
-    language = str(values.get("language") or environment.get("LC_ALL") or environment.get("LANG") or "")
-    values["language"] = "zh" if language.lower().startswith("zh") else "en"
+    values["language"] = language_of(environment)
     return Settings(**values)  # type: ignore[arg-type]

@@ -117,5 +117,8 @@ def test_the_command_says_what_became_of_the_case(house, capsys):
     assert house.payouts() == [("paid", yuan("10710.00"))]
     assert main([*decide, "--refuse"]) == 1
     assert "waits for a person" in capsys.readouterr().err
+    decide[3] = "zh"
+    assert main([*decide, "--refuse"]) == 1
+    assert capsys.readouterr().err == f"案件 {case} 没有待人决定的事；见 safeweave case show {case}\n"
     with pytest.raises(SystemExit):
         main(decide)

@@ -120,10 +120,15 @@ def test_the_pages_name_every_command():
 # ---------------------------------------------------------------- both READMEs, glossary, changelog
 
 
+def numbers_of(figures: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    return sorted((name, re.findall(r"\d+(?:[.,]\d+)*", text)) for name, text in figures)
+
+
 def test_both_readmes_quote_the_same_figures():
-    """And each figure once only, so that whoever measures again fills in one place a language."""
+    """The same numbers, each in the words of its language; and each figure once only, so that whoever measures again
+    fills in one place a language."""
     english, chinese = (FIGURE.findall(text_of(ROOT / name)) for name in ("README.md", "README.zh-CN.md"))
-    assert sorted(english) == sorted(chinese)
+    assert numbers_of(english) == numbers_of(chinese)
     assert len({name for name, _ in english}) == len(english) >= 8
 
 

@@ -132,20 +132,27 @@ def help_key(command: Command, names: Sequence[str]) -> str:
 def _usage(command: Command) -> str:
     words = ["safeweave", command.name]
     if command.one_of:
-        words.append(f"({' | '.join(command.one_of)})")
+        chosen = [_argument(*given) for given in command.options if given[0][-1] in command.one_of]
+        words.append(f"({' | '.join(chosen)})")
     for names, details in command.options:
-        name = names[-1]
-        if name in command.one_of:
+        if names[-1] in command.one_of:
             continue
-        flag = "action" in details and details["action"].startswith("store_")
-        if not name.startswith("-"):
-            word = name.upper() + (" ..." if details.get("nargs") == "+" else "")
-            words.append(f"[{word}]" if details.get("nargs") == "?" else word)
-        else:
-            value = "|".join(details["choices"]) if "choices" in details else name.lstrip("-").replace("-", "_").upper()
-            word = name if flag else f"{name} {value}"
-            words.append(word if details.get("required") else f"[{word}]")
+        word = _argument(names, details)
+        needed = details.get("required") if names[-1].startswith("-") else details.get("nargs") != "?"
+        words.append(word if needed else f"[{word}]")
     return " ".join(words)
+
+
+def _argument(names: Sequence[str], details: dict[str, Any]) -> str:
+    """An argument with its value, as one types it."""
+    name = names[-1]
+    more = " ..." if details.get("nargs") == "+" else ""
+    if not name.startswith("-"):
+        return name.upper() + more
+    if details.get("action", "").startswith("store_"):
+        return name
+    value = "|".join(details["choices"]) if "choices" in details else name.lstrip("-").replace("-", "_").upper()
+    return f"{name} {value}{more}"
 
 
 def _default(details: dict[str, Any]) -> str:
@@ -165,9 +172,14 @@ def settings_page() -> str:
         "", "| variable | default | meaning |", "|---|---|---|",
     ]  # fmt: skip
     for name, field in Settings.__dataclass_fields__.items():
-        default = "" if field.default in (None, "") else f"`{field.default}`"
+        default = "" if name == "language" or field.default in (None, "") else f"`{_set_as(field.default)}`"
         lines.append(f"| `SAFEWEAVE_{name.upper()}` | {default} | {_cell(comments[name])} |")
     return "\n".join(lines) + "\n"
+
+
+def _set_as(default: object) -> object:
+    """The default as one would set it: a switch is 0 or 1."""
+    return int(default) if isinstance(default, bool) else default
 
 
 def setting_comments() -> dict[str, str]:

@@ -90,7 +90,7 @@ def test_an_extract_that_is_there_is_left_as_it_is_unless_it_is_to_be_anew(capsy
     ("arguments", "code", "said"),
     [
         (("run", "--extract", "nowhere"), 1, "There is no extract in"),
-        (("run", "--product", "nowhere.toml"), 2, "nowhere.toml: No such file"),
+        (("run", "--product", "nowhere.toml"), 2, "nowhere.toml cannot be opened: No such file"),
         (("run", "--from", "soon"), 2, "--from: "),
     ],
 )

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from safeweave import main as command_line
+from safeweave.cases.lifecycle import STAGES
 from safeweave.main import main
 
 
@@ -107,3 +108,44 @@ def test_a_terminal_without_chinese_shows_question_marks(tmp_path, monkeypatch):
     assert main(["--home", str(tmp_path / "home"), "--language", "zh", "senders", "list"]) == 0
     terminal.flush()
     assert set(terminal.buffer.getvalue().strip()) == {ord("?")}
+
+
+def test_a_setting_that_cannot_be_read_is_said_in_the_readers_language(capsys, monkeypatch):
+    monkeypatch.setenv("SAFEWEAVE_BATCH", "many")
+    assert main(["--language", "zh", "case", "list"]) == 2
+    assert capsys.readouterr().err == "SAFEWEAVE_BATCH 须为整数，现为“many”\n"
+    assert main(["--language", "en", "case", "list"]) == 2
+    assert capsys.readouterr().err == 'SAFEWEAVE_BATCH must be a whole number, not "many"\n'
+    monkeypatch.setenv("SAFEWEAVE_BATCH", "5")
+    monkeypatch.setenv("SAFEWEAVE_PAGES", "False")
+    monkeypatch.setenv("SAFEWEAVE_LANGUAGE", "zh")
+    assert main(["case", "list"]) == 2
+    assert capsys.readouterr().err == "SAFEWEAVE_PAGES 须为 0 或 1，现为“False”\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("pay-again", "po_x"), "没有付款 po_x；见 safeweave payouts"),
+        (("accounts", "close", "acc_x"), "没有账号 acc_x；见 safeweave accounts list"),
+        (("clients", "close", "c_x"), "没有程序 c_x；见 safeweave clients list"),
+        (("again", "undo", "again_x", "--by", "acc_x"), "没有批次 again_x；见 safeweave again list"),
+        (("case", "show", "case_x"), "没有案件“case_x”；见 safeweave case list"),
+    ],
+)
+def test_what_is_not_here_is_said_in_chinese_with_where_to_look(tmp_path, capsys, asked, said):
+    assert main(["--home", str(tmp_path / "home"), "--language", "zh", *asked]) == 1
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path, capsys):
+    file, home = tmp_path / "none.csv", ("--home", str(tmp_path / "home"))
+    assert main([*home, "--language", "zh", "hospitals", "import", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file}：无法打开（No such file or directory）；请核对路径\n"
+    assert main([*home, "--language", "en", "hospitals", "import", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file} cannot be opened: No such file or directory; check the path\n"
+
+
+def test_stages_are_those_of_a_case(capsys):
+    assert command_line.STAGES == STAGES
+    assert "无效的选择：'nonsense'" in refused(capsys, "case", "list", "--stage", "nonsense", language="zh")

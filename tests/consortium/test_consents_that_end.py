@@ -233,7 +233,7 @@ def test_a_person_of_the_insurer_may_not_decide_a_locked_claim_either(pair, caps
     home = str(pair.house.node.settings.home)
     words = ["case", "decide", VISIT, "--approve", "--by", "李核赔", "--reason", "看过"]
     assert main(["--home", home, "--language", "zh", *words]) == 1
-    assert "已锁存" in capsys.readouterr().err
+    assert "已封存" in capsys.readouterr().err
     assert main(["--home", home, "--language", "en", "consent", "choose", consent, "withdraw"]) == 0
     assert case in capsys.readouterr().out
     pair.house.time.at = clock.now()  # which the command had

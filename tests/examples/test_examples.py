@@ -50,6 +50,7 @@ def test_the_first_claim_is_paid_by_one_script(tmp_path):
         encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
+    assert "1 patients, 1 stays became cases, 1 closed\n" in done.stdout
     assert "5 messages, 0 refused" in done.stdout
     assert "We pay you  2,381.85 yuan" in done.stdout
     assert "2,381.85  Paid" in done.stdout

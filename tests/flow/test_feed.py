@@ -6,15 +6,17 @@ import os
 import random
 import shutil
 import tarfile
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from people.given_people import SAMPLE_FEMALE
 from safeweave import outbox
 from safeweave.commands import feed as feeding
 from safeweave.commands.feed import Tally, feed_paths
 from safeweave.errors import NotFound
-from safeweave.events import CaseReady
+from safeweave.events import CaseReady, Identifier, PersonSeen
 from safeweave.exchange import inbound
 from safeweave.main import main
 from safeweave.node import open_node
@@ -185,6 +187,48 @@ def test_a_stay_that_goes_on_is_counted_when_it_opened_a_case(tmp_path, node):
     file.write_text(json.dumps(going_on))
     tally = feed_paths(node, [file], None)
     assert (tally.stays_opened, tally.stays_closed) == (1, 0)
+
+
+def seen(*identifiers: Identifier, name: str = "测试甲", birth: date | None = None) -> PersonSeen:
+    return PersonSeen(identifiers, name, birth)
+
+
+RESIDENT = Identifier("resident_id", SAMPLE_FEMALE, "CN-MPS")
+
+
+@pytest.mark.parametrize(
+    ("told", "patients"),
+    [
+        ([("h", "v", seen(Identifier("mr", "7", "H"), RESIDENT)), ("h", "v", seen(Identifier("mr", "7")))], 1),
+        ([("h", "v", seen(RESIDENT)), ("g", "w", seen(RESIDENT))], 1),  # in two hospitals
+        ([("h", "v", seen(Identifier("mr", "7"))), ("g", "w", seen(Identifier("mr", "7")))], 2),
+        (
+            [
+                ("h", "v", seen(RESIDENT)),
+                ("h", "w", seen(Identifier("mr", "7"))),
+                ("h", "v", seen(Identifier("mr", "7"))),
+            ],
+            1,
+        ),
+        ([("h", "v", seen()), ("h", "w", seen())], 2),  # a name alone joins nothing
+        ([("h", "", seen()), ("h", "", seen())], 1),
+    ],
+)
+def test_a_patient_is_counted_once_by_whatever_number_or_visit_is_told(node, told, patients):
+    desk = feeding._Desk(node)
+    for sender, visit, person in told:
+        desk._meet(feeding._marks(sender, visit, person))
+    assert desk.tally().patients == patients
+
+
+def test_explanations_of_benefit_are_named_where_there_are_some(tmp_path, capsys):
+    home = ("--home", str(tmp_path / "home"), "--language", "en")
+    assert main([*home, "feed", str(SAMPLE)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "1 patients, 1 stays became cases, 1 closed; 5 of 5 explanations of benefit agree"
+    )
+    main([*home, "feed", str(DATA / "ADT-A01-02.hl7")])
+    assert "explanations" not in capsys.readouterr().out
 
 
 def test_nothing_to_read_is_said_clearly(tmp_path, node, capsys):

@@ -28,11 +28,12 @@ from given import (
     visited,
     yuan,
 )
-from safeweave import outbox, worker
+from safeweave import outbox, payments, worker
 from safeweave.cases import store
 from safeweave.cases.store import HospitalRow
 from safeweave.errors import Conflict
 from safeweave.events import PayoutConfirmed, VisitTold
+from safeweave.main import main
 
 # hospital-expense-2020 pays (total - 医保 - 100.00) x 90 % of a stay that 医保 has settled.
 DEARER = billed(a_bill("2", "1200.00", "400.00", replaces=ref("1")), "2026-03-09T09:30")  # 630.00
@@ -78,6 +79,18 @@ def test_each_stage_of_a_stay_is_seen(house):
     assert stages == ["admitted", "charged", "discharged", "discharged"]
     house.hears(settled())
     assert house.stage() == "closed"
+
+
+def test_a_stage_without_a_case_is_not_taken_for_a_store_without_cases(house, capsys):
+    def listed(*asked: str, language: str = "en") -> str:
+        assert main(["--home", str(house.node.settings.home), "--language", language, "case", "list", *asked]) == 0
+        return capsys.readouterr().out
+
+    assert listed().startswith("there are no cases yet")
+    house.hears(*CLEAN_STAY)
+    assert listed("--stage", "referred", language="zh") == "没有处于“转人工”阶段的案件\n"
+    assert listed("--stage", "referred", "--stage", "paid") == "no case is in stage “with a person / paid”\n"
+    assert house.case().id in listed("--stage", "closed")
 
 
 def test_transfer_and_death_wait_for_the_bill_like_any_discharge(house):
@@ -204,6 +217,30 @@ def test_a_bill_reissued_cheaper_goes_to_a_person_who_takes_the_difference_back(
     assert [decided.payable for decided in house.in_force()] == [yuan("360.00")]
     assert house.payouts() == [("paid", yuan("450.00"))]
     assert (house.stage(), house.clocks()) == ("closed", [])
+    house.is_sound()
+
+
+def test_money_that_comes_back_is_told_as_what_it_settled(house, capsys):
+    house.hears(*CLEAN_STAY, reversed_bill(), CHEAPER)
+    house.decides()
+    (recovery,) = house.asks(payments.open_recoveries)
+
+    def receives(recovery: str, reference: str, language: str = "en") -> list[str]:
+        asked = ["recoveries", "receive", recovery, "--yuan", "60.00", "--reference", reference]
+        assert main(["--home", str(house.node.settings.home), "--language", language, *asked]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert receives("rec_x", "E1") == [
+        "rec_x is no open recovery: 60.00 yuan is kept as unallocated; see safeweave recoveries list"
+    ]
+    assert receives(recovery.id, "E2") == ["60.00 yuan booked as received"]
+    assert receives(recovery.id, "E2") == ["reference E2 was booked before; nothing was booked again"]
+    assert receives(recovery.id, "E2", "zh") == ["流水号 E2 已经登记过，未重复记账"]
+    assert receives(recovery.id, "E3", "zh") == [
+        "已登记收到 30.00 元",
+        f"没有编号为 {recovery.id} 的未收齐追回款：30.00 元记入待核销收款；见 safeweave recoveries list",
+    ]
+    assert house.asks(payments.open_recoveries) == []
     house.is_sound()
 
 

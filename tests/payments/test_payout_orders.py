@@ -21,7 +21,7 @@ from safeweave.events import (
     RecoveryOpened,
 )
 from safeweave.ids import CaseId, DeterminationId, PayoutId
-from safeweave.money import Fen, fen_of
+from safeweave.money import Fen, fen_of, yuan_text
 from safeweave.payments import Receipt, store
 from safeweave.payments.journal import BOOKS, CHART, Booking, Entry, book, booking_for, entries_for, trial_balance
 from safeweave.payments.payout import State, delay_before_asking, payout_id
@@ -216,9 +216,10 @@ def test_what_comes_back_settles_its_recovery_and_the_rest_waits_for_a_name(data
         Receipt("E2", recovery.id, fen_of("80.00")),  # 30.00 too much
         Receipt("E3", "", fen_of("5.00")),
     ]
-    for _ in range(2):  # the second time nothing is new
+    for became in [["150.00", "0.00"], ["50.00", "30.00"], ["0.00", "5.00"]], [None, None, None]:  # told again: not new
         with database.transaction() as tx:
-            payments.receive_recoveries(tx, receipts, NOON)
+            told = payments.receive_recoveries(tx, receipts, NOON)
+        assert [each and [yuan_text(each.settled), yuan_text(each.unallocated)] for each in told] == became
     assert balances(database) == {"claims_incurred": -20000, "bank": 23500, "unallocated_receipts": -3500}
     with database.reading() as tx:
         assert payments.open_recoveries(tx) == []

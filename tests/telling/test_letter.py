@@ -92,7 +92,7 @@ def test_without_an_account_the_letter_asks_for_one():
     said = letter(polyp(payee=PayeeShown("guardian", "王大")), "zh")
     assert section(said, "钱付给谁").points == (
         "收款人：王大（监护人）",
-        "我们还没有收款账户。请在小程序里登记，或拨打 400-800-1234；登记好以后我们马上付款。",
+        "我们还没有收款账户。请登录网页，在“收款账户”中登记，或拨打 400-800-1234；登记好以后我们马上付款。",
     )
 
 
@@ -125,7 +125,7 @@ def test_below_the_deductible_nothing_is_paid_and_the_letter_says_how_much_is_le
     assert said.headline == "0.00 元"
     assert section(said, "免赔额").paragraphs == (
         "本保单年度的免赔额是 10,000.00 元，到这次为止已计入 3,000.00 元，还剩 7,000.00 元。"
-        "剩余部分用完以后，再有符合约定的费用就可以赔付。",
+        "剩余部分抵完以后，符合约定的费用即可赔付。",
     )
     assert not any(each.heading == "钱付给谁" for each in said.sections)
 

@@ -44,6 +44,18 @@ def test_a_cut_names_its_clause_and_reads_well_without_one(code, language):
     assert "  " not in without
 
 
+@pytest.mark.parametrize(
+    ("fen", "zh", "en"),
+    [
+        (34000, "少赔 340.00 元（条款 1.4）。", "340.00 yuan less is paid (clause 1.4)."),
+        (-34000, "多赔 340.00 元（条款 1.4）。", "340.00 yuan more is paid (clause 1.4)."),
+    ],
+)
+def test_what_a_person_changed_is_told_as_less_or_more_and_never_as_a_negative_amount(fen, zh, en):
+    assert reason("adjusted", "insured", "zh", fen, "1.4") == f"经理赔人员复核，{zh}"
+    assert reason("adjusted", "insured", "en", fen, "1.4") == f"After review by one of our people, {en}"
+
+
 @pytest.mark.parametrize("code", [*REFER_CODES, *SYSTEM_REASONS])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_referral_is_told_without_amounts(code, language):

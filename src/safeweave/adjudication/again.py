@@ -9,10 +9,10 @@ import msgspec
 from safeweave import ids
 from safeweave.clock import shanghai_day
 from safeweave.database import Row, Transaction, at_of, at_text
-from safeweave.errors import Conflict, NotAllowed, NotFound
+from safeweave.errors import Conflict, NotAllowed
 from safeweave.facts import Fact
 from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId
-from safeweave.words import Language, say
+from safeweave.words import Language, NotHere, say
 
 State = Literal["reading", "proposed", "rejected", "approved", "undo_proposed", "undoing"]
 CaseState = Literal["planned", "decided", "referred", "left", "undone", "stays"]
@@ -126,7 +126,7 @@ def run_with(tx: Transaction, id: str) -> Run:
     """The run with this id. Raises NotFound."""
     row = tx.row(f"select {_RUN} from again where id = ?", (id,))
     if row is None:
-        raise NotFound(f"no decisions are made again under {id}")
+        raise NotHere("cli.not_here.run", id=id)
     return _run(row)
 
 

@@ -25,7 +25,7 @@ from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy
 from safeweave.coverage.product import BY_BILL, Product, parse_product
 from safeweave.database import Transaction
-from safeweave.errors import Conflict, Malformed, NotAllowed, NotFound
+from safeweave.errors import Conflict, Malformed, NotAllowed
 from safeweave.events import (
     CaseCleared,
     CaseConfirmed,
@@ -39,6 +39,7 @@ from safeweave.facts import Bill, Claim, Overlay
 from safeweave.ids import CaseId, DeterminationId, PersonId, PolicyId, bill_key, derived, hour_of, person_key
 from safeweave.money import ZERO, Fen
 from safeweave.outbox import visit_subject
+from safeweave.words import NotHere
 from safeweave.worker import PUT_OFF, Later
 
 BACK_TEST = "book"  # the bank of policies that only re-play a data set: decided as on the day of the bill
@@ -114,7 +115,7 @@ class Adjudicator:
         waiting = store.waiting_for_a_person(tx, case)
         file = cases.cases_by_id(tx, [case])[case]
         if not waiting and file.stage != "referred":
-            raise NotFound(f"nothing of case {case} waits for a person's decision")
+            raise NotHere("cli.not_here.waiting", case=case)
         if file.stage not in ("verified", "referred"):
             raise Conflict(f"case {case} is {file.stage}: what was referred is not what the hospital tells by now")
         unknown = sorted(set(adjust) - {each.policy for each in waiting})

@@ -38,7 +38,7 @@ create table if not exists claim_case (
     sender text not null,
     visit text not null,
     stage text not null,
-    stay text not null,             -- its hospital and the events it is folded from; in version 0.1.0 the stay itself
+    stay text not null,             -- its hospital and the events it is folded from; in earlier builds the stay itself
     opened_at text not null,
     completed_at text,
     version integer not null,

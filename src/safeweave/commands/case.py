@@ -28,7 +28,7 @@ from safeweave.money import yuan_shown, yuan_text
 from safeweave.node import Node, open_node
 from safeweave.payments import store as payouts
 from safeweave.settings import Settings
-from safeweave.words import Language, say
+from safeweave.words import Language, NotHere, say
 
 
 def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
@@ -67,7 +67,8 @@ def list_cases(settings: Settings, asked: argparse.Namespace) -> int:
             )
             for c in found
         ],
-        "cli.case.none",
+        "cli.case.none_in_stage" if asked.stage else "cli.case.none",
+        stage=" / ".join(say(f"stages.{stage}", settings.language) for stage in asked.stage),
     )
     return 0
 
@@ -93,7 +94,7 @@ def find_case(tx: Transaction, wanted: str) -> Case:
     """The case with this id, or of this visit number; NotFound says how to find it."""
     case = cases.cases_by_id(tx, [CaseId(wanted)]).get(CaseId(wanted)) or store.case_of_visit(tx, wanted)
     if case is None:
-        raise NotFound(f'there is no case "{wanted}"; `safeweave case list` shows them all')
+        raise NotHere("cli.not_here.case", case=wanted)
     return case
 
 

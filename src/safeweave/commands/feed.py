@@ -94,7 +94,8 @@ def feed(settings: Settings, asked: argparse.Namespace) -> int:
     if asked.json:
         print_json(counts)
     else:
-        print(say("cli.feed.stays", settings.language, **counts))
+        agree = say("cli.feed.eobs", settings.language, **counts) if tally.eobs else ""
+        print(say("cli.feed.stays", settings.language, **counts) + agree)
         print(say("cli.feed.done", settings.language, **counts))
         if tally.crashed or tally.breaks:
             print(say("cli.feed.broken", settings.language, **counts))
@@ -220,6 +221,23 @@ def _is_archive(file: Path) -> bool:
         return False  # packed, and broken off before its first member
 
 
+Mark = tuple[object, ...]
+
+
+def _marks(sender: str, visit: str, person: PersonSeen) -> set[Mark]:
+    """What tells this patient from others: numbers and the visit, or where there is neither, the name and birth.
+
+    A resident number is the same everywhere, any other number is its sender's. A bill may name the medical record
+    without its issuer: the visit joins them.
+    """
+    marks: set[Mark] = {
+        (each.kind, each.number) if each.kind == "resident_id" else (sender, each) for each in person.identifiers
+    }
+    if visit:
+        marks.add((sender, visit))
+    return marks or {(sender, person.name, person.birth)}
+
+
 class _Desk:
     """Gathers messages into batches and counts what becomes of them."""
 
@@ -230,7 +248,7 @@ class _Desk:
         self.known: set[str] = set()
         self.messages = self.refused = self.crashed = self.events_new = self.breaks = 0
         self.parked_before = self._parked()
-        self.patients: set[tuple[object, ...]] = set()
+        self.patients: dict[Mark, set[Mark]] = {}  # by each mark of a patient, all of them
         self.visits: dict[tuple[str, str], bool] = {}  # by (sender, visit): whether it is a stay
         self.eobs: list[tuple[str, str, int]] = []  # sender, bill number, paid
         self.visit_of: dict[tuple[str, str], str] = {}  # by (sender, bill number)
@@ -280,7 +298,7 @@ class _Desk:
         for sender, bill, paid in self.eobs:
             agree += payables.get((sender, self.visit_of.get((sender, bill), ""))) == paid
         return Tally(
-            len(self.patients),
+            len({id(marks) for marks in self.patients.values()}),
             opened,
             closed,
             len(self.eobs),
@@ -328,8 +346,16 @@ class _Desk:
                 self.visit_of[sender, event.bill.number] = event.visit
             person = getattr(event, "person", None)
             if person is not None and not any("*" in each.number for each in person.identifiers):
-                self.patients.add((sender, person.identifiers[:1] or (person.name, person.birth)))
+                self._meet(_marks(sender, event.visit, person))
         self.eobs += [(sender, eob.claim, eob.paid) for eob in arrived.reading.eobs]
+
+    def _meet(self, marks: set[Mark]) -> None:
+        """These are of one patient, and so is whatever shares one of them."""
+        known = [self.patients[mark] for mark in marks if mark in self.patients]
+        one = max(known, key=len, default=set[Mark]())
+        for mark in marks.union(*(others for others in known if others is not one)) - one:
+            one.add(mark)
+            self.patients[mark] = one
 
     def _insure(self, tx: Transaction, batch: Sequence[tuple[Arrived, Profile | None]], now: datetime) -> None:
         """Register the senders of this batch, and give the patients of a known source its back-test cover."""

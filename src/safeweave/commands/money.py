@@ -107,15 +107,23 @@ def recoveries(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 def receive_recovery(settings: Settings, asked: argparse.Namespace) -> int:
-    """Book money that came back; the same bank reference is booked once."""
+    """Book money that came back, and say what it settled; the same bank reference is booked once."""
     node = open_node(settings)
     try:
         amount = fen_of(asked.yuan)
     except ValueError as error:
         raise Malformed(str(error), field="--yuan") from None
     with node.database.transaction() as tx:
-        payments.receive_recoveries(tx, [payments.Receipt(asked.reference, asked.recovery, amount)], node.clock())
-    print(say("cli.recoveries.receive.done", settings.language, amount=yuan_shown(amount)))
+        receipt = payments.Receipt(asked.reference, asked.recovery, amount)
+        (became,) = payments.receive_recoveries(tx, [receipt], node.clock())
+    key, lang = "cli.recoveries.receive", settings.language
+    if became is None:
+        print(say(f"{key}.repeated", lang, reference=asked.reference))
+        return 0
+    if became.settled:
+        print(say(f"{key}.done", lang, amount=yuan_shown(became.settled)))
+    if became.unallocated:
+        print(say(f"{key}.unallocated", lang, recovery=asked.recovery, amount=yuan_shown(became.unallocated)))
     return 0
 
 

@@ -21,11 +21,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def print_table(language: Language, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """A table whose headings are catalogue keys, or the sentence `empty` if it has no rows."""
+def print_table(
+    language: Language, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, **values: object
+) -> None:
+    """A table whose headings are catalogue keys, or the sentence `empty`, with its values, if it has no rows."""
     rows = list(rows)
     if not rows:
-        print(say(empty, language))
+        print(say(empty, language, **values))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -34,6 +34,7 @@ from safeweave.payments.payout import (
     recovery_for,
     state_after,
 )
+from safeweave.words import NotHere
 
 
 class Receipt(Fact):
@@ -42,6 +43,13 @@ class Receipt(Fact):
     reference: str
     recovery: str
     amount: Fen
+
+
+class Received(Fact):
+    """What became of a receipt: how much settled its recovery, and how much waits for a person to know whose it is."""
+
+    settled: Fen
+    unallocated: Fen
 
 
 def order_payouts(
@@ -164,7 +172,7 @@ def pay_again(tx: Transaction, payout: PayoutId, now: datetime) -> list[Event]:
     """
     failed = store.payouts(tx, [payout]).get(payout)
     if failed is None:
-        raise NotFound(f"payout {payout} is not here")
+        raise NotHere("cli.not_here.payout", id=payout)
     if failed.state not in FAILED:
         raise Conflict(f"payout {payout} is {failed.state}; only a refused or returned one is paid again")
     if failed.replaced_by is not None:
@@ -175,35 +183,40 @@ def pay_again(tx: Transaction, payout: PayoutId, now: datetime) -> list[Event]:
     return [PayoutOrdered(again.id, again.case, again.amount, again.bank)]
 
 
-def receive_recoveries(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> None:
+def receive_recoveries(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> list[Received | None]:
     """Book money that came in. It settles the recovery it names, as far as that is open; what is more, or names none
-    of ours, is kept as unallocated until a person knows whose it is. A reference told twice is booked once.
+    of ours, is kept as unallocated until a person knows whose it is. A reference told twice is booked once: what became
+    of it the second time is None.
     """
     if not receipts:
-        return
+        return []
     known = store.recoveries(tx, [receipt.recovery for receipt in receipts])
     settled = {f"{what}:{receipt.reference}" for receipt in receipts for what in _RECEIVED}
     seen = store.booked(tx, sorted(settled))
     received: dict[str, Fen] = {}
     bookings: list[journal.Booking] = []
+    became: list[Received | None] = []
     for receipt in receipts:
         if receipt.amount <= 0:
             raise InvariantBroken(f"receipt {receipt.reference} is {receipt.amount} fen; a receipt is above zero")
         keys = {f"{what}:{receipt.reference}" for what in _RECEIVED}
         if keys & seen:
+            became.append(None)
             continue
         seen |= keys
         recovery = known.get(receipt.recovery)
         still_open = 0 if recovery is None else recovery.amount - recovery.received - received.get(recovery.id, 0)
         due = Fen(min(receipt.amount, still_open))
+        over = Fen(receipt.amount - due)
         if recovery is not None and due:
             received[recovery.id] = Fen(received.get(recovery.id, 0) + due)
             bookings.append(journal.booking_for("recovery_received", due, receipt.reference))
-        if receipt.amount > due:
-            over = Fen(receipt.amount - due)
+        if over:
             bookings.append(journal.booking_for("receipt_unallocated", over, receipt.reference))
+        became.append(Received(due, over))
     store.receive(tx, received)
     journal.book(tx, bookings, now)
+    return became
 
 
 _RECEIVED: tuple[journal.What, ...] = ("recovery_received", "receipt_unallocated")

@@ -235,10 +235,14 @@ def reason(
 ) -> str:
     """What a reason code means: a label, a sentence for the insured, or what an examiner does about it.
 
-    `clause` is one clause or several, joined; KeyError if the code has no words.
+    `clause` is one clause or several, joined; KeyError if the code has no words. Below zero a cut pays more: a code
+    that a person may use either way has a sentence for that, and the amount stands there without its sign.
     """
     named = say("letters.clause", language, clause=clause) if clause else ""
-    return say(f"reasons.{code}.{use}", language, amount=shown(amount), clause=named)
+    key = f"reasons.{code}.{use}"
+    if amount < 0 and knows(f"{key}_more"):
+        key, amount = f"{key}_more", -amount
+    return say(key, language, amount=shown(amount), clause=named)
 
 
 def shown(fen: int) -> str:

@@ -2,7 +2,7 @@
 
 from safeweave.adjudication.reasons import CUT_REASONS, PERSON_REASONS, REFER_CODES
 from safeweave.telling.letter import reason
-from safeweave.words import LANGUAGES, Language
+from safeweave.words import LANGUAGES, Language, knows
 
 # Why a case is referred before, or beside, a determination: what no rule of a product says.
 SYSTEM_REASONS: tuple[str, ...] = (
@@ -54,6 +54,8 @@ def reference() -> str:
 def _row(code: str, language: Language) -> list[str]:
     short = reason(code, "short", language)
     insured = reason(code, "insured", language, _EXAMPLE_FEN, _EXAMPLE_CLAUSE)
+    if knows(f"reasons.{code}.insured_more"):
+        insured += " " + reason(code, "insured", language, -_EXAMPLE_FEN, _EXAMPLE_CLAUSE)
     examiner = reason(code, "examiner", language)
     return [f"- **{short}** · {insured}", f"  - {examiner}"]
 

@@ -14,13 +14,14 @@ import msgspec
 from safeweave import ids, people
 from safeweave.clock import shanghai_day
 from safeweave.database import Transaction, at_of, at_text
-from safeweave.errors import Conflict, NotFound
+from safeweave.errors import Conflict
 from safeweave.facts import Fact
 from safeweave.ids import PersonId
 from safeweave.people.delegations import delegations_to, scopes_for
 from safeweave.people.person import Person, is_guardian
 from safeweave.web.access import STAFF, Role, Scope, Standing
 from safeweave.web.live import Audience
+from safeweave.words import NotHere
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
@@ -121,7 +122,7 @@ def account(tx: Transaction, id: str) -> Account:
     """The open account with this id. Raises NotFound."""
     found = accounts(tx, [id])
     if id not in found:
-        raise NotFound(f"there is no account {id}")
+        raise NotHere("cli.not_here.account", id=id)
     return found[id]
 
 

@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+from safeweave.errors import NotFound
+
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 
@@ -40,3 +42,15 @@ def say(key: str, language: Language, /, **values: object) -> str:
 def knows(key: str) -> bool:
     """Whether there is a sentence for this key."""
     return key in catalogue()
+
+
+class NotHere(NotFound):
+    """What was asked for is not here; the sentence of this key says so, and where to look."""
+
+    def __init__(self, key: str, /, **values: object) -> None:
+        self._key, self._values = key, values
+        super().__init__(self.said("en"))
+
+    def said(self, language: Language) -> str:
+        """What is not here and where to look, in one language."""
+        return say(self._key, language, **self._values)

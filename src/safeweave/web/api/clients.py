@@ -10,11 +10,12 @@ import msgspec
 
 from safeweave import ids
 from safeweave.database import Transaction, at_text
-from safeweave.errors import Malformed, NotFound
+from safeweave.errors import Malformed
 from safeweave.facts import Fact
 from safeweave.web import accounts
 from safeweave.web.access import Role
 from safeweave.web.api.call import Client
+from safeweave.words import NotHere
 
 TOKEN_LASTS = timedelta(minutes=5)  # SMART Backend Services: at most five minutes
 LEAST_RSA_BITS = 3072  # 128 bits of strength, NIST SP 800-57
@@ -86,7 +87,7 @@ def close(tx: Transaction, id: str, now: datetime) -> None:
     """It gets no token any more, and those it has are over. Raises NotFound."""
     found = registered(tx, [id]).get(id)
     if found is None:
-        raise NotFound(f"there is no client {id}")
+        raise NotHere("cli.not_here.client", id=id)
     tx.run("update api_client set closed_at = ? where id = ?", (at_text(now), id))
     tx.run("delete from api_token where client = ?", (id,))
     accounts.close_account(tx, found.account, now)
