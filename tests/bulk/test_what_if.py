@@ -15,7 +15,7 @@ from safeweave.bulk import extract as extracting
 from safeweave.bulk import run as running
 from safeweave.bulk.extract import NoSuchExtract, OtherExtract, extract
 from safeweave.bulk.preview import ProductSums
-from safeweave.bulk.run import NotDone, Question, run
+from safeweave.bulk.run import NotDone, OtherRun, Question, run
 from safeweave.errors import Malformed
 from safeweave.facts import BillRef
 from stores import on
@@ -180,6 +180,30 @@ def test_nothing_is_written_to_the_store(portfolio: House, tmp_path: Path):
 
 def test_an_extract_holds_no_name(extract_of_a_life: Path, tmp_path: Path):
     for file in extract_of_a_life.rglob("*.parquet"):
+def test_a_folder_with_the_answer_to_another_question_is_not_taken_for_this_one(
+    extract_of_a_life: Path, tmp_path: Path
+):
+    run(Question(str(extract_of_a_life)), tmp_path / "run")
+    changed = Question(str(extract_of_a_life), (("e.toml", WITHOUT_DEDUCTIBLE),))
+    with pytest.raises(OtherRun, match="another question") as other:
+        run(changed, tmp_path / "run")
+    assert "另一次试算" in other.value.said("zh")
+    assert run(changed, tmp_path / "other").preview.total.changed > 0
+
+
+@pytest.mark.parametrize("noted", [None, '{"question":'])
+def test_parts_of_which_nobody_knows_what_they_answer_are_not_taken(
+    extract_of_a_life: Path, tmp_path: Path, noted: str | None
+):
+    run(Question(str(extract_of_a_life)), tmp_path / "run")
+    if noted is None:
+        (tmp_path / "run" / "question.json").unlink()
+    else:
+        (tmp_path / "run" / "question.json").write_text(noted, encoding="utf-8")
+    with pytest.raises(OtherRun):
+        run(Question(str(extract_of_a_life)), tmp_path / "run")
+
+
         assert "测试甲" not in str(pq.read_table(file).to_pylist()), file
 
 
