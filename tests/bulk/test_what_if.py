@@ -1,5 +1,6 @@
 """Determinations of a store decided again: nothing changes by itself, and a changed product says what it moves."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def extract_of_a_life(tmp_path_factory: pytest.TempPathFactory, one_bank: Runnin
         extracted(house, folder / "x")
         house.node.close()
     return folder / "x"
+
+
+def sells(house: House, text: str) -> None:
+    """The product is from now on the one of this text, and the node started again."""
+    folder = house.folder / "products"
+    folder.mkdir(exist_ok=True)
+    for name, other in product_files(None):
+        (folder / name).write_text(text if name == "hospital-expense-2020.toml" else other, encoding="utf-8")
+    house.node.settings = replace(house.node.settings, products=folder)
+    house.restarts()
 
 
 def extracted(house: House, folder: Path):
@@ -169,17 +180,6 @@ def test_a_part_that_is_done_is_not_decided_again(extract_of_a_life: Path, tmp_p
         run(Question(str(extract_of_a_life)), tmp_path / "run")
 
 
-def test_nothing_is_written_to_the_store(portfolio: House, tmp_path: Path):
-    kept = portfolio.rows("select * from determination order by id")
-    usage = portfolio.rows("select * from usage_addition order by determination, scope, kind, id")
-    extracted(portfolio, tmp_path / "x")
-    run(Question(str(tmp_path / "x"), (("e.toml", WITHOUT_DEDUCTIBLE),)), tmp_path / "run")
-    assert portfolio.rows("select * from determination order by id") == kept
-    assert portfolio.rows("select * from usage_addition order by determination, scope, kind, id") == usage
-
-
-def test_an_extract_holds_no_name(extract_of_a_life: Path, tmp_path: Path):
-    for file in extract_of_a_life.rglob("*.parquet"):
 def test_a_folder_with_the_answer_to_another_question_is_not_taken_for_this_one(
     extract_of_a_life: Path, tmp_path: Path
 ):
@@ -204,6 +204,17 @@ def test_parts_of_which_nobody_knows_what_they_answer_are_not_taken(
         run(Question(str(extract_of_a_life)), tmp_path / "run")
 
 
+def test_nothing_is_written_to_the_store(portfolio: House, tmp_path: Path):
+    kept = portfolio.rows("select * from determination order by id")
+    usage = portfolio.rows("select * from usage_addition order by determination, scope, kind, id")
+    extracted(portfolio, tmp_path / "x")
+    run(Question(str(tmp_path / "x"), (("e.toml", WITHOUT_DEDUCTIBLE),)), tmp_path / "run")
+    assert portfolio.rows("select * from determination order by id") == kept
+    assert portfolio.rows("select * from usage_addition order by determination, scope, kind, id") == usage
+
+
+def test_an_extract_holds_no_name(extract_of_a_life: Path, tmp_path: Path):
+    for file in extract_of_a_life.rglob("*.parquet"):
         assert "测试甲" not in str(pq.read_table(file).to_pylist()), file
 
 

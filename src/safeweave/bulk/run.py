@@ -22,14 +22,13 @@ import numpy as np
 import pyarrow as pa
 
 from safeweave.adjudication.engine import ENGINE_VERSION
-from safeweave.adjudication.reasons import CUT_REASONS
 from safeweave.bulk.amounts import Bools
-from safeweave.bulk.engine import Kept, decide_all
+from safeweave.bulk.engine import Stored, decide_all
 from safeweave.bulk.extract import Manifest, complete_manifest_in, save_json
 from safeweave.bulk.facts import Facts
 from safeweave.bulk.parts import read_facts, read_results, write_folder
 from safeweave.bulk.preview import Preview, ProductSums, added, preview_of
-from safeweave.bulk.results import FINAL, Results, differing
+from safeweave.bulk.results import FINAL, REASONS, Results, differing
 from safeweave.bulk.shapes import HOW
 from safeweave.clock import SHANGHAI
 from safeweave.coverage.product import Product, parse_product
@@ -37,8 +36,8 @@ from safeweave.errors import Conflict, Unavailable
 from safeweave.facts import Fact
 from safeweave.words import Language, say
 
-QUESTION = "question.json"  # in the folder of a run
 Engine = Literal["local", "ray"]
+QUESTION = "question.json"  # in the folder of a run
 
 
 class Question(Fact):
@@ -67,6 +66,7 @@ class Task(Fact):
     part: str
     to: str  # folder of the run
 
+
 class Asked(Fact):
     """What a folder of a run answers."""
 
@@ -83,7 +83,6 @@ class OtherRun(Conflict):
     def said(self, language: Language) -> str:
         """What lies there and what to do, in one language."""
         return say("bulk.run.other", language, folder=self._folder)
-
 
 
 class NotDone(Unavailable):
@@ -155,6 +154,7 @@ def changed_products(products: tuple[tuple[str, str], ...]) -> tuple[Product, ..
     """The changed products. Malformed if one of the files is."""
     return tuple(parse_product(text, name) for name, text in products)
 
+
 def _note_question(to: Path, digest: str) -> None:
     """Says in a folder, before anything else is there, what its parts answer. OtherRun if that is something else."""
     to.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,6 @@ def _note_question(to: Path, digest: str) -> None:
         noted = ""
     if noted != digest:
         raise OtherRun(to)
-
 
 
 def _kept(to: Path, part: str) -> Preview | None:
@@ -228,8 +227,7 @@ def decide_part(task: Task) -> Preview:
     facts, before = Facts(read_facts(folder / task.part)), read_results(folder / task.part)
     asked = _asked(facts, question)
     products, product = _products(facts, folder, question)
-    kept = None if asked.all() else Kept(~asked, before)
-    decided = decide_all(facts, products, product, kept=kept)
+    decided = decide_all(facts, products, product, stored=Stored(before, ~asked))
     changed = differing(decided.results, before) & asked
     preview = preview_of(facts, asked, before, decided.results, changed, decided.how)
     tables = {
@@ -291,7 +289,7 @@ def _lines_table(facts: Facts, after: Results, changed: Bools) -> pa.Table:
         pa.array(rows.cuts["clause_text"]), pa.array(after.texts.texts, pa.string())
     )
     cuts = pa.StructArray.from_arrays(
-        [_words(CUT_REASONS, rows.cuts["reason"]), pa.array(rows.cuts["amount"]), clauses], ["reason", "fen", "clause"]
+        [_words(REASONS, rows.cuts["reason"]), pa.array(rows.cuts["amount"]), clauses], ["reason", "fen", "clause"]
     )
     bills = facts.tables["bills"].take(facts.bill_starts[rows.claim] + rows.lines["bill"])
     benefits = pa.DictionaryArray.from_arrays(pa.array(rows.benefit_text), pa.array(after.texts.texts, pa.string()))
