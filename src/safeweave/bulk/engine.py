@@ -27,7 +27,7 @@ from safeweave.bulk.charges import Bills, Charges
 from safeweave.bulk.facts import Codes, Days, Facts
 from safeweave.bulk.occurrences import REFER_BIT, Occurrences
 from safeweave.bulk.results import DECISION, PAY, REFER, REFUSE, REFUSE_PROPOSED, Results, Rows, bits_of
-from safeweave.bulk.said import refused_in_the_end
+from safeweave.bulk.said import cases_of_chains, refused_in_the_end
 from safeweave.bulk.settlement import Settlement
 from safeweave.bulk.shapes import HOW, KNOWING, Shapes, how_to_decide, rounds, sharing_bills
 from safeweave.bulk.tally import Tally, Use
@@ -51,7 +51,10 @@ class Decided(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What was determined, and which of it is not asked about and stands: the first ones of each person."""
+    """What was determined, and which of it is not asked about: of each person what came before the rest, or after it.
+
+    What came before counts. What came later does not, but what it replaced is replaced.
+    """
 
     results: Results
     kept: Bools
@@ -88,10 +91,11 @@ class _Deciding:
         self.stored, self.replaces_by_case, self.few = stored, replaces_by_case, few
         facts = self.facts
         self.how = how_to_decide(occurrences, replaces_by_case)
-        self.refused = np.zeros(facts.count, np.bool_)
+        self.refused = self.later = np.zeros(facts.count, np.bool_)
         if stored is not None:
             self.how[stored.kept] = HOW.index("kept")
             self.refused = refused_in_the_end(facts, stored.results.claims["final"])
+            self.later = stored.kept & _after_the_first(facts, ~stored.kept)
         self.round_of = rounds(occurrences, self.how)
         self.shapes = Shapes(occurrences)
         watched = np.zeros(int(facts.person.max(initial=-1)) + 1, np.bool_)
@@ -106,7 +110,7 @@ class _Deciding:
         self.is_held = np.array([*(bool(text) for text in facts.holds.texts), False], np.bool_)[facts.holds.at]
         self.order = [{b.id: place for place, b in enumerate(product.benefits)} for product in occurrences.products]
         # whose claims are, or may be, looked at one by one
-        alone = watched[facts.person] | (self.how != 0) & (self.how != HOW.index("kept"))
+        alone = watched[facts.person] & ~self.later | (self.how != 0) & (self.how != HOW.index("kept"))
         self.plain = facts.claims_at(np.flatnonzero(alone))
         self.place_of = {(int(facts.chain[at]), claim.id): at for at, (claim, _, _) in self.plain.items()}
 
@@ -124,16 +128,18 @@ class _Deciding:
             for batch in self._batches(now[(in_columns & ~shared)[now]]):
                 self._decide_batch(*batch)
             self._decide_pairs(now[shared[now]])
+        if self.later.any():
+            self._replace_by_later()
         return Decided(self.rows.finish(), self.how, self.chains)
 
     def _keep(self, stored: Stored) -> None:
-        """Counts what the determinations that stand use, and enters those that a later claim may know of."""
-        results, kept = stored.results, stored.kept
-        for name in ("decision", "payable", "final", "released"):
+        """Counts what the earlier determinations that are kept use, and enters those that a claim may know of."""
+        results, kept, earlier = stored.results, stored.kept, stored.kept & ~self.later
+        for name in ("decision", "payable", "final", "released", "replaced"):
             self.rows.claims[name][kept] = results.claims[name][kept]
-        paid = kept & (results.claims["final"] == PAY)
+        paid = earlier & (results.claims["final"] == PAY)
         replaced = self._superseded_by(paid)
-        self.rows.claims["replaced"][kept] = replaced[kept]
+        self.rows.claims["replaced"][earlier] = replaced[earlier]
         counted = paid & ~replaced
         uses, texts, chain = results.tables["uses"], results.texts.texts, self.facts.chain
         rows = np.flatnonzero(counted[uses["claim"]])
@@ -154,6 +160,22 @@ class _Deciding:
         superseded = claims["supersedes"].filter(pa.array(some)).drop_null()
         found: Bools = pc.is_in(claims["determination"], superseded).to_numpy()
         return found
+
+    def _replace_by_later(self) -> None:
+        """Notes as replaced what was paid for a case, or would be, and another determination was paid for later."""
+        final, replaced = self.rows.claims["final"], self.rows.claims["replaced"]
+        later = self.later & (final == PAY)
+        if not self.replaces_by_case:
+            replaced[self._superseded_by(later) & (final == PAY)] = True
+            return
+        several = np.zeros(self.chains.count, np.bool_)
+        several[self.facts.chain[later]] = True
+        some = np.flatnonzero(several[self.facts.chain] & (final == PAY))
+        case = cases_of_chains(self.facts, some)
+        cases, number = np.unique(case, return_inverse=True)
+        last = np.full(len(cases), -1)
+        np.maximum.at(last, number[later[some]], some[later[some]])
+        replaced[some[some < last[number]]] = True
 
     # ------------------------------------------------------------ in columns
 
@@ -455,6 +477,14 @@ class Ruled(NamedTuple):
     decision: npt.NDArray[np.int8]
     payable: Ints
     refer: Ints
+
+
+def _after_the_first(facts: Facts, some: Bools) -> Bools:
+    """Claims that come after the first one of some claims of their person."""
+    first = np.full(int(facts.person.max(initial=-1)) + 1, facts.count)
+    places = np.flatnonzero(some)[::-1]
+    first[facts.person[places]] = places  # the first one is written last
+    return np.arange(facts.count) > first[facts.person]
 
 
 def _stored(results: Results, place: int, claim: Claim) -> Determination:
