@@ -21,7 +21,7 @@ import numpy as np
 from oracle import random_stories
 from safeweave.adjudication.steps import decide
 from safeweave.adjudication.story_form import parse_bulk_line
-from safeweave.adjudication.turns import in_turn
+from safeweave.adjudication.turns import in_turn, paid_by_bill, with_compensation
 from safeweave.bulk.engine import decide_all
 from safeweave.bulk.facts import Facts, Given, tables_of
 from safeweave.bulk.shapes import HOW
@@ -57,37 +57,58 @@ def portfolio(seed, count=STORIES):
     return product, stories
 
 
-def plainly(story):
+def verdict_of(claim, persons):
+    """What a person says of a claim in place of the rules, where persons say anything: of half of the claims."""
+    return random.Random(claim.id).choice(("", "", "pay", "refuse")) if persons else ""
+
+
+def said(made, verdict):
+    """The determination as it takes effect with a person's word."""
+    return msgspec.structs.replace(made, decision={"pay": "pay", "refuse": "refer"}[verdict]) if verdict else made
+
+
+def plainly(story, persons=False):
     """The claims of a story with their determinations, and the usage in the end."""
     history, found = story.history, []
     for claim in story.claims:
         made = decide(story.product, story.cover, history, claim, story.overlays)
         found.append((claim, made))
-        history = history.after(claim, made)
+        history = history.after(claim, said(made, verdict_of(claim, persons)))
     return found, history.usage
 
 
-def plainly_in_turn(products, story):
-    """The claims of a story decided under two policies at once, as (policy, claim, determination), and both usages."""
+def plainly_in_turn(products, story, persons=False):
+    """The claims of a story decided under two policies at once, as (policy, claim, determination), and both usages.
+
+    A person decides for one policy after the other, on what the first one leaves.
+    """
     histories, found = [story.history, story.history], []
     for claim in story.claims:
-        made = in_turn(
-            [0, 1],
-            claim,
-            lambda at, seen: decide(products[at], story.cover, histories[at], seen, story.overlays),
-        )
+        verdict, paid, made = verdict_of(claim, persons), {}, []
+        if verdict:
+            for at in (0, 1):
+                seen = with_compensation(claim, paid)
+                made.append((at, seen, decide(products[at], story.cover, histories[at], seen, story.overlays)))
+                paid = paid_by_bill(said(made[-1][2], verdict))
+        else:
+            made = in_turn(
+                [0, 1],
+                claim,
+                lambda at, seen: decide(products[at], story.cover, histories[at], seen, story.overlays),
+            )
         for at, seen, determination in sorted(made, key=lambda one: one[0]):
             found.append((at, claim, determination))
-            histories[at] = histories[at].after(seen, determination)
+            histories[at] = histories[at].after(seen, said(determination, verdict))
     return found, [history.usage for history in histories]
 
 
-def givens(number, story):
+def givens(number, story, persons=False):
     """The claims of a story as facts, one chain."""
     return [
         Given(
             claim.id, f"{number}/{claim.id}", f"policy{number}", f"person{number}", place, AT, story.product.id,
-            story.product.digest, "", "", (), claim, story.cover, story.overlays, story.history.usage,
+            story.product.digest, "", verdict_of(claim, persons), (), claim, story.cover, story.overlays,
+            story.history.usage,
         )
         for place, claim in enumerate(story.claims, start=1)
     ]  # fmt: skip
@@ -98,28 +119,28 @@ def bare(made):
     return msgspec.structs.replace(made, usage=NO_USAGE, bills=(), uses=tidied(made.uses))
 
 
-def compare(seed, counts, count=STORIES, few=1):
-    """The differences found in one portfolio, as texts, and how many claims were compared."""
-    return compare_stories(f"seed {seed}", counts, *portfolio(seed, count), few)
+def compare(seed, counts, count=STORIES, few=1, persons=False):
+    """The differences found in one portfolio, as texts, and how many claims were compared; `persons` decide some."""
+    return compare_stories(f"seed {seed}", counts, *portfolio(seed, count), few, persons)
 
 
-def compare_stories(name, counts, product, stories, few=1):
+def compare_stories(name, counts, product, stories, few=1, persons=False):
     """The same for any stories of a product."""
-    plain = [plainly(story) for story in stories]
-    facts = Facts(tables_of(given for number, story in enumerate(stories) for given in givens(number, story)))
+    plain = [plainly(story, persons) for story in stories]
+    facts = Facts(tables_of(given for number, story in enumerate(stories) for given in givens(number, story, persons)))
     decided = decide_all(facts, [product], np.zeros(facts.count, np.int32), replaces_by_case=False, few=few)
     made, usages = [one for found, _ in plain for one in found], [usage for _, usage in plain]
     return differences(name, counts, decided, made, usages)
 
 
-def compare_pairs(seed, counts, count=STORIES, few=1):
+def compare_pairs(seed, counts, count=STORIES, few=1, persons=False):
     """The same for persons insured under two random products at once."""
     product, stories = portfolio(seed, count)
     products = [product, portfolio(seed + 500_000, 0)[0]]
-    plain = [plainly_in_turn(products, story) for story in stories]
+    plain = [plainly_in_turn(products, story, persons) for story in stories]
     rows, at, made, usages = [], [], [], []
     for number, (story, (found, both)) in enumerate(zip(stories, plain, strict=True)):
-        given = {one.claim.id: one for one in givens(number, story)}
+        given = {one.claim.id: one for one in givens(number, story, persons)}
         for policy, claim, determination in found:
             rows.append(given[claim.id]._replace(policy=f"policy{policy}"))
             at.append(policy)
@@ -168,7 +189,9 @@ def main():
     asked = parser.parse_args()
     counts, compared, differing, seed = Counter(), 0, 0, asked.seed
     while compared < asked.claims:
-        for texts, found in [compare(seed, counts), *([compare_pairs(seed, counts)] if seed % 4 == 0 else [])]:
+        persons = seed % 3 == 0
+        pairs = [compare_pairs(seed, counts, persons=persons)] if seed % 4 == 0 else []
+        for texts, found in [compare(seed, counts, persons=persons), *pairs]:
             compared += found
             differing += len(texts)
             for text in texts[:3]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bulk.compare import compare, compare_pairs, compare_stories, givens, portfolio
-from safeweave.bulk.engine import Kept, decide_all
+from safeweave.bulk.engine import Stored, decide_all
 from safeweave.bulk.facts import Facts, tables_of
 from safeweave.bulk.results import differing
 from safeweave.facts import Bill, Line, OtherPaid, Split
@@ -27,6 +27,16 @@ def test_random_claims_come_out_as_the_plain_engine_decides_them(seed):
 def test_two_policies_that_share_bills_are_taken_in_the_order_that_pays_most(seed):
     differences, _ = compare_pairs(seed, Counter())
     assert differences == []
+
+
+@pytest.mark.parametrize("few", [1, 1_000])
+def test_what_persons_say_of_random_claims_counts_as_the_plain_engine_counts_it(few):
+    """Some claims are released or refused in place of the rules, of one policy or of two at once."""
+    counts = Counter()
+    for seed in range(60, 66):
+        assert compare(seed, counts, few=few, persons=True)[0] == []
+        assert compare_pairs(seed, counts, few=few, persons=True)[0] == []
+    assert counts["turns"] > 50
 
 
 def test_most_of_the_random_claims_are_decided_in_columns():
@@ -54,7 +64,7 @@ def test_going_on_from_what_is_kept_is_as_deciding_it_all(seed):
     whole = decide_all(facts, [product], which, replaces_by_case=False, few=1)
     first = np.searchsorted(facts.person, facts.person)
     kept = np.arange(facts.count) - first < 2
-    later = decide_all(facts, [product], which, kept=Kept(kept, whole.results), replaces_by_case=False, few=1)
+    later = decide_all(facts, [product], which, stored=Stored(whole.results, kept), replaces_by_case=False, few=1)
     assert (~kept).sum() > 10
     assert not differing(later.results, whole.results)[~kept].any()
     for chain in range(len(stories)):

@@ -1,5 +1,6 @@
 """Determinations of a store decided again: nothing changes by itself, and a changed product says what it moves."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from safeweave.bulk import extract as extracting
 from safeweave.bulk import run as running
 from safeweave.bulk.extract import NoSuchExtract, OtherExtract, extract
 from safeweave.bulk.preview import ProductSums
-from safeweave.bulk.run import NotDone, Question, run
+from safeweave.bulk.run import NotDone, OtherRun, Question, run
 from safeweave.errors import Malformed
 from safeweave.facts import BillRef
 from stores import on
@@ -68,6 +69,16 @@ def extract_of_a_life(tmp_path_factory: pytest.TempPathFactory, one_bank: Runnin
         extracted(house, folder / "x")
         house.node.close()
     return folder / "x"
+
+
+def sells(house: House, text: str) -> None:
+    """The product is from now on the one of this text, and the node started again."""
+    folder = house.folder / "products"
+    folder.mkdir(exist_ok=True)
+    for name, other in product_files(None):
+        (folder / name).write_text(text if name == "hospital-expense-2020.toml" else other, encoding="utf-8")
+    house.node.settings = replace(house.node.settings, products=folder)
+    house.restarts()
 
 
 def extracted(house: House, folder: Path):
@@ -166,6 +177,30 @@ def test_a_part_that_is_done_is_not_decided_again(extract_of_a_life: Path, tmp_p
     assert run(Question(str(extract_of_a_life)), tmp_path / "run") == once
     (tmp_path / "run" / "part-00000.json").write_text('{"products":', encoding="utf-8")  # killed while it was written
     with pytest.raises(pytest.fail.Exception):
+        run(Question(str(extract_of_a_life)), tmp_path / "run")
+
+
+def test_a_folder_with_the_answer_to_another_question_is_not_taken_for_this_one(
+    extract_of_a_life: Path, tmp_path: Path
+):
+    run(Question(str(extract_of_a_life)), tmp_path / "run")
+    changed = Question(str(extract_of_a_life), (("e.toml", WITHOUT_DEDUCTIBLE),))
+    with pytest.raises(OtherRun, match="another question") as other:
+        run(changed, tmp_path / "run")
+    assert "另一次试算" in other.value.said("zh")
+    assert run(changed, tmp_path / "other").preview.total.changed > 0
+
+
+@pytest.mark.parametrize("noted", [None, '{"question":'])
+def test_parts_of_which_nobody_knows_what_they_answer_are_not_taken(
+    extract_of_a_life: Path, tmp_path: Path, noted: str | None
+):
+    run(Question(str(extract_of_a_life)), tmp_path / "run")
+    if noted is None:
+        (tmp_path / "run" / "question.json").unlink()
+    else:
+        (tmp_path / "run" / "question.json").write_text(noted, encoding="utf-8")
+    with pytest.raises(OtherRun):
         run(Question(str(extract_of_a_life)), tmp_path / "run")
 
 

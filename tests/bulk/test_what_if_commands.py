@@ -99,6 +99,14 @@ def test_what_is_asked_wrongly_is_said(capsys, home, arguments, code, said):
     assert (found, said in err) == (code, True), err
 
 
+def test_a_folder_with_another_run_is_left_as_it_is(capsys, home, changed, tmp_path):
+    to = str(tmp_path / "run")
+    assert asks(capsys, home, "run", "--to", to)[0] == 0
+    code, out, err = asks(capsys, home, "run", "--to", to, "--product", str(changed), language="zh")
+    assert (code, out, "另一次试算" in err) == (1, "", True), err
+    assert asks(capsys, home, "run", "--to", to)[0] == 0
+
+
 def test_a_home_without_a_store_is_not_given_one(capsys, tmp_path):
     code, _, err = asks(capsys, tmp_path / "empty", "extract")
     assert (code, "There is no store" in err) == (1, True)

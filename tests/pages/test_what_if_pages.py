@@ -235,6 +235,24 @@ def test_one_whose_process_was_killed_is_taken_up_by_the_next_and_given_up_after
     assert "killed several times" in director.opens(f"/operations/what-if/{run.id}").text
 
 
+def test_what_another_version_had_begun_is_begun_again(house, site, director):
+    paid(house, "1000.00")
+    runs(director, **{DEDUCTIBLE: "0"})
+    site.trying.look = lambda: None
+    asks(director, **{DEDUCTIBLE: "50.00"})
+    del site.trying.look
+    [run] = [each for each in house.asks(lambda tx: trials.latest(tx, 5)) if each.state == "waiting"]
+    begun = house.node.settings.home / "what-if" / "pages" / run.id
+    begun.mkdir()
+    (begun / "question.json").write_text('{"question": "of another version"}', encoding="utf-8")
+    (begun / "part-00000.json").write_text("{}", encoding="utf-8")
+    site.look_around()
+    site.trying.wait(300)
+    [done] = [each for each in house.asks(lambda tx: trials.latest(tx, 5)) if each.id == run.id]
+    assert (done.state, done.answer.sums.more) == ("done", 1)
+    assert not begun.exists()
+
+
 NOBODY = 2**22 + 1  # above every process number
 
 

@@ -27,12 +27,13 @@ from safeweave.bulk.charges import Bills, Charges
 from safeweave.bulk.facts import Codes, Days, Facts
 from safeweave.bulk.occurrences import REFER_BIT, Occurrences
 from safeweave.bulk.results import DECISION, PAY, REFER, REFUSE, REFUSE_PROPOSED, Results, Rows, bits_of
+from safeweave.bulk.said import cases_of_chains, refused_in_the_end
 from safeweave.bulk.settlement import Settlement
-from safeweave.bulk.shapes import HOW, Shapes, how_to_decide, rounds, sharing_bills
+from safeweave.bulk.shapes import HOW, KNOWING, Shapes, how_to_decide, rounds, sharing_bills
 from safeweave.bulk.tally import Tally, Use
 from safeweave.coverage.product import Product
 from safeweave.coverage.usage import LIFETIME as FOR_LIFE
-from safeweave.coverage.usage import NO_USAGE, TABLES, Usage, usage_of
+from safeweave.coverage.usage import NO_USAGE, TABLES, Usage, tidied, usage_of
 from safeweave.facts import Bill, Claim, PaidBill
 from safeweave.money import Fen
 
@@ -49,11 +50,14 @@ class Decided(NamedTuple):
     chains: Chains
 
 
-class Kept(NamedTuple):
-    """Determinations that stand as they were stored: the first ones of each person."""
+class Stored(NamedTuple):
+    """What was determined, and which of it is not asked about: of each person what came before the rest, or after it.
 
-    rows: Bools
+    What came before counts. What came later does not, but what it replaced is replaced.
+    """
+
     results: Results
+    kept: Bools
 
 
 def decide_all(
@@ -61,16 +65,17 @@ def decide_all(
     products: Sequence[Product],
     product: Codes,
     *,
-    kept: Kept | None = None,
+    stored: Stored | None = None,
     replaces_by_case: bool = True,
     few: int = FEW,
 ) -> Decided:
     """Every claim of `facts` decided by the one of `products` that `product` names for it, but for those kept.
 
+    With what is `stored` of them, amounts that a person said stand, and so does what a person refused.
     A later claim of a case replaces what is in force for that case, as it does when claims file themselves; without
     `replaces_by_case` a claim replaces the one it names. Batches of fewer than `few` claims go to the plain engine.
     """
-    return _Deciding(Occurrences(facts, products, product), kept, replaces_by_case, few).run()
+    return _Deciding(Occurrences(facts, products, product), stored, replaces_by_case, few).run()
 
 
 class Trial(NamedTuple):
@@ -81,33 +86,37 @@ class Trial(NamedTuple):
 
 
 class _Deciding:
-    def __init__(self, occurrences: Occurrences, kept: Kept | None, replaces_by_case: bool, few: int) -> None:
+    def __init__(self, occurrences: Occurrences, stored: Stored | None, replaces_by_case: bool, few: int) -> None:
         self.occurrences, self.facts = occurrences, occurrences.facts
-        self.kept, self.replaces_by_case, self.few = kept, replaces_by_case, few
+        self.stored, self.replaces_by_case, self.few = stored, replaces_by_case, few
         facts = self.facts
         self.how = how_to_decide(occurrences, replaces_by_case)
-        if kept is not None:
-            self.how[kept.rows] = HOW.index("kept")
+        self.refused = self.later = np.zeros(facts.count, np.bool_)
+        if stored is not None:
+            self.how[stored.kept] = HOW.index("kept")
+            self.refused = refused_in_the_end(facts, stored.results.claims["final"])
+            self.later = stored.kept & _after_the_first(facts, ~stored.kept)
         self.round_of = rounds(occurrences, self.how)
         self.shapes = Shapes(occurrences)
         watched = np.zeros(int(facts.person.max(initial=-1)) + 1, np.bool_)
-        watched[facts.person[np.isin(self.how, [HOW.index(how) for how in ("history", "stays", "turns")])]] = True
+        watched[facts.person[np.isin(self.how, [HOW.index(how) for how in KNOWING])]] = True
         of_chain = np.zeros(int(facts.chain.max(initial=-1)) + 1, np.bool_)
         of_chain[facts.chain[watched[facts.person]]] = True
         self.chains = Chains(facts, of_chain)
         self.bills, self.lookups = Bills(facts), Lookups()
         self.rows = Rows(facts.count)
-        self.verdict = facts.verdict.mapped({"pay": 1, "refuse": 2}, 0)
+        self.verdict = facts.verdict.mapped({"pay": 1, "adjusted": 1, "restored": 1, "refuse": 2}, 0)
         self.holds = np.array([*(bits_of(text.split(",")) for text in facts.holds.texts), 0], np.int64)[facts.holds.at]
         self.is_held = np.array([*(bool(text) for text in facts.holds.texts), False], np.bool_)[facts.holds.at]
         self.order = [{b.id: place for place, b in enumerate(product.benefits)} for product in occurrences.products]
-        alone = watched[facts.person] | (self.how != 0)  # whose claims are, or may be, looked at one by one
+        # whose claims are, or may be, looked at one by one
+        alone = watched[facts.person] & ~self.later | (self.how != 0) & (self.how != HOW.index("kept"))
         self.plain = facts.claims_at(np.flatnonzero(alone))
         self.place_of = {(int(facts.chain[at]), claim.id): at for at, (claim, _, _) in self.plain.items()}
 
     def run(self) -> Decided:
-        if self.kept is not None:
-            self._keep(self.kept)
+        if self.stored is not None and self.stored.kept.any():
+            self._keep(self.stored)
         in_columns = self.how == HOW.index("columns")
         shared = sharing_bills(self.occurrences) & in_columns
         one_by_one = ~in_columns & (self.how != HOW.index("kept"))
@@ -119,19 +128,20 @@ class _Deciding:
             for batch in self._batches(now[(in_columns & ~shared)[now]]):
                 self._decide_batch(*batch)
             self._decide_pairs(now[shared[now]])
+        if self.later.any():
+            self._replace_by_later()
         return Decided(self.rows.finish(), self.how, self.chains)
 
-    def _keep(self, kept: Kept) -> None:
-        """Counts what the determinations that stand use, and enters those that a later claim may know of."""
-        stored = kept.results.claims
-        for name in ("decision", "payable", "final", "released"):
-            self.rows.claims[name][kept.rows] = stored[name][kept.rows]
-        claims = self.facts.tables["claims"]
-        paid = pa.array(kept.rows & (stored["final"] == PAY))
-        replaced = pc.is_in(claims["determination"], claims["supersedes"].filter(paid).drop_null()).to_numpy()
-        self.rows.claims["replaced"][kept.rows & replaced] = True
-        counted = kept.rows & (stored["final"] == PAY) & ~replaced
-        uses, texts, chain = kept.results.tables["uses"], kept.results.texts.texts, self.facts.chain
+    def _keep(self, stored: Stored) -> None:
+        """Counts what the earlier determinations that are kept use, and enters those that a claim may know of."""
+        results, kept, earlier = stored.results, stored.kept, stored.kept & ~self.later
+        for name in ("decision", "payable", "final", "released", "replaced"):
+            self.rows.claims[name][kept] = results.claims[name][kept]
+        paid = earlier & (results.claims["final"] == PAY)
+        replaced = self._superseded_by(paid)
+        self.rows.claims["replaced"][earlier] = replaced[earlier]
+        counted = paid & ~replaced
+        uses, texts, chain = results.tables["uses"], results.texts.texts, self.facts.chain
         rows = np.flatnonzero(counted[uses["claim"]])
         kinds = uses["table"][rows].astype(np.int64) * len(texts) + uses["id_text"][rows]
         for kind in np.unique(kinds).tolist():
@@ -140,14 +150,32 @@ class _Deciding:
             self.chains.count_uses(key, chain[uses["claim"][some]], uses["scope"][some], uses["amount"][some])
         for place in np.flatnonzero(counted & self.chains.watched[chain]).tolist():
             claim, _, case = self.plain[place]
-            bills = [bill.key for bill in claim.bills]
-            made = msgspec.structs.replace(kept.results.determination(place, claim.id, bills), decision="pay")
-            dropped = set(made.duplicates)
-            if made.lines:
-                paid = tuple(PaidBill(b.code, b.number, b.total) for b in claim.bills if b.key not in dropped)
-                made = msgspec.structs.replace(made, bills=paid)
+            made = msgspec.structs.replace(_stored(results, place, claim), decision="pay")
             left, person = settled(claim, made), int(self.facts.person[place])
             self.chains.remember(int(chain[place]), person, case, claim.id, left, paid_by_bill(made))
+
+    def _superseded_by(self, some: Bools) -> Bools:
+        """Claims that were replaced by one of some others."""
+        claims = self.facts.tables["claims"]
+        superseded = claims["supersedes"].filter(pa.array(some)).drop_null()
+        found: Bools = pc.is_in(claims["determination"], superseded).to_numpy()
+        return found
+
+    def _replace_by_later(self) -> None:
+        """Notes as replaced what was paid for a case, or would be, and another determination was paid for later."""
+        final, replaced = self.rows.claims["final"], self.rows.claims["replaced"]
+        later = self.later & (final == PAY)
+        if not self.replaces_by_case:
+            replaced[self._superseded_by(later) & (final == PAY)] = True
+            return
+        several = np.zeros(self.chains.count, np.bool_)
+        several[self.facts.chain[later]] = True
+        some = np.flatnonzero(several[self.facts.chain] & (final == PAY))
+        case = cases_of_chains(self.facts, some)
+        cases, number = np.unique(case, return_inverse=True)
+        last = np.full(len(cases), -1)
+        np.maximum.at(last, number[later[some]], some[later[some]])
+        replaced[some[some < last[number]]] = True
 
     # ------------------------------------------------------------ in columns
 
@@ -267,6 +295,7 @@ class _Deciding:
             refusing = everyone
         doubts |= self._claim_doubts(batch, payable)
         decision = np.where(doubts != 0, REFER, np.where((payable == 0) & refusing, REFUSE_PROPOSED, PAY))
+        decision[self.refused[batch.who] & (decision == PAY)] = REFER
         return Ruled(settlements, decision.astype(np.int8), payable, doubts)
 
     def _claim_doubts(self, batch: Batch, payable: Ints) -> Ints:
@@ -381,6 +410,9 @@ class _Deciding:
         for place in turn:
             if self.verdict[place]:  # a person decides on what the other policies have left
                 claim, _, case = self.plain[place]
+                if self.stored is not None and self.how[place] == HOW.index("stands"):
+                    self._enter(place, self._as_said(self.stored.results, place))
+                    continue
                 chain, person = int(self.facts.chain[place]), int(self.facts.person[place])
                 seen = with_compensation(claim, self.chains.paid_by_others(chain, person, case))
                 self._enter(place, self._ruled_plainly(place, seen), seen)
@@ -398,7 +430,18 @@ class _Deciding:
         product = self.occurrences.products[self.occurrences.product[place]]
         history = self.chains.history(int(self.facts.chain[place]))
         overlays = self.facts.overlays[self.facts.overlay.at[place]]
-        return decide(product, self.plain[place][1], history, self._own(place, seen), overlays)
+        made = decide(product, self.plain[place][1], history, self._own(place, seen), overlays)
+        if self.refused[place] and made.decision == "pay":
+            return msgspec.structs.replace(made, decision="refer", usage=tidied(history.usage))
+        return made
+
+    def _as_said(self, results: Results, place: int) -> Determination:
+        """What was determined of a claim whose amounts a person said, laid over what is in force now."""
+        claim = self._own(place, self.plain[place][0])
+        made = _stored(results, place, claim)
+        replaced = self.chains.history(int(self.facts.chain[place])).in_force.get(claim.supersedes or "")
+        adjustment = None if replaced is None else Fen(made.payable - replaced.payable)
+        return msgspec.structs.replace(made, adjustment=adjustment)
 
     def _enter(self, place: int, ruled: Determination, seen: Claim | None = None) -> None:
         """Notes and counts what was decided of a claim."""
@@ -408,7 +451,10 @@ class _Deciding:
         holds = tuple(code for code in facts.holds.texts[facts.holds.at[place]].split(",") if code)
         made = held(ruled, holds, history.usage)
         bills = [bill.key for bill in claim.bills]
-        self.rows.add(place, made, self.order[self.occurrences.product[place]], bills)
+        order = self.order[self.occurrences.product[place]]
+        if self.how[place] == HOW.index("stands"):  # benefits as they were, which a changed product may not have
+            order = {id: at for at, id in enumerate(dict.fromkeys(benefit.benefit for benefit in made.benefits))}
+        self.rows.add(place, made, order, bills)
         verdict = self.verdict[place]
         final = REFUSE if verdict == 2 else PAY if verdict == 1 else DECISION[made.decision]
         self.rows.claims["final"][place] = final
@@ -431,6 +477,24 @@ class Ruled(NamedTuple):
     decision: npt.NDArray[np.int8]
     payable: Ints
     refer: Ints
+
+
+def _after_the_first(facts: Facts, some: Bools) -> Bools:
+    """Claims that come after the first one of some claims of their person."""
+    first = np.full(int(facts.person.max(initial=-1)) + 1, facts.count)
+    places = np.flatnonzero(some)[::-1]
+    first[facts.person[places]] = places  # the first one is written last
+    return np.arange(facts.count) > first[facts.person]
+
+
+def _stored(results: Results, place: int, claim: Claim) -> Determination:
+    """What was determined of a claim, with the bills it makes paid."""
+    made = results.determination(place, claim.id, [bill.key for bill in claim.bills])
+    if not made.lines:
+        return made
+    dropped = set(made.duplicates)
+    paid = tuple(PaidBill(b.code, b.number, b.total) for b in claim.bills if b.key not in dropped)
+    return msgspec.structs.replace(made, bills=paid)
 
 
 def _turns(facts: Facts, who: Ints) -> Iterator[list[int]]:

@@ -263,7 +263,11 @@ def _turns(rows: Sequence[Decided]) -> Iterator[list[Decided]]:
 def _verdict(decided: Decided) -> Verdict:
     if decided.decided_by == MACHINE or decided.decision not in ("pay", "refuse"):
         return ""
-    return "refuse" if decided.decision == "refuse" else "pay"
+    if decided.decision == "refuse":
+        return "refuse"
+    if decided.result.adjusted is not None:
+        return "adjusted"
+    return "pay" if decided.result.restores is None else "restored"
 
 
 def _given(decided: Decided, claim: Claim, turn: int, opening: Usage) -> Given:

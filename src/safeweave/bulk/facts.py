@@ -87,7 +87,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
-Verdict = Literal["", "pay", "refuse"]  # what a person said in place of the rules; "" if nobody did
+Verdict = Literal["", "pay", "refuse", "adjusted", "restored"]
+"""What a person said in place of the rules: to pay what they yield, or nothing, or the amounts of the person's own, or
+those of an earlier determination; "" if nobody said anything."""
 
 
 class Given(NamedTuple):

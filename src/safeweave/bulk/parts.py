@@ -14,16 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from safeweave.adjudication.reasons import CUT_REASONS, DECISIONS, PAYEES
+from safeweave.adjudication.reasons import DECISIONS, PAYEES
 from safeweave.bulk.facts import SCHEMAS, Words, whole_of
-from safeweave.bulk.results import CLAIMS, FINAL, NONE, TABLES_OF, Columns, Results, Texts
+from safeweave.bulk.results import CLAIMS, FINAL, NONE, REASONS, TABLES_OF, Columns, Results, Texts
 from safeweave.coverage.usage import TABLES
 
 _EPOCH = 719_163  # the day number of 1970-01-01
 _WORDS: dict[str, tuple[str, ...]] = {
     "decision": DECISIONS,
     "final": FINAL,
-    "reason": CUT_REASONS,
+    "reason": REASONS,
     "payee": PAYEES,
     "table": TABLES,
 }

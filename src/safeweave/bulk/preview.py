@@ -7,10 +7,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from safeweave.adjudication.reasons import CUT_REASONS
 from safeweave.bulk.amounts import Bools
 from safeweave.bulk.facts import Facts
-from safeweave.bulk.results import FINAL, Results
+from safeweave.bulk.results import FINAL, REASONS, Results
 from safeweave.bulk.shapes import HOW
 from safeweave.facts import Fact
 
@@ -71,7 +70,7 @@ def preview_of(
     cuts = [results.cut_by_reason(asked) for results in (before, after)]
     reasons: dict[str, tuple[int, int]] = {
         reason: (int(cuts[0][place]), int(cuts[1][place]))
-        for place, reason in enumerate(CUT_REASONS)
+        for place, reason in enumerate(REASONS)
         if cuts[0][place] or cuts[1][place]
     }
     pairs = before.claims["final"][asked].astype(np.int64) * len(FINAL) + after.claims["final"][asked]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safeweave.adjudication.determination import BenefitResult, Cut, Determination, LineResult, StayDays
-from safeweave.adjudication.reasons import CUT_REASONS, DECISIONS, PAYEES, CutReason
+from safeweave.adjudication.reasons import CUT_REASONS, DECISIONS, PAYEES, PERSON_REASONS, CutReason, PersonReason
 from safeweave.bulk.amounts import Bools, Ints
 from safeweave.bulk.batch import Batch
 from safeweave.bulk.facts import entries_of
@@ -27,7 +27,8 @@ from safeweave.money import Fen
 
 Columns = dict[str, npt.NDArray[Any]]
 
-REASON: dict[str, int] = {reason: place for place, reason in enumerate(CUT_REASONS)}
+REASONS: tuple[CutReason | PersonReason, ...] = (*CUT_REASONS, *PERSON_REASONS)  # of the rules, and of persons
+REASON: dict[str, int] = {reason: place for place, reason in enumerate(REASONS)}
 DECISION = {decision: place for place, decision in enumerate(DECISIONS)}
 TABLE = {table: place for place, table in enumerate(TABLES)}
 FINAL = (*DECISIONS, "refuse")
@@ -160,7 +161,7 @@ class Results:
     def _cuts(self, table: str, start: int, end: int) -> tuple[Cut, ...]:
         cuts, text = self.tables[table], self.texts.texts
         return tuple(
-            Cut(CUT_REASONS[cuts["reason"][at]], Fen(int(cuts["amount"][at])), text[cuts["clause_text"][at]])
+            Cut(REASONS[cuts["reason"][at]], Fen(int(cuts["amount"][at])), text[cuts["clause_text"][at]])
             for at in range(start, end)
         )
 
@@ -171,7 +172,7 @@ class Results:
 
     def cut_by_reason(self, asked: Bools) -> Ints:
         """What was cut of the claims that are asked about, in fen by reason."""
-        found = np.zeros(len(CUT_REASONS), np.int64)
+        found = np.zeros(len(REASONS), np.int64)
         for name in ("benefit_cuts", "line_cuts"):
             cuts, counts = self.tables[name], asked[_claims_of(self, name)]
             np.add.at(found, cuts["reason"][counts], cuts["amount"][counts])

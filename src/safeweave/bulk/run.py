@@ -22,22 +22,22 @@ import numpy as np
 import pyarrow as pa
 
 from safeweave.adjudication.engine import ENGINE_VERSION
-from safeweave.adjudication.reasons import CUT_REASONS
 from safeweave.bulk.amounts import Bools
-from safeweave.bulk.engine import Kept, decide_all
+from safeweave.bulk.engine import Stored, decide_all
 from safeweave.bulk.extract import Manifest, complete_manifest_in, save_json
 from safeweave.bulk.facts import Facts
 from safeweave.bulk.parts import read_facts, read_results, write_folder
 from safeweave.bulk.preview import Preview, ProductSums, added, preview_of
-from safeweave.bulk.results import FINAL, Results, differing
+from safeweave.bulk.results import FINAL, REASONS, Results, differing
 from safeweave.bulk.shapes import HOW
 from safeweave.clock import SHANGHAI
 from safeweave.coverage.product import Product, parse_product
-from safeweave.errors import Unavailable
+from safeweave.errors import Conflict, Unavailable
 from safeweave.facts import Fact
 from safeweave.words import Language, say
 
 Engine = Literal["local", "ray"]
+QUESTION = "question.json"  # in the folder of a run
 
 
 class Question(Fact):
@@ -67,6 +67,24 @@ class Task(Fact):
     to: str  # folder of the run
 
 
+class Asked(Fact):
+    """What a folder of a run answers."""
+
+    question: str  # digest
+
+
+class OtherRun(Conflict):
+    """The folder holds the answer to another question, or to an earlier one of another extract or version."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        super().__init__(self.said("en"))
+
+    def said(self, language: Language) -> str:
+        """What lies there and what to do, in one language."""
+        return say("bulk.run.other", language, folder=self._folder)
+
+
 class NotDone(Unavailable):
     """A run that could not go on; the parts that are done are kept."""
 
@@ -89,19 +107,22 @@ def run(
     """The answer to a question, its parts kept in the folder `to`; `told` hears of it as parts are done.
 
     A changed product that decided nothing in the extract is in the answer with no claims.
-    Raises NoSuchExtract, OtherExtract, Malformed if a product file is, NotDone if it could not go on.
+    Raises NoSuchExtract, OtherExtract, OtherRun if `to` has what another question yielded, Malformed if a product file
+    is, NotDone if it could not go on.
     """
     manifest = complete_manifest_in(Path(question.extract))
     asked_about = Preview({product.id: ProductSums() for product in changed_products(question.products)})
-    to.mkdir(parents=True, exist_ok=True)
+    digest = digest_of(question, manifest)
+    try:
+        _note_question(to, digest)
+    except OSError as error:
+        raise NotDone("bulk.not_written", folder=to, why=error.strerror or error) from error
     done = {part.name: _kept(to, part.name) for part in manifest.parts}
     previews = [preview for preview in done.values() if preview is not None]
     tasks = [Task(question, name, str(to)) for name, preview in done.items() if preview is None]
 
     def answer() -> Answer:
-        return Answer(
-            digest_of(question, manifest), manifest.as_of, len(done), len(previews), added([asked_about, *previews])
-        )
+        return Answer(digest, manifest.as_of, len(done), len(previews), added([asked_about, *previews]))
 
     told(answer())
     try:
@@ -132,6 +153,21 @@ def _bulk_version() -> bytes:
 def changed_products(products: tuple[tuple[str, str], ...]) -> tuple[Product, ...]:
     """The changed products. Malformed if one of the files is."""
     return tuple(parse_product(text, name) for name, text in products)
+
+
+def _note_question(to: Path, digest: str) -> None:
+    """Says in a folder, before anything else is there, what its parts answer. OtherRun if that is something else."""
+    to.mkdir(parents=True, exist_ok=True)
+    try:
+        noted = msgspec.json.decode((to / QUESTION).read_bytes(), type=Asked).question
+    except FileNotFoundError:
+        noted = "" if any(to.glob("part-*.json")) else digest
+        if noted:
+            save_json(to / QUESTION, Asked(digest))
+    except msgspec.MsgspecError:
+        noted = ""
+    if noted != digest:
+        raise OtherRun(to)
 
 
 def _kept(to: Path, part: str) -> Preview | None:
@@ -191,8 +227,7 @@ def decide_part(task: Task) -> Preview:
     facts, before = Facts(read_facts(folder / task.part)), read_results(folder / task.part)
     asked = _asked(facts, question)
     products, product = _products(facts, folder, question)
-    kept = None if asked.all() else Kept(~asked, before)
-    decided = decide_all(facts, products, product, kept=kept)
+    decided = decide_all(facts, products, product, stored=Stored(before, ~asked))
     changed = differing(decided.results, before) & asked
     preview = preview_of(facts, asked, before, decided.results, changed, decided.how)
     tables = {
@@ -254,7 +289,7 @@ def _lines_table(facts: Facts, after: Results, changed: Bools) -> pa.Table:
         pa.array(rows.cuts["clause_text"]), pa.array(after.texts.texts, pa.string())
     )
     cuts = pa.StructArray.from_arrays(
-        [_words(CUT_REASONS, rows.cuts["reason"]), pa.array(rows.cuts["amount"]), clauses], ["reason", "fen", "clause"]
+        [_words(REASONS, rows.cuts["reason"]), pa.array(rows.cuts["amount"]), clauses], ["reason", "fen", "clause"]
     )
     bills = facts.tables["bills"].take(facts.bill_starts[rows.claim] + rows.lines["bill"])
     benefits = pa.DictionaryArray.from_arrays(pa.array(rows.benefit_text), pa.array(after.texts.texts, pa.string()))

@@ -14,15 +14,20 @@ from safeweave.bulk.amounts import FITS, Bools, Ints
 from safeweave.bulk.batch import Shape
 from safeweave.bulk.facts import Codes, Facts, whole_of
 from safeweave.bulk.occurrences import Occurrences, in_force
+from safeweave.bulk.said import amounts_said
 from safeweave.coverage.product import BLOCK_KINDS, Product, TermsInForce
 from safeweave.facts import Overlay
 
-How = Literal["columns", "history", "stays", "turns", "large", "few", "kept"]
+How = Literal["columns", "history", "stays", "turns", "large", "few", "stands", "kept"]
 HOW: tuple[How, ...] = get_args(How)
 """How a claim is decided: in columns; by the plain engine, because it knows of other claims (`history`), because its
 days meet those of other stays (`stays`), because it shares its bills with more than one other policy or with one that
 is not decided in columns (`turns`), because its numbers do not fit (`large`), or because too few claims have its shape
-to be worth a batch (`few`); or not again, because it is older than what is asked about (`kept`)."""
+to be worth a batch (`few`); or not again, because a person said its amounts (`stands`), or because it was decided
+before or after the days that are asked about (`kept`)."""
+
+KNOWING: tuple[How, ...] = ("history", "stays", "turns", "stands")
+"""These claims read what others of the person left behind, or leave behind what only the plain engine can enter."""
 
 MOST_BILLS = 12
 MOST_DAYS = 100_000  # of a line, a stay, a leave
@@ -37,6 +42,7 @@ def how_to_decide(occurrences: Occurrences, replaces_by_case: bool) -> npt.NDArr
     facts = occurrences.facts
     how = np.zeros(facts.count, np.int8)
     how[_too_large(occurrences)] = HOW.index("large")
+    how[_said_beside_others(occurrences)] = HOW.index("turns")
     how[_meeting_stays(occurrences)] = HOW.index("stays")
     how[_knowing_others(facts, replaces_by_case)] = HOW.index("history")
     shared, turn = sharing_bills(occurrences), facts.turn
@@ -48,16 +54,35 @@ def how_to_decide(occurrences: Occurrences, replaces_by_case: bool) -> npt.NDArr
         np.add.at(of_turn, turn[shared], bills[shared])
         odd[turn[shared & (bills * sharers[turn] != of_turn[turn])]] = True
         how[shared & (how == 0) & odd[turn]] = HOW.index("turns")
+    how[amounts_said(occurrences)] = HOW.index("stands")
     return how
 
 
 def sharing_bills(occurrences: Occurrences) -> Bools:
     """Claims of which another policy of the person decides the same bills in the same turn, by the rules alone."""
-    facts = occurrences.facts
-    reads = np.array([opening.reads_bills for opening in occurrences.openings], np.bool_)[occurrences.opening]
-    reads &= facts.verdict.mapped({"": 0}, 1) == 0
-    sharers = np.bincount(facts.turn[reads], minlength=int(facts.turn.max(initial=-1)) + 1)
-    return reads & (sharers[facts.turn] > 1)
+    reads: Bools = _reading_bills(occurrences) & (occurrences.facts.verdict.mapped({"": 0}, 1) == 0)
+    reads &= _in_turn(occurrences.facts, reads) > 1
+    return reads
+
+
+def _said_beside_others(occurrences: Occurrences) -> Bools:
+    """Claims a person decided together with those of another policy that pays by the bill: on what that one leaves."""
+    reads = _reading_bills(occurrences)
+    said: Bools = reads & (occurrences.facts.verdict.mapped({"": 0}, 1) == 1)
+    if said.any():
+        said &= _in_turn(occurrences.facts, reads) > 1
+    return said
+
+
+def _reading_bills(occurrences: Occurrences) -> Bools:
+    """Claims that a benefit which pays by the bill is opened for."""
+    reads: Bools = np.array([opening.reads_bills for opening in occurrences.openings], np.bool_)[occurrences.opening]
+    return reads
+
+
+def _in_turn(facts: Facts, some: Bools) -> Ints:
+    """For each claim how many of some claims are decided in its turn."""
+    return np.bincount(facts.turn[some], minlength=int(facts.turn.max(initial=-1)) + 1)[facts.turn]
 
 
 def _too_large(occurrences: Occurrences) -> Bools:

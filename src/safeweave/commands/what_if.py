@@ -151,7 +151,7 @@ def _print(answer: "Answer", to: Path, language: Language) -> None:
             moved=_signed(total.after_fen - total.before_fen),
         )
     )  # fmt: skip
-    plainly = sum(count for how, count in preview.how.items() if how not in ("columns", "kept"))
+    plainly = sum(count for how, count in preview.how.items() if how not in ("columns", "stands", "kept"))
     if plainly:
         out.print(say("bulk.run.plainly", language, count=f"{plainly:,}"))
     out.print(say("bulk.run.kept", language, folder=to))

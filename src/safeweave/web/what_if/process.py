@@ -160,7 +160,7 @@ def _worked(settings: Settings, database: Database, trial: Trial, parent: int) -
 def _try(settings: Settings, database: Database, trial: Trial, parent: int) -> None:
     from safeweave.bulk.extract import extract
     from safeweave.bulk.run import Answer as RunAnswer
-    from safeweave.bulk.run import Question, run
+    from safeweave.bulk.run import OtherRun, Question, run
 
     place = settings.home.absolute() / "what-if" / "pages"
     with database.reading() as tx:
@@ -189,7 +189,11 @@ def _try(settings: Settings, database: Database, trial: Trial, parent: int) -> N
         note("decide", answer.done, answer.parts, manifest.as_of)
 
     question = Question(str(folder), ((f"{trial.product}.toml", body),), trial.from_day, trial.until_day)
-    run(question, to, told=decided)
+    try:
+        run(question, to, told=decided)
+    except OtherRun:  # begun by another version of safeweave
+        shutil.rmtree(to)
+        run(question, to, told=decided)
     _keep(database, trial, [to / part.name for part in manifest.parts])
     shutil.rmtree(to)
 
