@@ -183,11 +183,31 @@ class Worker:
             self._size = max(min(SMALLEST_BATCH, self.batch), self._size // 2)
 
     def _ask_timers(self, now: datetime) -> int:
+        """How many events the timers told: all in one transaction, or each in one of its own when that failed."""
         self._timers_due = now + TIMERS_EVERY
+        try:
+            return self._ask(self.timers, now)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.info("what has become due is looked for one timer at a time: %s", error)
+        told = 0
+        for timer in self.timers:
+            try:
+                told += self._ask([timer], now)
+            except Crossed as crossed:
+                log.info("a timer was crossed and is asked again: %s", crossed)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("a timer failed; the others go on")
+        return told
+
+    def _ask(self, timers: Sequence[Timer], now: datetime) -> int:
         with self.database.transaction(beside=True) as tx:
             if not tx.hold({"timers"}):
                 return 0
-            due = [event for timer in self.timers for event in timer(tx, now)]
+            due = [event for timer in timers for event in timer(tx, now)]
             tell(tx, due, now)
         return len(due)
 

@@ -167,6 +167,23 @@ def test_only_the_decision_clock_can_be_paused(database):
         assert not clocks.pause(tx, CASE, NOON)
 
 
+def test_of_very_many_marks_that_come_together_each_look_takes_some_until_all_have_rung(database):
+    cases = [CaseId(f"case_{number}") for number in range(clocks.MOST_AT_ONCE + 100)]
+    with database.transaction() as tx:
+        clocks.start(tx, [(case, "payment") for case in cases], NOON)
+    looks: list[list[CaseId]] = []
+    while not looks or looks[-1]:
+        with database.transaction(beside=True) as tx:
+            asked: list[int] = []
+            hold = tx.hold
+            tx.hold = lambda keys: asked.append(len(keys)) or hold(keys)  # type: ignore[method-assign]
+            rang = clocks.ring(tx, NOON + timedelta(days=6))
+            looks.append([event.case for event in rang])
+        assert max(asked, default=0) <= clocks.MOST_AT_ONCE
+    assert [len(look) for look in looks] == [clocks.MOST_AT_ONCE, 100, 0]
+    assert sorted(looks[0] + looks[1]) == sorted(cases)
+
+
 # ---------------------------------------------------------------- clocks of cases
 
 

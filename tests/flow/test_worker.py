@@ -225,6 +225,46 @@ def test_timers_are_asked_every_second_under_load_too(database):
     assert [round((at - asked[0]).total_seconds(), 1) for at in asked] == [0.0, 1.0]
 
 
+def test_a_timer_that_fails_stops_no_other(database, caplog):
+    handlers, asked = Handlers(), iter([[ClockDue(CaseId("a"), "decision", 50)]])
+
+    def broken(tx: Transaction, now: datetime) -> list[Event]:
+        tx.run("insert into noted (case_id) values ('half')")
+        raise ValueError("no such account")
+
+    def crossed(tx: Transaction, now: datetime) -> list[Event]:
+        raise Crossed("too many locks")
+
+    def sound(tx: Transaction, now: datetime) -> list[Event]:
+        tx.run("insert into noted (case_id) values ('looked')")
+        return next(asked, [])
+
+    worker = a_worker(database, {ClockDue: (handlers.note,)})
+    worker.timers = [broken, crossed, lambda tx, now: sound(tx, now) if tx.hold({"case_a"}) else []]
+    assert (worker.work(), worker.work()) == (1, 1)
+    assert noted(database) == ["looked", "a"]
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert "no such account" in str(record.exc_info)
+
+
+def test_a_store_that_takes_nothing_fails_the_timers_as_it_fails_all_else(database):
+    asked = []
+
+    def unavailable(tx: Transaction, now: datetime) -> list[Event]:
+        asked.append(now)
+        raise StoreUnavailable("no room")
+
+    with pytest.raises(StoreUnavailable):
+        a_worker(database, {}, timers=[unavailable, unavailable]).work()
+    assert len(asked) == 1
+
+
+def test_timers_share_one_transaction_while_all_is_well(database):
+    seen: list[Transaction] = []
+    a_worker(database, {}, timers=[lambda tx, now: seen.append(tx) or []] * 3).work()
+    assert [tx is seen[0] for tx in seen] == [True, True, True]
+
+
 def test_batches_grow_while_work_is_waiting(database):
     handlers = Handlers()
     worker = a_worker(database, {CaseOpened: (handlers.note,)}, batch=100)
