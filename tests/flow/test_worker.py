@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -316,6 +317,80 @@ def test_each_of_very_many_hospitals_has_its_turn(database):
     assert len(heard) == 300
     first_seen = [heard.index(f"hospital {number}") for number in range(100)]
     assert max(first_seen) < 200
+
+
+# ---------------------------------------------------------------- what another version told
+
+
+def changed(database: Database, case: str, **columns: str) -> None:
+    """Have the task of this case stand there as another version would have written it."""
+    with database.transaction() as tx:
+        for column, value in columns.items():
+            assert tx.run(f"update task set {column} = ? where payload like ?", (value, f'%"{case}"%'))
+
+
+def reasons(database: Database) -> list[tuple[str, str, str]]:
+    with database.reading() as tx:
+        return [(kind, subject, why) for _, kind, subject, why in outbox.parked(tx)]
+
+
+def test_what_this_version_does_not_know_is_set_aside_and_keeps_nobody_waiting(database):
+    handlers, rang = Handlers(), iter([[ClockDue(CaseId("clock"), "decision", 50)]])
+    follows: Follows = {CaseOpened: (handlers.note,), ClockDue: (handlers.note,)}
+    worker = a_worker(database, follows, timers=(lambda tx, now: next(rang, []),), batch=2)
+    told(database, *opened("a", "new", "newer", "b"))
+    changed(database, "new", kind="CaseDreamt")
+    changed(database, "newer", kind="CaseDreamt")
+    worker.drain()
+    assert (sorted(noted(database)), left(database)) == (["a", "b", "clock"], 0)
+    known = [(kind, subject, why.partition(";")[0]) for kind, subject, why in reasons(database)]
+    assert known == [("CaseDreamt", "", "not known to this version: CaseDreamt")] * 2
+
+
+def test_what_is_known_and_cannot_be_read_is_set_aside_with_its_error(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("a", "poor", "b"))
+    changed(database, "poor", payload='{"type": "CaseOpened"}')
+    worker.drain()
+    assert sorted(noted(database)) == ["a", "b"]
+    assert reasons(database) == [("CaseOpened", "", "ValidationError: Object missing required field `case`")]
+
+
+def test_a_call_that_this_version_cannot_read_or_make_keeps_no_other_waiting(database):
+    world, handlers = World(), Handlers()
+    worker = a_worker(database, world.follows(handlers))
+    told(database, *ready("unknown", "poor", "moved", "a"))
+    worker.work()
+    changed(database, "unknown", kind="CaseDreamt")
+    changed(database, "moved", handler="CaseReady/9")
+    changed(database, "poor", payload='{"type": "CaseReady"}')
+    worker.drain()
+    assert (world.heard, left(database)) == (["a"], 0)
+    assert [(kind, subject) for kind, subject, _ in reasons(database)] == [
+        ("CaseDreamt", ""),
+        ("CaseReady", ""),
+        ("CaseReady", "moved"),
+    ]
+
+
+def test_a_version_that_knows_what_another_did_not_does_it_when_it_starts(database):
+    handlers = Handlers({"bad"})
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("new", "bad", "unknown"))
+    changed(database, "new", kind="CaseDreamt")
+    changed(database, "unknown", kind="CaseImagined")
+    worker.drain()
+    changed(database, "new", kind="CaseOpened")  # the version of this process knows it
+    worker.start()
+    try:
+        until = time.monotonic() + 10
+        while not noted(database) and time.monotonic() < until:
+            time.sleep(0.01)
+    finally:
+        worker.stop()
+    assert noted(database) == ["new"]
+    assert [kind for kind, *_ in reasons(database)] == ["CaseOpened", "CaseImagined"]
 
 
 # ---------------------------------------------------------------- doors
