@@ -282,6 +282,22 @@ def test_who_waits_for_a_key_goes_on_when_its_holder_ends(database):
     assert order == ["held", "waited"]
 
 
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # the other engine numbers as it commits
+def test_who_writes_lies_below_all_that_begin_later_until_it_ends(database):
+    def marks() -> tuple[int, int]:
+        with database.transaction(beside=True) as other:
+            return other.under_way()
+
+    with database.transaction(beside=True) as writing:
+        writing.run("insert into pair values ('a', 'b', 1)")
+        lowest, mark = marks()
+        assert lowest < mark
+        with database.transaction(beside=True) as later:
+            later.run("insert into pair values ('c', 'd', 1)")
+        assert marks()[0] < mark
+    assert marks()[0] >= mark
+
+
 def test_who_is_alone_waits_for_all_others_and_they_for_it(database):
     order: list[str] = []
     inside, leave = threading.Event(), threading.Event()

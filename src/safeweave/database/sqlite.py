@@ -80,6 +80,8 @@ class SQLiteTransaction(Transaction):
     Beside others it reads what has been committed last, and has its turn to write only from its first write on.
     """
 
+    numbered_in_order = True
+
     def __init__(
         self, connection: sqlite3.Connection, database: "SQLite", held: Locks | None, begin: Callable[[], None] | None
     ) -> None:
@@ -168,6 +170,9 @@ class SQLiteTransaction(Transaction):
         if count > 0:
             drawn = self._drawn(table, count)
             self._reserved[table] = (drawn, drawn + count)
+
+    def under_way(self) -> tuple[int, int]:
+        return 0, 0
 
     def notify(self, word: str) -> None:
         pass
