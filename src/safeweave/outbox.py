@@ -1,6 +1,6 @@
 """What hospitals told, by visit, and the work still to be done, written in the same transaction as what caused it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import groupby
@@ -27,7 +27,7 @@ _SUBJECT_FIELDS = ("case", "payout", "message", "consent", "document", "run", "s
 
 
 def event_from(kind: str, payload: str) -> Event:
-    """The event a task holds."""
+    """The event a task holds. Raises KeyError or a msgspec error if this version cannot read it."""
     event: Event = _decoders[kind].decode(payload)
     return event
 
@@ -224,16 +224,38 @@ def _queue_of(event: Event) -> str:
 
 _TASK = "select id, kind, payload, handler, tries, key, due_at from task"
 
+NOT_KNOWN = "not known to this version"  # begins the reason of what a version that knows it is to try again
 
-def _task(id: int, kind: str, payload: str, handler: str, tries: int, key: str, due_at: str) -> Task:
-    return Task(id, event_from(kind, payload), handler, tries, key, due_at)
+
+class Unreadable(Exception):
+    """Some of the tasks that were due cannot be read by this version; `why` says it by task."""
+
+    def __init__(self, why: dict[int, str]) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def _tasks(rows: Iterable[Sequence[Any]]) -> list[Task]:
+    """The tasks of these rows. Raises Unreadable, for the caller to set those aside and take the others then."""
+    tasks, why = [], {}
+    for id, kind, payload, *rest in rows:
+        if kind not in _decoders:
+            why[id] = f"{NOT_KNOWN}: {kind}; once every process is of the version that told it, it is tried again"
+            continue
+        try:
+            tasks.append(Task(id, event_from(kind, payload), *rest))
+        except (msgspec.DecodeError, UnicodeError) as error:
+            why[id] = f"{type(error).__name__}: {error}"
+    if why:
+        raise Unreadable(why)
+    return tasks
 
 
 def take(tx: Transaction, lane: str, now: datetime, limit: int, turn: int = 0) -> list[Task]:
     """Work of a lane whose time has come and that nobody else is doing, each sender in its turn and oldest first.
 
     One sender's flood leaves the others their share. What is taken is held, with its key, until the transaction ends.
-    `turn` says where to begin when there are more senders than can have a share at once.
+    `turn` says where to begin when there are more senders than can have a share at once. Raises Unreadable.
     """
     at = at_text(now)
     queues = [queue for (queue,) in tx.rows(_QUEUES, (lane, lane, lane, at))]
@@ -250,7 +272,7 @@ def take(tx: Transaction, lane: str, now: datetime, limit: int, turn: int = 0) -
     rows = tx.rows(
         " union all ".join([part] * len(queues)), [value for queue in queues for value in (lane, queue, at, share)]
     )
-    tasks = [_task(*row) for row in rows]
+    tasks = _tasks(rows)
     return tasks if tx.alone else _undisturbed(tx, lane, tasks, at)
 
 
@@ -304,12 +326,15 @@ def _undisturbed(tx: Transaction, lane: str, tasks: Sequence[Task], at: str) -> 
 
 
 def due(tx: Transaction, lane: str, now: datetime, limit: int, slot: int = 0, slots: int = 1) -> list[Task]:
-    """The next calls of a lane whose time has come, oldest first; of `slots` callers, those that are `slot`'s."""
+    """The next calls of a lane whose time has come, oldest first; of `slots` callers, those that are `slot`'s.
+
+    Raises Unreadable.
+    """
     rows = tx.rows(
         f"{_TASK} where lane = ? and due_at <= ? and parked is null and id % ? = ? order by due_at, id limit ?",
         (lane, at_text(now), slots, slot, limit),
     )
-    return [_task(*row) for row in rows]
+    return _tasks(rows)
 
 
 def done(tx: Transaction, tasks: Sequence[Task]) -> None:
@@ -324,15 +349,22 @@ def again(tx: Transaction, tasks: Sequence[Task], due_at: datetime) -> None:
     tx.run("update task set tries = tries + 1, due_at = ? where id in ?", (at_text(due_at), ids))
 
 
-def park(tx: Transaction, task: Task, error: str) -> None:
-    """Set aside a task that cannot be done, with the reason; `unpark` gives it another try."""
-    tx.run("update task set parked = ?, tries = tries + 1 where id = ?", (error, task.id))
+def park(tx: Transaction, why: Mapping[int, str]) -> None:
+    """Set aside tasks that cannot be done, each with the reason; `unpark` gives them another try."""
+    tx.run_many("update task set parked = ?, tries = tries + 1 where id = ?", [(said, id) for id, said in why.items()])
 
 
 def parked(tx: Transaction) -> list[tuple[int, str, str, str]]:
-    """Tasks set aside: (task, event kind, subject, reason)."""
+    """Tasks set aside: (task, event kind, subject, reason); no subject if this version cannot read the event."""
     rows = tx.rows("select id, kind, payload, parked from task where parked is not null order by id")
-    return [(id, kind, subject_of(event_from(kind, payload)), why) for id, kind, payload, why in rows]
+    return [(id, kind, _subject_in(kind, payload), why) for id, kind, payload, why in rows]
+
+
+def _subject_in(kind: str, payload: str) -> str:
+    try:
+        return subject_of(event_from(kind, payload))
+    except (KeyError, msgspec.DecodeError, UnicodeError):
+        return ""
 
 
 def unpark(tx: Transaction, tasks: Sequence[int], now: datetime) -> int:
@@ -342,6 +374,13 @@ def unpark(tx: Transaction, tasks: Sequence[int], now: datetime) -> int:
     )
     tx.notify(INSIDE)
     return count
+
+
+def unpark_known(tx: Transaction, now: datetime) -> None:
+    """Give what a process of another version did not know another try, if this one knows it."""
+    rows = tx.rows("select id from task where parked like ? and kind in ?", (f"{NOT_KNOWN}%", list(KINDS)))
+    if rows:
+        unpark(tx, [id for (id,) in rows], now)
 
 
 def next_due(tx: Transaction, lane: str) -> str | None:

@@ -27,7 +27,7 @@ from safeweave.clock import Clock
 from safeweave.database import Database, Slot, Transaction
 from safeweave.errors import Crossed, StoreUnavailable, Unavailable
 from safeweave.events import Event
-from safeweave.outbox import ALONE, INSIDE, Task
+from safeweave.outbox import ALONE, INSIDE, NOT_KNOWN, Task, Unreadable
 
 log = logging.getLogger("safeweave.worker")
 
@@ -163,6 +163,8 @@ class Worker:
             self._crossings += 1
             if self._crossings > OFTEN_CROSSED:
                 self._split(tasks, crossed, lane)
+        except Unreadable as unreadable:
+            return self._set_aside(unreadable.why)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -183,11 +185,31 @@ class Worker:
             self._size = max(min(SMALLEST_BATCH, self.batch), self._size // 2)
 
     def _ask_timers(self, now: datetime) -> int:
+        """How many events the timers told: all in one transaction, or each in one of its own when that failed."""
         self._timers_due = now + TIMERS_EVERY
+        try:
+            return self._ask(self.timers, now)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.info("what has become due is looked for one timer at a time: %s", error)
+        told = 0
+        for timer in self.timers:
+            try:
+                told += self._ask([timer], now)
+            except Crossed as crossed:
+                log.info("a timer was crossed and is asked again: %s", crossed)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("a timer failed; the others go on")
+        return told
+
+    def _ask(self, timers: Sequence[Timer], now: datetime) -> int:
         with self.database.transaction(beside=True) as tx:
             if not tx.hold({"timers"}):
                 return 0
-            due = [event for timer in self.timers for event in timer(tx, now)]
+            due = [event for timer in timers for event in timer(tx, now)]
             tell(tx, due, now)
         return len(due)
 
@@ -315,16 +337,21 @@ class Worker:
         if not self.has_slot(f"{(self._crowd_of(lane) or lane).replace('/', '-')}-{slot}-of-{slots}"):
             return 0
         now = self.clock()
-        with self.database.reading() as tx:
-            circuit = outbox.circuit(tx, lane)
-            if circuit.open_until is not None and circuit.open_until > now:
-                return 0
-            asks_first = circuit.failures >= OPENS_AFTER
-            tasks = outbox.due(tx, lane, now, 1 if asks_first else self.batch, slot, slots)
+        try:
+            with self.database.reading() as tx:
+                circuit = outbox.circuit(tx, lane)
+                if circuit.open_until is not None and circuit.open_until > now:
+                    return 0
+                asks_first = circuit.failures >= OPENS_AFTER
+                tasks = outbox.due(tx, lane, now, 1 if asks_first else self.batch, slot, slots)
+        except Unreadable as unreadable:
+            return self._set_aside(unreadable.why)
         name = tasks[0].handler if tasks else ""
         tasks = [task for task in tasks if task.handler == name]
         if not tasks:
             return 0
+        if name not in self.outside:
+            return self._set_aside({task.id: f"{NOT_KNOWN}: the call {name}" for task in tasks})
         try:
             done = self._call(self.outside[name], tasks, now)
         except Unavailable as silent:
@@ -419,7 +446,22 @@ class Worker:
     def _park(self, task: Task, error: Exception) -> None:
         log.error("parked task %d (%s)", task.id, type(task.event).__name__, exc_info=error)
         with self.database.transaction(beside=True) as tx:
-            outbox.park(tx, task, f"{type(error).__name__}: {error}")
+            outbox.park(tx, {task.id: f"{type(error).__name__}: {error}"})
+
+    def _set_aside(self, why: Mapping[int, str]) -> int:
+        """Park tasks that this version cannot read or do, so that they keep no other waiting; how many."""
+        for task, said in why.items():
+            log.error("parked task %d: %s", task, said)
+        with self.database.transaction(beside=True) as tx:
+            outbox.park(tx, why)
+        return len(why)
+
+    def _try_known(self) -> None:
+        try:
+            with self.database.transaction(beside=True) as tx:
+                outbox.unpark_known(tx, self.clock())
+        except (Crossed, StoreUnavailable) as error:
+            log.warning("what another version did not know was not tried again: %s", error)
 
     # ------------------------------------------------------------ running
 
@@ -440,6 +482,7 @@ class Worker:
     def start(self) -> None:
         """Work in threads, one inside and one for each call that may be under way, until `stop`."""
         self.database.listen(self.signal)
+        self._try_known()
         loops: list[tuple[str, Callable[[], int]]] = [(INSIDE, self.work)]
         for lane in self.lanes:
             loops += [(lane, partial(self.call_out, lane, slot)) for slot in range(self.calls.get(lane, 1))]

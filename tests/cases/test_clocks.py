@@ -167,6 +167,18 @@ def test_only_the_decision_clock_can_be_paused(database):
         assert not clocks.pause(tx, CASE, NOON)
 
 
+def test_of_very_many_marks_that_come_together_each_look_takes_some_until_all_have_rung(database):
+    cases = [CaseId(f"case_{number}") for number in range(clocks.MOST_AT_ONCE + 100)]
+    with database.transaction() as tx:
+        clocks.start(tx, [(case, "payment") for case in cases], NOON)
+    looks: list[list[CaseId]] = []
+    while not looks or looks[-1]:
+        with database.transaction(beside=True) as tx:
+            looks.append([event.case for event in clocks.ring(tx, NOON + timedelta(days=6))])
+    assert [len(look) for look in looks] == [clocks.MOST_AT_ONCE, 100, 0]
+    assert sorted(looks[0] + looks[1]) == sorted(cases)
+
+
 # ---------------------------------------------------------------- clocks of cases
 
 

@@ -1,14 +1,18 @@
 """What stores may rely on, on either engine: lists as one value, many rows at once, numbers, locks, and undoing."""
 
+import errno
+import os
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
 from safeweave.clock import pause, seconds_running
-from safeweave.database import Database, Transaction
-from safeweave.errors import Crossed
+from safeweave.database import Database, Transaction, sqlite
+from safeweave.errors import Crossed, StoreUnavailable
 from stores import create, looks_up, place
 
 HARD_TEXTS = [
@@ -282,6 +286,22 @@ def test_who_waits_for_a_key_goes_on_when_its_holder_ends(database):
     assert order == ["held", "waited"]
 
 
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # the other engine numbers as it commits
+def test_who_writes_lies_below_all_that_begin_later_until_it_ends(database):
+    def marks() -> tuple[int, int]:
+        with database.transaction(beside=True) as other:
+            return other.under_way()
+
+    with database.transaction(beside=True) as writing:
+        writing.run("insert into pair values ('a', 'b', 1)")
+        lowest, mark = marks()
+        assert lowest < mark
+        with database.transaction(beside=True) as later:
+            later.run("insert into pair values ('c', 'd', 1)")
+        assert marks()[0] < mark
+    assert marks()[0] >= mark
+
+
 def test_who_is_alone_waits_for_all_others_and_they_for_it(database):
     order: list[str] = []
     inside, leave = threading.Event(), threading.Event()
@@ -365,6 +385,59 @@ def test_two_who_wait_for_one_another_are_told_that_they_crossed(database):
 
 
 # ---------------------------------------------------------------- between processes
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)  # the other engine looks after its own log
+def test_after_a_sync_that_failed_nothing_is_sure_before_all_is_in_the_file_itself(database, tmp_path, monkeypatch):
+    """The system tells of what it could not write once: the next sync succeeds, and the rows may still be lost."""
+    fails = [OSError(errno.EIO, "Input/output error")]
+    sync = sqlite._sync
+
+    def failing(log: int) -> None:
+        if fails:
+            raise fails.pop()
+        sync(log)
+
+    monkeypatch.setattr(sqlite, "_sync", failing)
+    monkeypatch.setattr(sqlite, "_READERS_LEAVE_SECONDS", 0.05)
+
+    def in_the_file() -> list[tuple[str]]:
+        alone = tmp_path / "alone.db"
+        shutil.copyfile(database.path, alone)
+        with closing(sqlite3.connect(alone)) as looking:
+            return looking.execute("select a from pair").fetchall()
+
+    def told(name: str) -> None:
+        with database.transaction(beside=True) as tx:
+            tx.run("insert into pair values (?, '', 1)", (name,))
+
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select * from pair").fetchall()
+        with pytest.raises(StoreUnavailable, match="Input/output"):
+            told("first")
+        for again in (database.settle, lambda: told("second")):
+            with pytest.raises(StoreUnavailable, match="others use it"):
+                again()
+    fails.append(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(StoreUnavailable, match="No space"):
+        database.settle()
+    database.settle()
+    assert in_the_file() == [("first",), ("second",)]
+    told("third")
+    assert os.path.getsize(f"{database.path}-wal") > 0  # and all is as it was: the log is synced, and no more
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_each_thread_has_opened_the_log_that_it_syncs_and_so_is_told_itself(database, monkeypatch):
+    synced: list[int] = []
+    monkeypatch.setattr(sqlite, "_sync", synced.append)
+    database.settle()
+    thread = threading.Thread(target=database.settle)
+    thread.start()
+    thread.join()
+    database.settle()
+    assert (synced[0] == synced[2], synced[0] == synced[1]) == (True, False)
 
 
 def test_a_slot_is_had_by_one_and_free_when_let_go(database, tmp_path):

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -225,6 +226,46 @@ def test_timers_are_asked_every_second_under_load_too(database):
     assert [round((at - asked[0]).total_seconds(), 1) for at in asked] == [0.0, 1.0]
 
 
+def test_a_timer_that_fails_stops_no_other(database, caplog):
+    handlers, asked = Handlers(), iter([[ClockDue(CaseId("a"), "decision", 50)]])
+
+    def broken(tx: Transaction, now: datetime) -> list[Event]:
+        tx.run("insert into noted (case_id) values ('half')")
+        raise ValueError("no such account")
+
+    def crossed(tx: Transaction, now: datetime) -> list[Event]:
+        raise Crossed("too many locks")
+
+    def sound(tx: Transaction, now: datetime) -> list[Event]:
+        tx.run("insert into noted (case_id) values ('looked')")
+        return next(asked, [])
+
+    worker = a_worker(database, {ClockDue: (handlers.note,)})
+    worker.timers = [broken, crossed, lambda tx, now: sound(tx, now) if tx.hold({"case_a"}) else []]
+    assert (worker.work(), worker.work()) == (1, 1)
+    assert noted(database) == ["looked", "a"]
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert "no such account" in str(record.exc_info)
+
+
+def test_a_store_that_takes_nothing_fails_the_timers_as_it_fails_all_else(database):
+    asked = []
+
+    def unavailable(tx: Transaction, now: datetime) -> list[Event]:
+        asked.append(now)
+        raise StoreUnavailable("no room")
+
+    with pytest.raises(StoreUnavailable):
+        a_worker(database, {}, timers=[unavailable, unavailable]).work()
+    assert len(asked) == 1
+
+
+def test_timers_share_one_transaction_while_all_is_well(database):
+    seen: list[Transaction] = []
+    a_worker(database, {}, timers=[lambda tx, now: seen.append(tx) or []] * 3).work()
+    assert [tx is seen[0] for tx in seen] == [True, True, True]
+
+
 def test_batches_grow_while_work_is_waiting(database):
     handlers = Handlers()
     worker = a_worker(database, {CaseOpened: (handlers.note,)}, batch=100)
@@ -276,6 +317,80 @@ def test_each_of_very_many_hospitals_has_its_turn(database):
     assert len(heard) == 300
     first_seen = [heard.index(f"hospital {number}") for number in range(100)]
     assert max(first_seen) < 200
+
+
+# ---------------------------------------------------------------- what another version told
+
+
+def changed(database: Database, case: str, **columns: str) -> None:
+    """Have the task of this case stand there as another version would have written it."""
+    with database.transaction() as tx:
+        for column, value in columns.items():
+            assert tx.run(f"update task set {column} = ? where payload like ?", (value, f'%"{case}"%'))
+
+
+def reasons(database: Database) -> list[tuple[str, str, str]]:
+    with database.reading() as tx:
+        return [(kind, subject, why) for _, kind, subject, why in outbox.parked(tx)]
+
+
+def test_what_this_version_does_not_know_is_set_aside_and_keeps_nobody_waiting(database):
+    handlers, rang = Handlers(), iter([[ClockDue(CaseId("clock"), "decision", 50)]])
+    follows: Follows = {CaseOpened: (handlers.note,), ClockDue: (handlers.note,)}
+    worker = a_worker(database, follows, timers=(lambda tx, now: next(rang, []),), batch=2)
+    told(database, *opened("a", "new", "newer", "b"))
+    changed(database, "new", kind="CaseDreamt")
+    changed(database, "newer", kind="CaseDreamt")
+    worker.drain()
+    assert (sorted(noted(database)), left(database)) == (["a", "b", "clock"], 0)
+    known = [(kind, subject, why.partition(";")[0]) for kind, subject, why in reasons(database)]
+    assert known == [("CaseDreamt", "", "not known to this version: CaseDreamt")] * 2
+
+
+def test_what_is_known_and_cannot_be_read_is_set_aside_with_its_error(database):
+    handlers = Handlers()
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("a", "poor", "b"))
+    changed(database, "poor", payload='{"type": "CaseOpened"}')
+    worker.drain()
+    assert sorted(noted(database)) == ["a", "b"]
+    assert reasons(database) == [("CaseOpened", "", "ValidationError: Object missing required field `case`")]
+
+
+def test_a_call_that_this_version_cannot_read_or_make_keeps_no_other_waiting(database):
+    world, handlers = World(), Handlers()
+    worker = a_worker(database, world.follows(handlers))
+    told(database, *ready("unknown", "poor", "moved", "a"))
+    worker.work()
+    changed(database, "unknown", kind="CaseDreamt")
+    changed(database, "moved", handler="CaseReady/9")
+    changed(database, "poor", payload='{"type": "CaseReady"}')
+    worker.drain()
+    assert (world.heard, left(database)) == (["a"], 0)
+    assert [(kind, subject) for kind, subject, _ in reasons(database)] == [
+        ("CaseDreamt", ""),
+        ("CaseReady", ""),
+        ("CaseReady", "moved"),
+    ]
+
+
+def test_a_version_that_knows_what_another_did_not_does_it_when_it_starts(database):
+    handlers = Handlers({"bad"})
+    worker = a_worker(database, {CaseOpened: (handlers.note,)})
+    told(database, *opened("new", "bad", "unknown"))
+    changed(database, "new", kind="CaseDreamt")
+    changed(database, "unknown", kind="CaseImagined")
+    worker.drain()
+    changed(database, "new", kind="CaseOpened")  # the version of this process knows it
+    worker.start()
+    try:
+        until = time.monotonic() + 10
+        while not noted(database) and time.monotonic() < until:
+            time.sleep(0.01)
+    finally:
+        worker.stop()
+    assert noted(database) == ["new"]
+    assert [kind for kind, *_ in reasons(database)] == ["CaseOpened", "CaseImagined"]
 
 
 # ---------------------------------------------------------------- doors

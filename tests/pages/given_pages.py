@@ -1,7 +1,9 @@
 """Browsers without a screen for tests of the pages: they hold cookies, follow links and send forms as people do."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +12,8 @@ import httpx
 from starlette.testclient import TestClient
 
 from given import House
-from safeweave.ids import PersonId
+from safeweave.database import Transaction, at_text
+from safeweave.ids import CaseId, PersonId, person_key
 from safeweave.web import accounts
 from safeweave.web.access import Role
 from safeweave.web.asked import SESSION, Site
@@ -149,3 +152,11 @@ def codes_sent(house: House) -> list[tuple[str, str]]:
             if code := re.search(r"(?<!\d)\d{6}(?!\d)", line["text"]):
                 found.append((line["to"], code[0]))
     return found
+
+
+def steps(tx: Transaction, case: str, stages: Sequence[str], at: datetime) -> None:
+    """Have this case reach these stages."""
+    tx.run_many(
+        "insert into case_step (case_id, shard, at, steps) values (?, ?, ?, ?)",
+        [(case, person_key(CaseId(case)), at_text(at), f'[["", "{stage}", ""]]') for stage in stages],
+    )

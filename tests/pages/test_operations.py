@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from given import CLEAN_STAY, HOSPITAL, SENDER, House, a_bill, billed, settled, yuan
-from pages.given_pages import Browser, site_of, staff
+from pages.given_pages import Browser, site_of, staff, steps
 from pages.test_permissions import NEAR
 from safeweave.exchange import inbound, senders
 from safeweave.ids import PersonId
@@ -82,6 +82,23 @@ def test_a_case_that_goes_to_a_person_counts_for_its_reasons_and_is_reserved_for
     assert dict(after.referred) == expected
     assert (after.decided, after.untouched) == (1, 0)
     assert {each.kind: each.count for each in after.reserves} == {"ordered": 0, "held": 1, "open": 0}
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # on the other engine one writes at a time
+def test_a_case_whose_step_is_committed_after_very_many_with_higher_numbers_is_counted(house, site):
+    house.hears(*CLEAN_STAY)
+    assert counts(house).stages == {"closed": 1}
+    database, case = house.node.database, house.case().id
+    with database.transaction(beside=True) as late:
+        steps(late, case, ["refused"], house.time())
+        late.run("update claim_case set stage = 'refused' where id = ?", (case,))
+        with database.transaction(beside=True) as quick:
+            steps(quick, "case_other", ["closed"] * 1000, house.time())
+        assert counts(house).stages == {"closed": 1}
+    assert counts(house).stages == {"refused": 1}
+    counts(house)
+    places = dict(house.rows("select what, place from tally_place"))
+    assert places["steps_sure"] == places["steps_again"] == places["steps"]
 
 
 def test_counting_everything_again_changes_nothing(house, site):

@@ -15,7 +15,7 @@ from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.subscription import Subscription
 
 from given import CLEAN_STAY, HOSPITAL, House, a_bill
-from pages.given_pages import site_of
+from pages.given_pages import site_of, steps
 from pages.test_api import Machine, machine
 from pages.test_portal import gives
 from safeweave import consents, outbox
@@ -176,6 +176,36 @@ def test_a_client_shakes_hands_and_then_hears_of_a_case_step_by_step(house: Hous
     assert {told["authorization"] for told in receiver.headers} == {"Bearer a-secret-of-theirs"}
     task = director.calls("GET", f"/fhir/Task/{case}").json()
     assert (task["status"], task["businessStatus"]["coding"][0]["code"]) == ("completed", "closed")
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # on the other engine one writes at a time
+def test_a_step_that_is_committed_after_very_many_with_higher_numbers_is_told(house: House, site, receiver, person):
+    answer = asks(machine(site), receiver.url)
+    assert answer.status_code == 201, answer.text
+    works(house)
+    house.hears(*CLEAN_STAY)
+    works(house)
+    works(house)
+    database, case = house.node.database, house.case().id
+
+    def told() -> int:
+        ((count,),) = house.rows("select count(*) from subscription_event where source like 'step:%'")
+        return int(count)
+
+    before = told()
+    with database.transaction(beside=True) as late:
+        steps(late, case, ["referred", "verified"] * 250, house.time())
+        for _ in range(3):  # however often it is looked meanwhile
+            with database.transaction(beside=True) as quick:
+                steps(quick, case, ["referred", "verified"] * 8, house.time())
+            works(house, 200)
+        assert told() == before + 3 * 16
+    for _ in range(3):
+        works(house, 200)
+    assert told() == before + 3 * 16 + 500
+    [followed] = house.rows("select place from subscription_place where what = 'steps again'")
+    sure, again, _ = followed[0].split()
+    assert sure == again  # and all is quiet again
 
 
 def test_the_secret_header_rests_encrypted_and_goes_with_the_subscription(house: House, site, receiver):

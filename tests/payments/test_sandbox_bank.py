@@ -300,6 +300,23 @@ def test_a_payout_without_an_account_waits_in_sight_until_there_is_one(
     assert node.states() == {"det_a/1": "paid"}
 
 
+def test_of_payouts_whose_accounts_come_together_each_look_releases_some_until_all_are_sent(
+    bank: RunningBank, client: SandboxBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safeweave.payments.desk.MOST_RELEASED", 2)
+    accounts = Accounts(everyone=None)
+    node = insurer(bank, client, tmp_path, accounts)
+    node.told(*map(determination, "abcde"))
+    accounts.everyone = Account()
+    looks = []
+    while "waiting" in node.states().values():
+        with node.database.transaction() as tx:
+            released = node.desk.release_waiting(tx, NOON)
+        looks.append(len(released))
+        node.told(*released)
+    assert (looks, set(node.states().values())) == ([2, 2, 1], {"paid"})
+
+
 def test_an_estate_is_never_paid_into_the_account_of_the_dead(
     bank: RunningBank, client: SandboxBank, tmp_path: Path
 ) -> None:

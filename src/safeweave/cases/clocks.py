@@ -24,6 +24,7 @@ ClockKind = Literal["decision", "payment", "refusal_notice", "advance", "papers"
 # "papers" is our own: bill and settlement should have come by then, or a person asks the hospital for them.
 DAYS: dict[ClockKind, int] = {"decision": 30, "payment": 10, "refusal_notice": 3, "advance": 60, "papers": 7}
 MARKS_PERCENT = (50, 80, 100)
+MOST_AT_ONCE = 500  # clocks that ring at one look: the case of each is locked, and a server has room for few locks
 
 
 @lru_cache(maxsize=1000)
@@ -171,7 +172,7 @@ def is_paused(tx: Transaction, case: CaseId) -> bool:
 def ring(tx: Transaction, now: datetime) -> list[ClockDue]:
     """The marks that clocks have reached since the last look, each told once, however long nobody looked.
 
-    A clock whose case somebody else works on rings at the next look.
+    A clock whose case somebody else works on rings at the next look, and so do those that are too many for this one.
     """
     if not (due := _due(tx, now)):
         return []
@@ -192,8 +193,8 @@ def ring(tx: Transaction, now: datetime) -> list[ClockDue]:
 def _due(tx: Transaction, now: datetime) -> list[Row]:
     return tx.rows(
         "select id, case_id, kind, started_at, due_on, marked from clock"
-        " where next_mark_at <= ? and stopped_at is null and paused_at is null order by next_mark_at, id",
-        (at_text(now),),
+        " where next_mark_at <= ? and stopped_at is null and paused_at is null order by next_mark_at, id limit ?",
+        (at_text(now), MOST_AT_ONCE),
     )
 
 

@@ -223,6 +223,12 @@ class PostgreSQLTransaction(Transaction):
         if count > 0:
             self._reserved[table] = (first, first + count)
 
+    def under_way(self) -> tuple[int, int]:
+        ((lowest, own),) = self.rows(
+            "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_current_xact_id()::text::bigint"
+        )
+        return int(lowest), int(own)
+
     def notify(self, word: str) -> None:
         self.words[word] = None
 

@@ -80,6 +80,8 @@ class SQLiteTransaction(Transaction):
     Beside others it reads what has been committed last, and has its turn to write only from its first write on.
     """
 
+    numbered_in_order = True
+
     def __init__(
         self, connection: sqlite3.Connection, database: "SQLite", held: Locks | None, begin: Callable[[], None] | None
     ) -> None:
@@ -169,6 +171,9 @@ class SQLiteTransaction(Transaction):
             drawn = self._drawn(table, count)
             self._reserved[table] = (drawn, drawn + count)
 
+    def under_way(self) -> tuple[int, int]:
+        return 0, 0
+
     def notify(self, word: str) -> None:
         pass
 
@@ -188,7 +193,9 @@ class SQLite(Database):
         self._all_locks: list[Locks] = []
         self._counted: set[str] = set()
         self._queue: IO[bytes] | None = None
-        self._log: int | None = None
+        self._logs: list[int] = []
+        self._failed = self._mended = 0  # syncs that failed, and how many of them no longer matter
+        self._mending = threading.Lock()
         self._naming = threading.Lock()
         self._taken: dict[str, _FileSlot] = {}
         if self.path == ":memory:":
@@ -336,16 +343,44 @@ class SQLite(Database):
             remember()
 
     def _to_the_platter(self) -> None:
-        """Sync what has been committed so far, by us and by those whose rows we have read."""
+        """Sync what has been committed so far, by us and by those whose rows we have read.
+
+        The system tells of what it could not write once, and forgets it: after that, a sync that succeeds says nothing
+        of what is in the log, until all of it has been brought into the file and the log begins anew.
+        """
         try:
-            if self._log is None:
-                with self._naming:
-                    self._log = self._log or _opened_log(f"{self.path}-wal")
-            _sync(self._log)
+            if self._failed > self._mended:
+                self._begin_log_anew()
+            else:
+                _sync(self._log())
         except FileNotFoundError:
             pass  # whoever closed the store last has brought all of it into the file, and synced that
         except OSError as error:
+            with self._naming:
+                self._failed += 1
             raise StoreUnavailable(f"the store cannot be used now: {error}") from error
+
+    def _log(self) -> int:
+        """The log as this thread has opened it: each who has opened it is told once of what could not be written."""
+        log: int | None = getattr(self._local, "log", None)
+        if log is None:
+            with self._naming:
+                log = self._local.log = _opened_log(f"{self.path}-wal", named=bool(self._logs))
+                self._logs.append(log)
+        return log
+
+    def _begin_log_anew(self) -> None:
+        with self._mending:
+            failed = self._failed
+            if failed > self._mended:
+                with _told_if_unavailable(), closing(self._opened()) as connection:
+                    connection.execute(f"pragma busy_timeout = {_READERS_LEAVE_SECONDS * 1000:.0f}")
+                    connection.execute("pragma synchronous = full")
+                    ((busy, *_),) = connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+                    if busy:
+                        raise StoreUnavailable("the log could not be synced, and others use it now")
+                    _sync(self._log())
+                self._mended = failed
 
     def settle(self) -> None:
         self._to_the_platter()
@@ -394,18 +429,19 @@ class SQLite(Database):
         if self._queue is not None:
             self._queue.close()
             self._queue = None
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
+        for log in self._logs:
+            os.close(log)
+        self._logs.clear()
 
 
 _sync = getattr(os, "fdatasync", os.fsync)
+_READERS_LEAVE_SECONDS = 5.0  # so long they are waited for before the log begins anew
 
 
-def _opened_log(path: str) -> int:
-    """The write-ahead log, which has its name for good."""
+def _opened_log(path: str, named: bool) -> int:
+    """The write-ahead log, which has its name for good; `named` if that was seen to."""
     log = os.open(path, os.O_RDWR)
-    if os.name == "posix":
+    if os.name == "posix" and not named:
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -18,6 +18,7 @@ class Transaction:
     list of tuples, so that the text of a statement never depends on how much it is asked for.
     """
 
+    numbered_in_order = False  # rows that number themselves have their numbers in the order they were committed
     skipping_locked = ""  # behind a query: lock its rows, and leave out those another transaction has locked
 
     def __init__(self, alone: bool) -> None:
@@ -103,6 +104,13 @@ class Transaction:
 
     def reserve(self, table: str, count: int, first: int) -> None:
         """Let `numbers` give these numbers, for which `numbering` answered `first`; then it need not ask."""
+        raise NotImplementedError
+
+    def under_way(self) -> tuple[int, int]:
+        """Two marks: every writer below the first has ended; ours is the second, above all who wrote before we began.
+
+        Of no use where rows are `numbered_in_order`.
+        """
         raise NotImplementedError
 
     def notify(self, word: str) -> None:

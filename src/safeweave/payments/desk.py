@@ -6,6 +6,7 @@ No transaction waits for a bank. What is sent is pinned to the payout first, so 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -31,6 +32,8 @@ from safeweave.payments.payout import MOVES, Happened, Payout, State, delay_befo
 from safeweave.worker import Later
 
 log = logging.getLogger("safeweave.payments")
+
+MOST_RELEASED = 500  # at one look
 
 PayeeKey = tuple[PolicyId, PersonId, str]  # whose policy, who, and as what: insured, guardian, estate, beneficiary
 
@@ -113,15 +116,17 @@ class BankDesk:
         )  # fmt: skip
 
     def release_waiting(self, tx: Transaction, now: datetime) -> list[Event]:
-        """Tell PayoutOrdered again for every waiting payout that can be sent now, because its account has come."""
+        """Tell PayoutOrdered again for waiting payouts that can be sent now, because their account has come.
+
+        They wait until that is followed, and are told again at each look; the oldest come first.
+        """
         waiting = store.waiting(tx)
         if not waiting:
             return []
         known = self.payees(tx, sorted({_payee_key(payout) for payout in waiting}))
+        ready = (p for p in waiting if self._pinned(p, known.get(_payee_key(p))).state == "ordered")
         return [
-            PayoutOrdered(payout.id, payout.case, payout.amount, payout.bank)
-            for payout in waiting
-            if self._pinned(payout, known.get(_payee_key(payout))).state == "ordered"
+            PayoutOrdered(payout.id, payout.case, payout.amount, payout.bank) for payout in islice(ready, MOST_RELEASED)
         ]
 
     def load(

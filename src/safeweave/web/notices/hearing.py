@@ -1,7 +1,8 @@
 """What happened since the last look, from what is committed anyway: no claim waits for those who want to be told.
 
 This is a timer; of all workers over a store one looks. On a shared store a transaction may commit after others that
-took higher numbers, so the last ones are looked at again; an event is known by what it was made of and counts once.
+took higher numbers, so what was looked at is looked at again (`following.py`); an event is known by what it was made of
+and counts once.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,11 @@ from safeweave.ids import CaseId
 from safeweave.web.api import clients
 from safeweave.web.notices import store
 from safeweave.web.notices.reading import person_of, role_that_reads
-from safeweave.web.notices.store import CONSENTS, KEPT, STEPS, Happened, Subscription
+from safeweave.web.notices.store import CONSENTS, KEPT, Happened, Subscription
 from safeweave.web.notices.topics import TOPICS
 
 MOST_STEPS = 1000  # at one look
-LATE_STEPS = 200  # numbers that are looked at again
+LATE_STEPS = 200  # numbers that are looked at again at every look, as most of what is late is late by little
 LATE = timedelta(minutes=1)  # the same for what has a time and no number
 
 
@@ -86,16 +87,20 @@ def _concerns(tx: Transaction, each: Subscription, heard: Heard) -> bool:
 
 def _of_cases(tx: Transaction, now: datetime) -> list[Heard]:
     """Cases that reached another stage, and what was decided about them."""
-    place = int(store.place(tx, STEPS) or 0)
-    rows = tx.rows(
-        "select s.id, s.case_id, s.at, c.person, c.sender from case_step s"
-        " join claim_case c on c.id = s.case_id and c.shard = s.shard where s.id > ? order by s.id limit ?",
-        (place - LATE_STEPS, MOST_STEPS + LATE_STEPS),
-    )
-    rows = [row for row in rows if row[0] > place or at_of(row[2]) + LATE >= now]
+    noted = store.steps_followed(tx)
+    before = noted.asked(tx)
+    again, sure = [], before.sure
+    if before.is_due_again:
+        again = tx.rows(f"{_STEPS} where s.id > ? and s.id <= ? {_FIRST}", (before.sure, before.again, MOST_STEPS))
+        sure = again[-1][0] if len(again) == MOST_STEPS else before.again
+    rows = tx.rows(f"{_STEPS} where s.id > ? {_FIRST}", (before.place - LATE_STEPS, MOST_STEPS + LATE_STEPS))
+    rows = [row for row in rows if row[0] > before.place or at_of(row[2]) + LATE >= now]
+    followed = before.after(tx, max(before.place, rows[-1][0] if rows else 0), sure)
+    if followed != noted:
+        store.note_steps_followed(tx, followed)
+    rows = sorted({*rows, *again})
     if not rows:
         return []
-    store.note_place(tx, STEPS, str(max(place, rows[-1][0])))
     numbers = {row[0] for row in rows}
     whose = {case: (person, sender) for _, case, _, person, sender in rows}
     heard = [
@@ -111,6 +116,13 @@ def _of_cases(tx: Transaction, now: datetime) -> list[Heard]:
     ):
         heard += [Heard(topic, id, id, *whose[case], at_of(made)) for topic in ("claim-response", "explanation")]
     return sorted(heard, key=lambda each: each.at)
+
+
+_STEPS = (
+    "select s.id, s.case_id, s.at, c.person, c.sender from case_step s"
+    " join claim_case c on c.id = s.case_id and c.shard = s.shard"
+)
+_FIRST = "order by s.id limit ?"
 
 
 def _of_consents(tx: Transaction, now: datetime) -> Sequence[Heard]:

@@ -9,13 +9,14 @@ import msgspec
 from safeweave import ids
 from safeweave.database import Row, Transaction, at_of, at_text
 from safeweave.facts import Fact
+from safeweave.web.following import Followed
 from safeweave.web.live import latest
 
 Payload = Literal["empty", "id-only", "full-resource"]
 State = Literal["requested", "active", "off"]
 
 KEPT = timedelta(days=30)  # how long events that were taken are kept, to be asked for again with $events
-STEPS, CONSENTS = "steps", "consents"
+STEPS, STEPS_AGAIN, CONSENTS = "steps", "steps again", "consents"
 
 
 class Subscription(Fact, frozen=True):
@@ -74,7 +75,8 @@ def new_id() -> str:
 def add(tx: Transaction, new: Subscription) -> None:
     """Keep a new subscription. What happens from now on is followed for it."""
     if not tx.row("select 1 from subscription where state <> 'off' limit 1"):
-        note_place(tx, STEPS, str(latest(tx).steps))
+        steps = latest(tx).steps
+        note_steps_followed(tx, Followed(steps, steps, steps))
         note_place(tx, CONSENTS, at_text(new.made_at))
     tx.run(
         f"insert into subscription ({_COLUMNS}) values ({', '.join('?' * 18)})",
@@ -190,8 +192,25 @@ def place(tx: Transaction, what: str) -> str:
 
 def note_place(tx: Transaction, what: str, place: str) -> None:
     """They were followed up to here."""
-    tx.run(
-        "insert into subscription_place (what, place) values (?, ?)"
-        " on conflict (what) do update set place = excluded.place",
-        (what, place),
+    tx.run(_NOTE_PLACE, (what, place))
+
+
+_NOTE_PLACE = (
+    "insert into subscription_place (what, place) values (?, ?) on conflict (what) do update set place = excluded.place"
+)
+
+
+def steps_followed(tx: Transaction) -> Followed:
+    """How far the steps of cases were followed."""
+    found: dict[str, str] = dict(
+        tx.rows("select what, place from subscription_place where what in ?", ([STEPS, STEPS_AGAIN],))
     )
+    place = int(found.get(STEPS) or 0)
+    sure, again, mark = map(int, (found.get(STEPS_AGAIN) or f"{place} {place} 0").split())
+    return Followed(place, sure, again, mark)
+
+
+def note_steps_followed(tx: Transaction, followed: Followed) -> None:
+    """They were followed so far."""
+    place, *again = map(str, followed)
+    tx.run_many(_NOTE_PLACE, [(STEPS, place), (STEPS_AGAIN, " ".join(again))])

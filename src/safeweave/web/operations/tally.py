@@ -19,12 +19,14 @@ from safeweave.database import Database, Row, Transaction, at_of, at_text
 from safeweave.overview import took
 from safeweave.payments.journal import trial_balance_fen
 from safeweave.web import live
+from safeweave.web.following import Followed
 
 STEPS, MESSAGES, BOOKS, TIMES = "steps", "messages", "books", "times"
 DAYS_TIMES = ("instructed_p50", "instructed_p95")  # of a day: in `fen` the bucket in which that share of it ends
 CASES_AT_ONCE = 400
 MESSAGES_AT_ONCE = 5000
-LATE_STEPS = 200  # numbers: on a shared store a transaction may commit after others that took higher ones
+STEPS_AGAIN = ("steps_sure", "steps_again", "steps_mark")  # see `Followed`
+LATE_STEPS = 200  # numbers: on a shared store a transaction may commit after others that took a few more
 LATE = timedelta(seconds=5)  # the same for messages, which are counted once only
 TIME_UNKNOWN = timedelta(days=1)  # so long a case is looked at again for when its instruction was committed
 PRECISION = 1.05  # one bucket of times is so much longer than the one before
@@ -81,10 +83,12 @@ def place(tx: Transaction, what: str) -> int:
 
 
 def _note_place(tx: Transaction, what: str, number: int) -> None:
-    tx.run(
-        "insert into tally_place (what, place) values (?, ?) on conflict (what) do update set place = excluded.place",
-        (what, number),
-    )
+    tx.run(_NOTE_PLACE, (what, number))
+
+
+_NOTE_PLACE = (
+    "insert into tally_place (what, place) values (?, ?) on conflict (what) do update set place = excluded.place"
+)
 
 
 def add(tx: Transaction, changes: Counter[tuple[str, str, str, str]]) -> None:
@@ -199,17 +203,40 @@ select t.case_id from tally_case t cross join payout p cross join payout_timing 
 
 
 def _cases(tx: Transaction, now: datetime, late: int) -> int:
-    begun = place(tx, STEPS)
-    steps = tx.rows("select id, case_id from case_step where id > ? order by id limit ?", (begun, CASES_AT_ONCE))
+    noted = _followed(tx)
+    before = noted.asked(tx)
+    missed, sure = [], before.sure
+    if before.is_due_again:
+        missed = tx.rows(f"{_BETWEEN} order by id limit ?", (before.sure, before.again, CASES_AT_ONCE))
+        sure = missed[-1][0] if len(missed) == CASES_AT_ONCE else before.again
+    steps = tx.rows("select id, case_id from case_step where id > ? order by id limit ?", (before.place, CASES_AT_ONCE))
     again = [case for (case,) in tx.rows(AGAIN, (at_text(now), CASES_AT_ONCE))]
-    if not steps and not again:
-        return 0
-    earlier = tx.rows("select case_id from case_step where id > ? and id <= ?", (begun - late, begun)) if late else []
-    cases = sorted({case for _, case in steps} | {case for (case,) in earlier} | set(again))
-    recount(tx, cases, now)
-    if steps:
-        _note_place(tx, STEPS, steps[-1][0])
+    earlier = tx.rows(_BETWEEN, (before.place - late, before.place)) if late and (steps or again) else []
+    followed = before.after(tx, steps[-1][0] if steps else before.place, sure)
+    if followed != noted:
+        _note_followed(tx, followed)
+    cases = sorted({case for _, case in [*missed, *steps, *earlier]} | set(again))
+    if cases:
+        recount(tx, cases, now)
     return len(cases)
+
+
+_BETWEEN = "select id, case_id from case_step where id > ? and id <= ?"
+
+
+def _followed(tx: Transaction) -> Followed:
+    found: dict[str, int] = dict(
+        tx.rows("select what, place from tally_place where what in ?", ([STEPS, *STEPS_AGAIN],))
+    )
+    reached = int(found.get(STEPS, 0))
+    sure, again, mark = (
+        int(found.get(what, unsaid)) for what, unsaid in zip(STEPS_AGAIN, (reached, reached, 0), strict=True)
+    )
+    return Followed(reached, sure, again, mark)
+
+
+def _note_followed(tx: Transaction, followed: Followed) -> None:
+    tx.run_many(_NOTE_PLACE, list(zip((STEPS, *STEPS_AGAIN), followed, strict=True)))
 
 
 def recount(tx: Transaction, cases: Sequence[str], now: datetime) -> None:
