@@ -78,6 +78,8 @@ class Truth(msgspec.Struct):
     disposition: str = ""
     cancelled: bool = False
     settled: bool = False
+    settled_bills: list[str] = []
+    awaits_settlement: bool = False  # the final bill was told before its 医保 settlement, which comes late
     bills: dict[str, str] = {}
     final_bill: str = ""
     final_total: str = ""
@@ -334,12 +336,16 @@ class _Stream:
                 if truth.bills.setdefault(bill.key, "issued") == "issued":
                     truth.final_bill, truth.final_total = bill.key, yuan_text(bill.total)
                     truth.settled = bill.settlement is not None
+            case "settled" if bill:
+                truth.settled_bills.append(bill.key)
             case "reversed" if bill:
                 truth.bills[bill.key] = "reversed"
                 if truth.final_bill == bill.key:
                     truth.final_bill = truth.final_total = ""
             case _:
                 pass
+        comes_alone = stay.hospital.speech != "fhir"
+        truth.awaits_settlement = comes_alone and truth.settled and truth.final_bill not in truth.settled_bills
         truth.expected = _expected(truth)
 
 

@@ -100,7 +100,8 @@ def check_outcomes(
             told = [kinds for subject, kinds in rows("select subject, kind from event") if subject == "/".join(visit)]
             raise Broken("every stay of an insured person has a case", (waiting.get(visit), told, truth))
         case, stage = stages[visit]
-        if stage not in _allowed(truth["expected"]) or (stage == "determined" and not unpaid.get(case)):
+        allowed = (*_allowed(truth["expected"]), *(_OPEN if truth["awaits_settlement"] else ()))
+        if stage not in allowed or (stage == "determined" and not unpaid.get(case)):
             raise Broken("a stay ends as its truth allows", (stage, unpaid.get(case), truth))
         if (
             stage == "closed"

@@ -137,6 +137,13 @@ def test_a_clean_stay_is_admitted_charged_discharged_settled_and_billed():
         assert truth.discharged_on >= truth.admitted_on
 
 
+def test_a_settlement_that_comes_after_its_bill_is_awaited_until_it_is_told():
+    city = City(1, 5, 60, today=TODAY, shares={}, delivery={"duplicate": 0.0, "reordered": 0.3, "late": 0.0})
+    awaited = {message.stay for message in city.stream(40) if city.truth[message.stay].awaits_settlement}
+    assert awaited
+    assert not any(truth.awaits_settlement for truth in city.truth.values())
+
+
 def test_a_reissued_bill_replaces_the_first_one_in_the_truth():
     city = City(1, 5, 60, today=TODAY, shares={"reissued_dearer": 0.5, "reissued_cheaper": 0.5})
     for _ in city.stream(40):
