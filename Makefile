@@ -52,8 +52,9 @@ check: setup-dev
 
 SEEDS ?= 100
 FROM ?= 1
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 simulate: setup
-	@$(BIN)/python -m safeweave_simulator.simulation --seeds $(SEEDS) --from $(FROM) --jobs 2 $(ARGS)
+	@$(BIN)/python -m safeweave_simulator.simulation --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS) $(ARGS)
 
 TIMES ?= 200
 crashes: setup-dev

@@ -143,11 +143,12 @@ MUTATIONS = (
         "adjudication/replay.py",
         'if not broken and decided.decision == "pay":',
         "if not broken:",
+        "tests/adjudication/test_holds.py tests/adjudication/test_replay.py",
     ),
     Mutation(
         "money that came in is booked again when it is told again",
         "payments/handlers.py",
-        "        if keys & seen:\n            continue\n",
+        "        if keys & seen:\n            became.append(None)\n            continue\n",
         "",
     ),
     Mutation(
