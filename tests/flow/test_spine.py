@@ -425,3 +425,18 @@ def test_a_person_looks_although_another_policy_was_decided_while_a_product_was_
     assert (house.stage(), house.recoveries()) == ("closed", [yuan("90.00")])
     assert {bill.number for decided in house.in_force() for bill in decided.claim.bills} == {"0000000002"}
     house.is_sound()
+
+
+def test_nothing_is_decided_without_the_product_that_paid_on_a_bill_taken_back(house):
+    house.insures("P-2", "daily-allowance-2022", again=False)
+    house.hears(*CLEAN_STAY)
+    products = house.node.adjudicator.products
+    gone = products.pop("hospital-expense-2020")
+    house.hears(reversed_bill(), CHEAPER, settled("S2", "2", "900.00", "400.00", when="2026-03-09T10:00"))
+    with pytest.raises(Conflict, match="hospital-expense-2020"):
+        house.decides()
+    assert house.stage() == "referred"
+    products[gone.id] = gone
+    house.decides(note="条款已登记")
+    house.decides(note="追回差额")
+    assert (house.stage(), house.recoveries()) == ("closed", [yuan("90.00")])

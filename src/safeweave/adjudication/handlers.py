@@ -126,11 +126,7 @@ class Adjudicator:
         if not waiting:
             return self._decide_undetermined(tx, file, by, note, refuse, now)
         policies = {p.policy: p for p in cases.insured_policies(tx, [file.person], now)[file.person]}
-        missing = sorted({policies[each.policy].product for each in waiting} - self.products.keys())
-        if missing:
-            raise Conflict(
-                f"case {case} is decided by product {', '.join(missing)}, whose file is not here; put it back"
-            )
+        self._need_products(case, [policies[each.policy] for each in waiting])
         desk = Desk(self, tx, [(p.policy, p.person) for p in policies.values()])
         told: list[Event] = []
         for earlier in waiting:
@@ -168,13 +164,21 @@ class Adjudicator:
             return [CaseConfirmed(file.id, by, note)]
         days = [day for day in (claim.admitted_on, claim.visited_on, claim.accident_on) if day]
         held = cases.insured_policies(tx, [file.person], now)[file.person]
-        covering = [p for p in held if p.holds_on(days) and p.product in self.products]
+        covering = [p for p in held if p.holds_on(days) or p.policy in {decided.policy for decided in in_force}]
         if not covering:
-            raise Conflict(f"no policy with a known product covers case {file.id}; import it first")
+            raise Conflict(f"no policy covers case {file.id}; import it first")
+        self._need_products(file.id, covering)
         desk = Desk(self, tx, [(p.policy, p.person) for p in covering])
         told = desk.decide_case(file.id, claim, covering, (), now, by, note, "refuse" if refuse else "")
         desk.save(now)
         return told
+
+    def _need_products(self, case: CaseId, policies: Iterable[InsuredPolicy]) -> None:
+        """Raises Conflict if a product of these is not here: a case is not decided while part of it cannot be."""
+        if missing := sorted({policy.product for policy in policies} - self.products.keys()):
+            raise Conflict(
+                f"case {case} is decided by product {', '.join(missing)}, whose file is not here; put it back"
+            )
 
     def reimburses(self, products: Iterable[str]) -> bool:
         """Whether one of these products pays by the bill, or is not known here."""
