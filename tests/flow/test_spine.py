@@ -412,12 +412,17 @@ def test_the_time_a_bill_was_complete_is_when_its_last_message_came(house):
     assert house.case().completed_at == house.time.at
 
 
-def test_a_person_looks_although_another_policy_was_decided_while_a_product_was_gone(house):
+def reissued_while_its_product_is_gone(house):
     house.insures("P-2", "daily-allowance-2022", again=False)
     house.hears(*CLEAN_STAY)
     products = house.node.adjudicator.products
     gone = products.pop("hospital-expense-2020")
     house.hears(reversed_bill(), CHEAPER, settled("S2", "2", "900.00", "400.00", when="2026-03-09T10:00"))
+    return products, gone
+
+
+def test_a_person_looks_although_another_policy_was_decided_while_a_product_was_gone(house):
+    products, gone = reissued_while_its_product_is_gone(house)
     assert house.stage() == "referred"
     products[gone.id] = gone
     house.decides(note="条款已登记")  # computed now; that money is to come back is for a person to see
@@ -428,11 +433,7 @@ def test_a_person_looks_although_another_policy_was_decided_while_a_product_was_
 
 
 def test_nothing_is_decided_without_the_product_that_paid_on_a_bill_taken_back(house):
-    house.insures("P-2", "daily-allowance-2022", again=False)
-    house.hears(*CLEAN_STAY)
-    products = house.node.adjudicator.products
-    gone = products.pop("hospital-expense-2020")
-    house.hears(reversed_bill(), CHEAPER, settled("S2", "2", "900.00", "400.00", when="2026-03-09T10:00"))
+    products, gone = reissued_while_its_product_is_gone(house)
     with pytest.raises(Conflict, match="hospital-expense-2020"):
         house.decides()
     assert house.stage() == "referred"
