@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from payments.given_payments import RunningBank
 from safeweave.bulk.extract import Manifest, Part
 from safeweave.main import main
 from stores import on
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +161,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(home, changed, tmp_path):
     ]  # fmt: skip
 
     running = subprocess.Popen([*command, "--to", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, process_group=0)
-    deadline = time.monotonic() + 60
-    while len(list((tmp_path / "killed").glob("part-*.json"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(list((tmp_path / "killed").glob("part-*.json"))) >= 3)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("part-*.json")}

@@ -1,7 +1,6 @@
 """A document goes from one member to another: once, in order, under a consent in force, whatever the network does."""
 
 import io
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
@@ -26,6 +25,7 @@ from safeweave.keys.envelope import Matter, read_cover, seal_envelope
 from safeweave.keys.receipt import sign_receipt
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.proof import Untrusted
+from waiting import until
 
 
 def post(city: City, envelope: bytes) -> tuple[int, Answer]:
@@ -227,10 +227,7 @@ def test_a_fault_of_our_own_holds_up_one_recipient_and_not_the_others(city, tmp_
     with serving(other), monkeypatch.context() as fault:
         fault.setattr(city.hospital.courier, "_seal", broken)
         city.hospital.courier.start()
-        until = time.monotonic() + 60
-        while not other.contents() or city.hospital.state(first)[1] != "fault":
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        until(lambda: other.contents() and city.hospital.state(first)[1] == "fault")
         city.hospital.courier.stop()
     assert "nobody thought of this" in city.hospital.outgoing(first).why.said("en")
     other.database.close()

@@ -29,9 +29,9 @@ from safeweave.ledger.operation import PutMember, fresh_id
 from safeweave.ledger.serving import ledger_router
 from safeweave.ports import free_port
 from stores import create, place
+from waiting import until
 
 TESTS = Path(__file__).parents[1]
-PATIENCE = 240
 
 
 @dataclass
@@ -87,10 +87,10 @@ class Running:
         return [content for (content,) in self.insurer.rows("select content from handed order by id")]
 
     def waits_until_all_is_received(self) -> None:
-        until = time.monotonic() + PATIENCE
-        while self.hospital.rows("select 1 from outgoing where state <> 'received'"):
-            assert time.monotonic() < until, self.hospital.rows("select sequence, state, tries, why from outgoing")
-            time.sleep(0.1)
+        until(lambda: not self.hospital.rows("select 1 from outgoing where state <> 'received'"), self.tried)
+
+    def tried(self) -> list[tuple[object, ...]]:
+        return self.hospital.rows("select sequence, state, tries, why from outgoing")
 
 
 @pytest.fixture
@@ -169,16 +169,13 @@ def test_receipts_of_real_processes_are_completed_with_their_path(running):
     running.insurer.start()
     running.hospital.queue(running.insurer, "exchange", running.consent, "a record")
     running.waits_until_all_is_received()
-    until = time.monotonic() + PATIENCE
-    while True:
-        sides = [
-            running.hospital.rows("select receipt from outgoing"),
-            running.insurer.rows("select receipt from incoming"),
-        ]
-        if all(msgspec.json.decode(rows[0][0])["proof"] for rows in sides):
-            return
-        assert time.monotonic() < until, "no receipt was completed"
-        time.sleep(0.1)
+
+    def receipts() -> list[str]:
+        ((sent,),) = running.hospital.rows("select receipt from outgoing")
+        ((received,),) = running.insurer.rows("select receipt from incoming")
+        return [sent, received]
+
+    until(lambda: all(msgspec.json.decode(receipt)["proof"] for receipt in receipts()), receipts)
 
 
 def limit_files(process: Process, most: int) -> None:
@@ -197,10 +194,7 @@ def test_a_recipient_whose_disk_is_full_takes_nothing_until_there_is_room_again(
     limit_files(running.insurer, 500_000)
     for content in contents[1:]:
         running.hospital.queue(running.insurer, "exchange", running.consent, content)
-    until = time.monotonic() + PATIENCE
-    while not running.hospital.rows("select 1 from outgoing where why like '%\"store\"%'"):
-        assert time.monotonic() < until, running.hospital.rows("select sequence, state, tries, why from outgoing")
-        time.sleep(0.1)
+    until(lambda: running.hospital.rows("select 1 from outgoing where why like '%\"store\"%'"), running.tried)
     before = running.handed()
     assert before == contents[: len(before)]
     assert len(before) < len(contents)

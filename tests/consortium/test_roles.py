@@ -4,8 +4,7 @@ import io
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +29,7 @@ from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import GrantConsent, fresh_id, sign
 from safeweave.main import main
 from safeweave.ports import free_port
-
-PATIENCE = 240
+from waiting import until
 
 
 @dataclass
@@ -79,13 +77,6 @@ class Office:
 
     def database(self) -> Database:
         return Database(self.folder / "safeweave.db")
-
-
-def until(true: Callable[[], object]) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.1)
 
 
 def allowed_by(person: PersonId, insurer: str) -> Consent:

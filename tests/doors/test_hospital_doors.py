@@ -1,8 +1,7 @@
 """The doors as hospitals see them: five languages, one stay, the same fen; and a clear answer to everything else."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +10,7 @@ from exchange.formats.given_messages import EXAMPLES
 from given import HOSPITAL, a_house, yuan
 from safeweave.errors import StoreUnavailable
 from safeweave.exchange import inbound
+from waiting import until
 
 FHIR, A01, P03, A03 = (EXAMPLES[name] for name in ("fhir", "a01", "p03", "a03"))
 EBILL, RED, YIBAO = (EXAMPLES[name] for name in ("ebill", "red", "yibao"))
@@ -24,13 +24,6 @@ def doors(tmp_path, store, one_bank) -> Iterator[Doors]:
     with open_doors(house) as found:
         yield found
     house.node.close()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def is_closed(doors: Doors) -> bool:
@@ -51,7 +44,7 @@ def test_hl7_settlement_and_e_bill_together_pay_the_stay(doors):
     assert [b"MSA|AA" in answer for answer in doors.hl7(A01, P03, A03)] == [True, True, True]
     assert doors.post("/settlements", YIBAO).status_code == 200
     assert doors.post("/ebills", EBILL).status_code == 200
-    eventually(lambda: is_closed(doors))
+    until(lambda: is_closed(doors))
     assert doors.house.payouts() == [("paid", PAYABLE)]
     doors.house.is_sound()
 
@@ -59,7 +52,7 @@ def test_hl7_settlement_and_e_bill_together_pay_the_stay(doors):
 def test_the_fhir_door_alone_pays_the_same(doors):
     answer = doors.post("/fhir", FHIR)
     assert (answer.status_code, outcome(answer)["severity"]) == (200, "information")
-    eventually(lambda: is_closed(doors))
+    until(lambda: is_closed(doors))
     assert doors.house.payouts() == [("paid", PAYABLE)]
 
 
@@ -68,14 +61,14 @@ def test_all_doors_at_once_still_pay_it_once(doors):
     doors.post("/fhir", FHIR)
     doors.post("/ebills", EBILL)
     doors.post("/settlements", YIBAO)
-    eventually(lambda: is_closed(doors))
+    until(lambda: is_closed(doors))
     assert doors.house.payouts() == [("paid", PAYABLE)]
     doors.house.is_sound()
 
 
 def test_a_red_bill_after_the_payment_reopens_the_case(doors):
     doors.post("/fhir", FHIR)
-    eventually(lambda: is_closed(doors))
+    until(lambda: is_closed(doors))
     assert doors.post("/ebills", RED).status_code == 200
     assert doors.house.stage() == "reopened"
 
@@ -167,7 +160,7 @@ def test_nothing_of_a_refused_message_is_applied_and_the_feed_goes_on(doors):
     assert doors.house.rows("select count(*) from event") == [(0,)]
     assert doors.house.rows("select count(*) from visit") == [(0,)]
     assert doors.post("/fhir", FHIR).status_code == 200
-    eventually(lambda: is_closed(doors))
+    until(lambda: is_closed(doors))
     assert doors.house.payouts() == [("paid", PAYABLE)]
 
 
@@ -217,12 +210,12 @@ def test_a_message_is_acknowledged_although_what_follows_fails(doors, monkeypatc
         follows = {**node.worker.follows, CaseReady: (fails,)}
         broken.setattr(node.worker, "follows", follows)
         assert doors.post("/fhir", FHIR).status_code == 200
-        eventually(lambda: doors.house.parked() != [])
+        until(lambda: doors.house.parked() != [])
     ((task,),) = doors.house.rows("select id from task where parked is not null")
     from safeweave import outbox
 
     with node.database.transaction() as tx:
         outbox.unpark(tx, [task], node.clock())
     node.worker.signal()
-    eventually(lambda: is_closed(doors))
+    until(lambda: is_closed(doors))
     assert doors.house.payouts() == [("paid", PAYABLE)]

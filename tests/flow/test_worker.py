@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from safeweave.ids import CaseId, MessageId
 from safeweave.outbox import Circuit
 from safeweave.worker import Follows, Later, Outside, Worker, tell
 from stores import create, place
+from waiting import until
 
 
 def opened(*names: str) -> list[CaseOpened]:
@@ -384,9 +384,7 @@ def test_a_version_that_knows_what_another_did_not_does_it_when_it_starts(databa
     changed(database, "new", kind="CaseOpened")  # the version of this process knows it
     worker.start()
     try:
-        until = time.monotonic() + 10
-        while not noted(database) and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: noted(database))
     finally:
         worker.stop()
     assert noted(database) == ["new"]

@@ -4,7 +4,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from safeweave.ledger.ledger import Final, Outcome, Unknown
 from safeweave.ledger.merkle import EMPTY, Growing, consistency_spans, hashes_of, leaf_hash
 from safeweave.ledger.operation import fresh_id
 from safeweave.ledger.witness import NotGrown, NotSigned, UnknownLog, Witness, WitnessClient
+from waiting import until
 
 TESTS = Path(__file__).resolve().parents[1]
 ORIGIN = log_signer().key.name
@@ -177,11 +177,7 @@ class Drill:
         return sum(bool(standing.fault) for standing in self.ledger.standing())
 
     def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(600):
-            if holds():
-                return
-            time.sleep(0.05)
-        raise AssertionError(self.ledger.standing())
+        until(holds, self.ledger.standing)
 
     def copy(self, name: str) -> None:
         """A backup of the log, taken while it is closed."""
@@ -340,10 +336,7 @@ def test_a_witness_that_was_away_catches_up_without_a_new_operation(tmp_path: Pa
     assert isinstance(ledger.outcome(ids[0], 10), Final)
     assert ledger.standing()[3].size == 0
     last.is_away = False
-    for _ in range(200):
-        if ledger.standing()[3] == Standing(last.key.name, 1):
-            break
-        time.sleep(0.05)
+    until(lambda: ledger.standing()[3] == Standing(last.key.name, 1))
     seen = witnesses[3].seen(ORIGIN)
     assert seen
     assert seen.size == 1

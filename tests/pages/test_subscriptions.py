@@ -26,6 +26,7 @@ from safeweave.web.api import clients
 from safeweave.web.asked import Site
 from safeweave.web.notices import reaching
 from safeweave.web.notices.reaching import Refused
+from waiting import until
 
 
 @dataclass
@@ -358,9 +359,7 @@ def test_threads_of_a_running_worker_call_too(house: House, site, receiver):
     asks(machine(site), receiver.url)
     house.node.worker.start()
     try:
-        until = time.monotonic() + 10
-        while not receiver.got and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: receiver.got)
     finally:
         house.node.worker.stop()
     assert [told["type"][0] for told in receiver.statuses()] == ["handshake"]

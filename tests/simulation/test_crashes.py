@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from safeweave_simulator.outcomes import check_money, check_outcomes
 from safeweave_simulator.postgresql import NotInstalled, programs
 from safeweave_simulator.site import Disk, Engine
 from simulation.crashes import live_through
+from waiting import until
 
 CRASHES = int(os.environ.get("SAFEWEAVE_CRASHES", "2"))
 RATE = 40  # messages a second, so that there is always more to tell when a run is killed
@@ -60,7 +60,7 @@ class Demo:
         started = self.children()
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate()
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in started))
+        until(lambda: not any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in started))
 
     def children(self, what: str = "") -> list[int]:
         """The processes it started, those whose command names `what`."""
@@ -70,7 +70,7 @@ class Demo:
     def is_alive(self) -> None:
         """The city has begun to speak, and the insurer hears it."""
         heard = self.heard()
-        wait_until(lambda: self.heard() > heard)
+        until(lambda: self.heard() > heard)
 
     def heard(self) -> int:
         try:
@@ -114,13 +114,6 @@ def command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
 
 
 def check(home: Path, summary: dict[str, Any]) -> None:
