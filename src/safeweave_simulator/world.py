@@ -24,7 +24,6 @@ from safeweave import ids, outbox, payments, worker
 from safeweave.cases.store import HospitalRow, save_hospitals, waiting_visits
 from safeweave.coverage.importer import import_file
 from safeweave.database import Database, at_text
-from safeweave.errors import Conflict, NotFound
 from safeweave.events import AdmissionReported, HospitalEvent, PayoutConfirmed, VisitTold, VisitUpdated
 from safeweave.exchange import inbound, senders
 from safeweave.exchange.formats import Limits, Sender
@@ -34,6 +33,7 @@ from safeweave.money import Fen
 from safeweave.outbox import INSIDE
 from safeweave.payments import Receipt as MoneyIn
 from safeweave.worker import OPENS_AFTER
+from safeweave_simulator import examiner
 from safeweave_simulator.bank_books import BankBooks
 from safeweave_simulator.broken import Broken
 from safeweave_simulator.city import City, Truth
@@ -518,23 +518,20 @@ class World:
         """Somebody at a desk does the next thing: decides, pays again, receives money, imports a policy."""
         return self.random.choice((self._decides, self._decides, self._pays_again, self._gets_back, self._imports))()
 
-    def _decides(self) -> str | None:
-        waiting = self.rows(
+    def _before_a_person(self) -> list[CaseId]:
+        return [CaseId(str(case)) for (case,) in self.rows(
             "select case_id from determination where waiting = 1"
             " union select id from claim_case where stage = 'referred' order by 1"
-        )
-        if not waiting:
-            return None
-        case = CaseId(str(self.random.choice(waiting)[0]))
-        refuse = self.random.random() < 0.3
-        node = self.desk.node
-        try:
-            with node.database.transaction() as tx:
-                told = node.adjudicator.decide_by_person(tx, case, "reviewer", "seen", refuse, self.now)
-                worker.tell(tx, told, self.now)
-        except (Conflict, NotFound) as no:
-            return f"{case} {type(no).__name__}"
-        return f"{case} {'refused' if refuse else 'released'}"
+        )]  # fmt: skip
+
+    def _decides(self) -> str | None:
+        waiting = self._before_a_person()
+        return self._decides_on(self.random.choice(waiting)) if waiting else None
+
+    def _decides_on(self, case: CaseId) -> str:
+        what = examiner.decides(self.desk.node, case, self.random, self.now)
+        self.did[f"examiner: {what}"] += 1
+        return f"{case} {what}"
 
     def _pays_again(self) -> str | None:
         failed = self.rows(
@@ -612,10 +609,12 @@ class World:
             self.catch_up(node)
             after_each()
         if self.mood.desk_is_cleared:
-            for _ in range(50):
-                if not [said for said in [self._decides() for _ in range(8)] if said]:
-                    break
+            before, waiting = list[CaseId](), self._before_a_person()
+            while waiting != before:
+                for case in waiting:
+                    self._decides_on(case)
                 self.catch_up(node)
+                before, waiting = waiting, self._before_a_person()
             while [said for said in [self._pays_again() for _ in range(8)] if said]:
                 self.catch_up(node)
         while self._gets_back() is not None:

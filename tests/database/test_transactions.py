@@ -286,6 +286,22 @@ def test_who_waits_for_a_key_goes_on_when_its_holder_ends(database):
     assert order == ["held", "waited"]
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_in_between_rows_stay_in_memory_for_who_decides_and_may_go_to_a_file_for_who_reads_the_whole_store(database):
+    memory, kept = 2, list[int]()
+
+    def only_reads() -> None:
+        with database.reading() as tx:
+            kept.append(tx.rows("pragma temp_store")[0][0])
+
+    with database.transaction(beside=True) as tx:
+        assert tx.rows("pragma temp_store") == [(memory,)]
+    reader = threading.Thread(target=only_reads)
+    reader.start()
+    reader.join()
+    assert kept != [memory]
+
+
 @pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # the other engine numbers as it commits
 def test_who_writes_lies_below_all_that_begin_later_until_it_ends(database):
     def marks() -> tuple[int, int]:

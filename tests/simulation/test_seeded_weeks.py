@@ -55,5 +55,6 @@ def test_the_weeks_are_not_calm():
         did |= set(result.did)
         outcomes |= set(result.outcomes)
     assert {"killed", "fill_disk", "away", "restart", "person", "out of reach", "silent", "unknown", "refused"} <= did
+    assert {"examiner: released", "examiner: adjusted", "examiner: refused", "examiner: others have it"} <= did
     assert {"went on", "circuit open", "shut", "resend", "flood", "poison"} <= did
     assert {"closed", "referred", "refused", "withdrawn", "paid", "returned", "waiting"} <= outcomes

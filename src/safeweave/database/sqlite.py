@@ -315,9 +315,20 @@ class SQLite(Database):
         finally:
             held.leave()
 
+    def _deciding(self) -> sqlite3.Connection:
+        """The connection of this thread, whose in-between rows, of which whoever decides has few, stay in memory.
+
+        For a file of its own that is hardly ever written SQLite needs as long as for the rest of a statement.
+        """
+        connection = self._connection()
+        if not getattr(self._local, "decides", False):
+            connection.execute("pragma temp_store = memory")
+            self._local.decides = True
+        return connection
+
     @contextmanager
     def transaction(self, beside: bool = False) -> Iterator[Transaction]:
-        connection = self._connection()
+        connection = self._deciding()
 
         def begin() -> None:
             with waiting():
