@@ -302,6 +302,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("store status", "store:status", (JSON,)),
     Command("store migrate", "store:migrate"),
+    Command("store move", "store:move", (option("--to", required=True), JSON)),
     Command("store unpack", "store:unpack"),
     Command("payouts", "money:payouts", (JSON,)),
     Command("recoveries list", "money:recoveries", (JSON,)),

@@ -1,13 +1,17 @@
-"""`safeweave store`: the version of the tables, bringing them up to this one, and reading what is packed in them."""
+"""`safeweave store`: its version, bringing it up to this one or to PostgreSQL, and reading what is packed in it."""
 
 import argparse
 import sys
+from pathlib import Path
 
-from safeweave.commands.screen import print_json
-from safeweave.database import SCHEMA_VERSION, engine_of, unpacked
+from safeweave.clock import seconds_running
+from safeweave.commands.screen import print_json, print_table
+from safeweave.database import SCHEMA_VERSION, NotOurStore, engine_of, moving, unpacked
 from safeweave.errors import Malformed
 from safeweave.settings import Settings
-from safeweave.words import say
+from safeweave.words import NotHere, say
+
+_TOLD_EVERY_SECONDS = 5
 
 
 def status(settings: Settings, asked: argparse.Namespace) -> int:
@@ -28,6 +32,33 @@ def migrate(settings: Settings, asked: argparse.Namespace) -> int:
     found = engine_of(settings.store).migrate(settings.store)
     done = "made" if not found else "migrated" if found < SCHEMA_VERSION else "present"
     print(say(f"cli.store.migrate.{done}", settings.language, found=found, needed=SCHEMA_VERSION))
+    return 0
+
+
+def move(settings: Settings, asked: argparse.Namespace) -> int:
+    """Bring the embedded store into a PostgreSQL database, and close it where it was; all of it or nothing."""
+    source, language = settings.store, settings.language
+    if not isinstance(source, Path):
+        raise NotOurStore("move.embedded_only", "SAFEWEAVE_DATABASE")
+    if not asked.to.startswith(("postgresql://", "postgres://")):
+        raise NotOurStore("no_address", "--to")
+    if not engine_of(source).version_at(source):
+        raise NotHere("cli.store.move.nothing", path=source)
+    told_at = seconds_running()
+
+    def told(table: str, rows: int) -> None:
+        nonlocal told_at
+        if seconds_running() - told_at > _TOLD_EVERY_SECONDS:
+            told_at = seconds_running()
+            print(say("cli.store.move.under_way", language, table=table, rows=f"{rows:,}"), file=sys.stderr)
+
+    counts = moving.move(source, asked.to, told)
+    if asked.json:
+        print_json({"rows": counts})
+        return 0
+    rows = [(table, f"{count:,}") for table, count in counts.items()]
+    print_table(language, ("cli.store.move.table", "cli.store.move.rows"), rows, "cli.store.move.empty")
+    print(say("cli.store.move.done", language, path=source, to=moving.target_shown(asked.to)))
     return 0
 
 

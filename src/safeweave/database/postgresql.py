@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import RawCursor, RawServerCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
@@ -135,6 +135,13 @@ class PostgreSQLTransaction(Transaction):
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         return self._execute(sql, values).fetchall()
 
+    def parts(self, sql: str, size: int) -> Iterator[list[Row]]:
+        self._database.statements += 1
+        with RawServerCursor(self._connection, "parts") as cursor:
+            cursor.execute("".join(translated(sql).pieces))
+            while rows := cursor.fetchmany(size):
+                yield rows
+
     def row(self, sql: str, values: Sequence[object] = ()) -> Row | None:
         return self._execute(sql, values).fetchone()
 
@@ -228,6 +235,9 @@ class PostgreSQLTransaction(Transaction):
             "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_current_xact_id()::text::bigint"
         )
         return int(lowest), int(own)
+
+    def number_on(self, table: str, column: str) -> None:
+        self.row(f"select setval(pg_get_serial_sequence(?, ?), (select max({column}) from {table}))", (table, column))
 
     def notify(self, word: str) -> None:
         self.words[word] = None

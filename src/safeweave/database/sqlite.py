@@ -28,6 +28,7 @@ try:
 except ImportError:  # not a POSIX system: processes then wait for SQLite's own lock
     fcntl = None  # type: ignore[assignment]
 
+_MOVED = 2**31 - 1  # in place of the version: what was here lies elsewhere, and an earlier program refuses it too
 APPLICATION_ID = int.from_bytes(b"safe")  # in the file's header: whose it is; its version stands there too
 
 _WRITES = ("insert", "update", "delete")
@@ -109,6 +110,11 @@ class SQLiteTransaction(Transaction):
         found: Row | None = self._asked(sql, values).fetchone()
         return found
 
+    def parts(self, sql: str, size: int) -> Iterator[list[Row]]:
+        cursor = self._asked(sql, ())
+        while rows := cursor.fetchmany(size):
+            yield rows
+
     def _asked(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
         self._database.statements += 1
         if self._begin is not None and sql.startswith(_WRITES):
@@ -174,6 +180,9 @@ class SQLiteTransaction(Transaction):
     def under_way(self) -> tuple[int, int]:
         return 0, 0
 
+    def number_on(self, table: str, column: str) -> None:
+        """They do so by themselves."""
+
     def notify(self, word: str) -> None:
         pass
 
@@ -221,6 +230,8 @@ class SQLite(Database):
             if application or tables:
                 raise NotOurStore("foreign", path)
             return 0
+        if version == _MOVED:
+            raise NotOurStore("moved", path)
         if not 0 < version <= SCHEMA_VERSION:
             raise NotOurStore("newer" if version > SCHEMA_VERSION else "older", path, version)
         return version
@@ -230,6 +241,26 @@ class SQLite(Database):
         version = cls.version_at(where)
         cls(where).close()
         return version
+
+    @classmethod
+    @contextmanager
+    def withdrawn(cls, where: Path) -> Iterator[Transaction]:
+        """The whole store to read for the last time; nobody else has it open now, nor opens it meanwhile.
+
+        At the end of the block it is closed for good: whoever opens it is told that it has moved. If the block raises,
+        it stays what it was. Raises NotOurStore if others have it open, and as opening does.
+        """
+        store = cls(where)
+        store.close()
+        with _told_if_unavailable(), closing(sqlite3.connect(where, isolation_level=None, timeout=1)) as connection:
+            try:
+                connection.execute("pragma journal_mode = delete")  # who has it open shares the log, which cannot go
+            except sqlite3.OperationalError as error:
+                raise NotOurStore("in_use", where) from error
+            connection.execute("begin exclusive")
+            yield SQLiteTransaction(connection, store, None, None)
+            connection.execute(f"pragma user_version = {_MOVED}")
+            connection.execute("commit")
 
     def _make_tables(self) -> None:
         with self.transaction() as tx:

@@ -37,6 +37,10 @@ class Transaction:
         """The first row of a query, or None."""
         raise NotImplementedError
 
+    def parts(self, sql: str, size: int) -> Iterator[list[Row]]:
+        """All rows of a query, so many at a time, that need not fit into memory together."""
+        raise NotImplementedError
+
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
         """How many rows the statement changed."""
         raise NotImplementedError
@@ -104,6 +108,10 @@ class Transaction:
 
     def reserve(self, table: str, count: int, first: int) -> None:
         """Let `numbers` give these numbers, for which `numbering` answered `first`; then it need not ask."""
+        raise NotImplementedError
+
+    def number_on(self, table: str, column: str) -> None:
+        """Let the rows of a table that number themselves by this column go on behind the highest there is."""
         raise NotImplementedError
 
     def under_way(self) -> tuple[int, int]:
