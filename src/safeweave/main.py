@@ -69,6 +69,7 @@ INIT = (
     option("--suite", choices=("std-1", "gm-1"), default="std-1"),
 )
 ROTATE = (option("--heights", reads=between(int, 1, 10**9), default=1000),)
+PREPARE = option("--prepare", type=Path)
 JOIN = (option("--ledger", required=True), ROOTS)
 HOW = option("--how", choices=("paper", "screen", "phone"), default="paper")
 
@@ -284,13 +285,28 @@ COMMANDS: tuple[Command, ...] = (
             *INIT,
             option("--ask", action="append", default=[]),
             option("--quorum", reads=between(int, 0, 100), default=0),
+            option("--office", type=Path, action="append", default=[]),
+            option("--needed", reads=between(int, 1, 32)),
         ),
     ),
-    Command("commission admit", "member:admit", (option("application", type=Path),)),
+    Command("commission office", "member:office", INIT),
+    Command("commission join", "member:join", JOIN),
+    Command("commission rotate", "member:rotate", ROTATE),
+    Command("commission admit", "member:admit", (option("application", type=Path), PREPARE)),
     Command(
         "commission suspend",
         "member:suspend",
-        (option("member"), option("--reason", choices=("left", "key_lost", "breach", "order"), required=True)),
+        (option("member"), option("--reason", choices=("left", "key_lost", "breach", "order"), required=True), PREPARE),
+    ),
+    Command(
+        "commission approve",
+        "member:approve",
+        (option("prepared", type=Path), option("--to", type=Path, required=True)),
+    ),
+    Command(
+        "commission send",
+        "member:send",
+        (option("prepared", type=Path), option("approval", type=Path, nargs="*")),
     ),
     Command("commission serve", "member_serve:serve_commission"),
     Command("exchange status", "exchange:show", (JSON,)),

@@ -1,10 +1,12 @@
 """Three roles as real processes, made and run by the command line: the commission, a hospital and an insurer."""
 
 import io
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -219,3 +221,104 @@ def test_witnesses_make_a_founding_final_once_they_are_up(tmp_path, capsys):
     finally:
         for office in [commission, *witnesses]:
             office.stop(kill=True)
+
+
+# ---------------------------------------------------------------- a commission of several offices
+
+
+class Commission:
+    """Three offices, two of which must agree; the first keeps the ledger."""
+
+    def __init__(self, folder: Path) -> None:
+        self.first, *others = [Office(folder / f"commission-{n}") for n in (1, 2, 3)]
+        self.others = others
+        self.hospital = Office(folder / "hospital")
+        self.folder = folder
+        applications = []
+        for each in others:
+            assert each.says("office", "--name", each.folder.name, "--url", each.url) == 0
+            applications += ["--office", str(each.folder / "application.json")]
+        self.first.made(*applications)
+        self.first.start()
+        for each in others:
+            assert each.says("join", "--ledger", self.first.url, "--roots", str(self.first.folder / "roots.json")) == 0
+        self.hospital.made()
+
+    def file(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def approves(self, office: Office, prepared: str) -> str:
+        approval = self.file(f"{office.folder.name}.approval")
+        assert office.says("approve", prepared, "--to", approval) == 0
+        return approval
+
+
+@pytest.fixture
+def commission(tmp_path: Path) -> Iterator[Commission]:
+    found = Commission(tmp_path)
+    yield found
+    found.first.stop()
+
+
+def test_a_member_is_admitted_and_suspended_by_two_of_three_offices(commission, capsys):
+    first, (second, third) = commission.first, commission.others
+    applied = str(commission.hospital.folder / "application.json")
+    fingerprint = homes.read_application(Path(applied)).fingerprint
+    assert first.says("admit", applied) == 1
+    assert "--prepare FILE" in capsys.readouterr().out
+
+    admission = commission.file("admission.json")
+    assert first.says("admit", applied, "--prepare", admission) == 0
+    capsys.readouterr()
+    approval = commission.approves(second, admission)
+    assert fingerprint in capsys.readouterr().out
+    assert first.says("send", admission, approval) == 0
+    assert "it stands on the ledger" in capsys.readouterr().out
+
+    suspension, member = commission.file("suspension.json"), commission.hospital.home.member().member
+    assert third.says("suspend", member, "--reason", "breach", "--prepare", suspension) == 0
+    approval = commission.approves(first, suspension)
+    assert member in capsys.readouterr().out
+    assert third.says("send", suspension, approval) == 0
+    with closing(homes.open_ledger(second.home)) as ledger:
+        known = ledger.member(member)
+        assert known is not None
+        assert known.is_suspended_at(ledger.head().height)
+
+
+def test_an_office_changes_its_keys_once_another_agrees(commission, capsys):
+    second = commission.others[0]
+    assert second.says("rotate", "--heights", "1") == 0
+    admission = commission.file("keys.json")
+    applied = str(second.folder / "application.json")
+    assert commission.first.says("admit", applied, "--prepare", admission) == 0
+    approval = commission.approves(commission.others[1], admission)
+    assert commission.first.says("send", admission, approval) == 0
+
+
+def test_what_was_changed_on_its_way_is_not_approved_and_approvals_of_something_else_do_not_count(commission, capsys):
+    first, (second, third) = commission.first, commission.others
+    applied = str(commission.hospital.folder / "application.json")
+    admission, other = Path(commission.file("admission.json")), commission.file("other.json")
+    for file in (str(admission), other):
+        assert first.says("admit", applied, "--prepare", file) == 0
+    of_another = commission.approves(second, other)
+    assert first.says("send", str(admission), of_another) == 1
+    assert "1 of 2 agree" in capsys.readouterr().out
+
+    assert second.says("send", str(admission), of_another) == 1
+    assert "it has to send it" in capsys.readouterr().err
+
+    prepared = json.loads(admission.read_bytes())
+    prepared["application"]["name"], prepared["application"]["url"] = "somebody else", "http://elsewhere.example"
+    admission.write_text(json.dumps(prepared))
+    assert third.says("approve", str(admission), "--to", commission.file("no.json")) == 2
+    assert "prepare it anew" in capsys.readouterr().err
+    assert not Path(commission.file("no.json")).exists()
+
+
+def test_no_more_offices_can_be_needed_than_there_are(tmp_path, capsys):
+    alone = Office(tmp_path / "commission")
+    assert alone.says("init", "--name", "alone", "--url", alone.url, "--needed", "2") == 2
+    assert "there are 1 of the commission" in capsys.readouterr().err
+    assert not alone.folder.exists()

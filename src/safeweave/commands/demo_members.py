@@ -27,7 +27,7 @@ from safeweave.commands.hospitals import read_hospitals
 from safeweave.commands.leashed import leashed
 from safeweave.consents import Kept, Party, consent_of, fhir, texts
 from safeweave.consents.consent import GIVES_ITSELF
-from safeweave.consortium import homes
+from safeweave.consortium import homes, membership
 from safeweave.consortium.homes import Home
 from safeweave.coverage.commands import policies_import
 from safeweave.database import Database, at_text
@@ -174,7 +174,7 @@ class Consortium:
         try:
             for office in self.offices[1:]:
                 homes.join(office.home, self.commission.home.member().url, roots)
-                outcome = homes.admit(self.commission.home, ledger, database, homes.application(office.home))
+                outcome = membership.admit(self.commission.home, ledger, database, homes.application(office.home))
                 assert isinstance(outcome, Final), outcome
         finally:
             ledger.close()

@@ -1,4 +1,4 @@
-"""A member's home folder, and how one becomes a member: made, founded, joined, admitted, its keys renewed.
+"""A member's home folder, and how one becomes a member: made, founded, joined, its keys renewed.
 
 The folder holds `member.json` (who we are), `keys.json` (the private keys), `roots.json` (whom to believe about the
 ledger), the store, and for the commission `ledger.sqlite` with `log.key`, for a witness `witness.sqlite` with
@@ -18,10 +18,8 @@ import msgspec
 
 from safeweave import clock as clocks
 from safeweave.clock import Clock
-from safeweave.consortium import MEMBER_FILE, store
+from safeweave.consortium import MEMBER_FILE
 from safeweave.consortium.directory import endpoint_hash
-from safeweave.consortium.store import Contact
-from safeweave.database import Database
 from safeweave.errors import Conflict, Malformed, NotFound
 from safeweave.keys.keyset import KeySet
 from safeweave.keys.ring import KeyRing
@@ -36,14 +34,12 @@ from safeweave.ledger.checkpoint import (
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Ledger, Outcome
 from safeweave.ledger.operation import (
+    Approval,
     Found,
     Founder,
     Operation,
-    PutMember,
     Role,
     SignedOperation,
-    SuspendMember,
-    SuspensionReason,
     approve,
     fresh_id,
     operation_id,
@@ -166,8 +162,8 @@ def init(
         role=role, name=name, member=ring.member, url=url.rstrip("/"), host=host, port=port, is_witness=is_witness
     )
     home.write(MEMBER_FILE, _written(member))
-    for kind in (("log",) if role == "commission" else ()) + (("witness",) if is_witness else ()):
-        home.write(f"{kind}.key", secrets.token_bytes(32))
+    if is_witness:
+        home.write("witness.key", secrets.token_bytes(32))
     return application(home)
 
 
@@ -207,20 +203,25 @@ def join(home: Home, ledger: str, roots: TrustRoots) -> None:
     home.write(MEMBER_FILE, _written(msgspec.structs.replace(home.member(), ledger=ledger.rstrip("/"))))
 
 
-def found(home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0, now: Clock = clocks.now) -> Outcome:
-    """Found a ledger with this commission as its only member; `roots.json` is what the others need.
+def found(
+    home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0, now: Clock = clocks.now,
+    others: Sequence[Application] = (), needed: int = 1,
+) -> Outcome:  # fmt: skip
+    """Found a ledger; its commission is this office and those `others`, of which `needed` must agree on each member.
 
-    With witnesses it is final once enough of them are up and have cosigned. Raises Conflict if it was founded before.
+    `roots.json` is what the others need. With witnesses it is final once enough of them are up and have cosigned.
+    Raises Conflict if it was founded before.
     """
     if home.ledger.exists():
         raise Conflict(f"{home.ledger} is there already; a ledger is founded once")
     member = msgspec.structs.replace(home.member(), witnesses=tuple(witnesses), quorum=quorum)
     ring = home.ring()
-    founder = Founder(member.member, ring.public()[-1], endpoint_hash(member.url))
-    operation = Found(member.member, fresh_id(), (founder,), 1)
+    founders = [Founder(each.member, each.keys, endpoint_hash(each.url)) for each in (application(home), *others)]
+    operation = Found(member.member, fresh_id(), tuple(founders), needed)
+    home.write("log.key", secrets.token_bytes(32))
     ledger = _log(home, member, now)
     try:
-        (id,) = ledger.submit([_said(ring, operation, 0)])
+        (id,) = ledger.submit([signed_by(ring, operation, 0)])
         roots = msgspec.structs.replace(ledger.roots(), founding=operation_id(operation))
         home.write("roots.json", write_roots(roots))
         home.write(MEMBER_FILE, _written(member))
@@ -229,32 +230,11 @@ def found(home: Home, witnesses: Sequence[tuple[str, str]] = (), quorum: int = 0
         ledger.close()
 
 
-def admit(home: Home, ledger: Ledger, database: Database, applied: Application) -> Outcome:
-    """Put a member on the ledger, and its address where the others find it."""
-    ring = home.ring()
-    operation = PutMember(
-        ring.member, fresh_id(), applied.member, applied.role, applied.keys, endpoint_hash(applied.url)
-    )
-    with database.transaction() as tx:
-        store.keep_contacts(tx, [Contact(applied.member, applied.name, applied.url)])
-    return _outcome(ledger, ring, operation)
-
-
-def suspend(home: Home, ledger: Ledger, member: str, reason: SuspensionReason) -> Outcome:
-    """Let nothing that this member says count any more."""
-    ring = home.ring()
-    return _outcome(ledger, ring, SuspendMember(ring.member, fresh_id(), member, reason))
-
-
-def _outcome(ledger: Ledger, ring: KeyRing, operation: Operation) -> Outcome:
-    (id,) = ledger.submit([_said(ring, operation, ledger.head().height)])
-    return ledger.outcome(id, FINAL_WITHIN_SECONDS)
-
-
-def _said(ring: KeyRing, operation: Operation, height: int) -> SignedOperation:
+def signed_by(ring: KeyRing, operation: Operation, height: int, approvals: Sequence[Approval] = ()) -> SignedOperation:
+    """The operation of a commission's office at this height, with its own approval and those of others."""
     period = ring.at(height)
     key = period.signing_key()
-    return sign(operation, period.suite, key, [approve(operation, ring.member, period.suite, key)])
+    return sign(operation, period.suite, key, [approve(operation, ring.member, period.suite, key), *approvals])
 
 
 def _written(value: object) -> bytes:

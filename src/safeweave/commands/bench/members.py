@@ -12,7 +12,7 @@ from signal import SIGTERM, signal
 
 from safeweave.clock import now
 from safeweave.commands.bench.stores import HOST
-from safeweave.consortium import homes, roles, taking
+from safeweave.consortium import homes, membership, roles, taking
 from safeweave.consortium.homes import Home
 from safeweave.consortium.roles import MemberNode
 from safeweave.database import Database
@@ -55,7 +55,7 @@ def founded(folder: Path, suite: str = "std-1") -> tuple[Home, Home, Home]:
     with closing(homes.open_ledger(commission)) as ledger, closing(Database(commission.folder / _STORE)) as database:
         for home in (hospital, insurer):
             homes.join(home, commission.member().url, commission.roots())
-            _stands(homes.admit(commission, ledger, database, homes.application(home)))
+            _stands(membership.admit(commission, ledger, database, homes.application(home)))
     return commission, hospital, insurer
 
 
