@@ -111,6 +111,7 @@ select create_distributed_table('event', 'subject', colocate_with => 'none', sha
 select create_distributed_table('inbound_message', 'sender', colocate_with => 'none', shard_count => 128);
 select create_distributed_table('visit', 'sender', colocate_with => 'inbound_message');
 select create_distributed_table('visit_alias', 'sender', colocate_with => 'inbound_message');
+select create_distributed_table('awaited_name', 'sender', colocate_with => 'inbound_message');
 select create_distributed_table('gap', 'sender', colocate_with => 'inbound_message');
 select create_distributed_table('highest_sequence', 'sender', colocate_with => 'inbound_message');
 

@@ -55,6 +55,11 @@ def visit_subject(sender: str, visit: str) -> str:
     return f"{sender}/{visit}"
 
 
+def paper_subject(number: int) -> str:
+    """The subject of a paper that names no visit and leads to none yet: its own, so that it is read by itself."""
+    return f"/{number}"
+
+
 def key_of(event: Event) -> str:
     """What must be held while an event is followed: its visit, or all that belongs to the person of its case."""
     subject = subject_of(event)
@@ -163,13 +168,17 @@ def of_subjects(tx: Transaction, subjects: Sequence[str]) -> dict[str, list[Logg
     return found
 
 
-def move(tx: Transaction, numbers: Sequence[int], subject: str) -> None:
-    """Put events that named no visit under the visit they turned out to belong to."""
+def move(tx: Transaction, moved: Sequence[tuple[int, str, str]]) -> None:
+    """Put events that named no visit under another subject: (number, subject until now, subject from now on).
+
+    Raises Crossed if another transaction has put one of them somewhere else.
+    """
     queued = _queued(tx)
-    here = [number for number in numbers if number in queued.rows]
-    tx.queue(_INSERT, [queued.move(number, subject) for number in here], _number_of)
-    written = [(subject, number) for number in numbers if number not in queued.rows]
-    tx.run_many("update event set subject = ? where id = ?", written)
+    here = [(number, after) for number, _, after in moved if number in queued.rows]
+    tx.queue(_INSERT, [queued.move(number, after) for number, after in here], _number_of)
+    written = [(after, number, before) for number, before, after in moved if number not in queued.rows]
+    if tx.run_many("update event set subject = ? where id = ? and subject = ?", written) < len(written):
+        raise Crossed("another transaction has placed a paper that this one read as unplaced")
 
 
 # ---------------------------------------------------------------- work to be done

@@ -3,7 +3,8 @@
 create table if not exists event (
     id integer primary key,         -- the number of its last event; those told with it are numbered just below
     kind text not null,             -- of each of them, comma between
-    subject text not null,          -- the visit it tells of: "sender/visit"
+    subject text not null,          -- the visit it tells of: "sender/visit"; "sender/" if it names none, "/its number"
+                                    -- once it was looked at and leads to none
     told_at text not null,
     payload blob not null           -- the event as JSON, or a list of several; packed, see database/packing.py
 );

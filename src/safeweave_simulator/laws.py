@@ -70,6 +70,7 @@ def at_any_time(world: World) -> None:
         _look_at(world, dict.fromkeys(WHAT) | {"case": cases, "decision": cases})
         _accounts(world)
         _telephones(world)
+        _papers_waiting(world)
 
 
 def _look_at(world: World, which: Mapping[str, Which]) -> None:
@@ -465,6 +466,21 @@ def _messages_taken(world: World) -> None:
 def _events(payload: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The events of a row, each to the byte."""
     return msgspec.json.decode(payload, type=list[msgspec.Raw]) if payload.startswith(b"[") else [payload]
+
+
+def _papers_waiting(world: World) -> None:
+    """A name leads to a visit or papers wait for it, never both; each of them lies in the log by itself."""
+    joined = "awaited_name a left join visit_alias v on v.sender = a.sender and v.kind = a.kind and v.value = a.value"
+    led = world.rows(f"select a.event, a.kind, a.value, v.visit from {joined} where coalesce(v.visit, '?') <> ''")
+    _equal("no paper waits for a name that leads to a visit", led, [])
+    alone = world.rows(
+        "select kind, value from visit_alias where visit = ''"
+        " and (sender, kind, value) not in (select sender, kind, value from awaited_name)"
+    )
+    _equal("what is waited for has a paper that waits", alone, [])
+    waiting = world.rows("select distinct event from awaited_name order by event")
+    aside = world.rows("select id from event where subject > '/' and subject < '0' order by id")
+    _equal("a paper waits under its names exactly while it is set aside", waiting, aside)
 
 
 def _messages_sent(world: World, messages: Which) -> None:

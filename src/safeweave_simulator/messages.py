@@ -210,6 +210,8 @@ def yibao_message(happening: Happening, control_id: str, sent_at: datetime) -> b
     person = stay.person
     content: dict[str, Any]
     visit = {"ipt_no" if stay.inpatient else "ipt_otp_no": stay.visit}
+    if happening.kind == "settled" and stay.no % 5 == 3:
+        visit = {}  # found by its bill
     if happening.kind == "settlement_cancelled":
         infno = "2305" if stay.inpatient else "2208"
         data = {

@@ -168,19 +168,6 @@ def test_papers_that_name_no_visit_wait_while_somebody_else_works_on_their_visit
     assert len(house.case().stay.settlements) == 1
 
 
-def test_a_new_paper_that_leads_nowhere_is_looked_at_once_more(house):
-    # The bill it belongs to may be told of at this very moment, in a transaction that is not to be seen yet.
-    if not house.node.database.shared:
-        pytest.skip("one writes at a time: nothing is told of meanwhile")
-    now = house.time()
-    with house.node.database.transaction() as tx:
-        put_in_the_log(tx, house, (settled(visit=""),))
-    with house.node.database.transaction(beside=True) as tx:
-        (again,) = hear([VisitTold(H, "")], tx, now)
-        assert again.event == VisitTold(H, "")
-        assert hear([VisitTold(H, "")], tx, again.due_at + timedelta(seconds=1)) == []
-
-
 def test_a_clock_whose_case_somebody_else_works_on_rings_at_the_next_look(house):
     if not house.node.database.shared:
         pytest.skip("one writes at a time: nobody else works on anything")

@@ -64,7 +64,7 @@ def test_what_is_told_of_a_visit_in_one_go_is_one_row_and_keeps_its_numbers(data
 def test_papers_that_wait_for_their_visit_share_no_row(database):
     told(database, NOTED, NOTED)
     with database.transaction() as tx:
-        outbox.move(tx, [2], "first/ZY1")
+        outbox.move(tx, [(2, "first", "first/ZY1")])
         assert outbox.of_subjects(tx, ["first/ZY1"]) == {"first/ZY1": [Logged(2, NOTED, NOON)]}
 
 
@@ -72,7 +72,7 @@ def test_a_paper_without_a_visit_is_placed_whether_it_came_just_now_or_earlier(d
     told(database, NOTED)
     with database.transaction() as tx:
         outbox.append(tx, [LEFT, NOTED], NOON, read_back=True)
-        outbox.move(tx, [1, 3], "first/ZY1")
+        outbox.move(tx, [(1, "first", "first/ZY1"), (3, "first", "first/ZY1")])
         placed = {"first/ZY1": [Logged(1, NOTED, NOON), Logged(2, LEFT, NOON), Logged(3, NOTED, NOON)], "first/": []}
         assert outbox.of_subjects(tx, ["first/ZY1", "first/"]) == placed
     with database.reading() as tx:

@@ -286,6 +286,20 @@ MUTATIONS = (
         "\"\\x1f\".join(map(str, parts[:1])).encode()",
     ),
     Mutation(
+        "who waits for the names of a visit is not asked",
+        "cases/papers.py",
+        "        waiting += _set_aside_for(tx, awaited)\n",
+        "",
+        "tests/cases/test_papers_set_aside.py",
+    ),
+    Mutation(
+        "that a paper was set aside meanwhile is not seen",
+        "cases/store.py",
+        "key=_name_of, every=True, joined=",
+        "key=_name_of, joined=",
+        "tests/cases/test_papers_set_aside.py",
+    ),
+    Mutation(
         "a clock that is started and stopped in one transaction runs on",
         "cases/clocks.py",
         "        if clock in begun:",

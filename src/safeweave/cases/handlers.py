@@ -1,23 +1,22 @@
 """Keeps cases true to what hospitals tell and to what was decided and paid."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import NamedTuple
 
 import msgspec
 
-from safeweave import coverage, outbox, people
-from safeweave.cases import clocks, store
+from safeweave import coverage, people
+from safeweave.cases import clocks, papers, store
 from safeweave.cases.case import Case, CaseHead, happenings, moved
 from safeweave.cases.claim import waits_for
 from safeweave.cases.lifecycle import AWAITING_BILL, DECIDED, Happening, Stage, stage_after
+from safeweave.cases.papers import names_of
 from safeweave.cases.stay import Stay, folded, happened
 from safeweave.clock import shanghai_day
 from safeweave.coverage import InsuredPolicy, Payee
 from safeweave.database import Transaction
 from safeweave.events import (
-    BillIssued,
-    BillReversed,
     CaseConfirmed,
     CaseMoved,
     CaseOpened,
@@ -36,34 +35,11 @@ from safeweave.events import (
     PayoutReturned,
     PersonSeen,
     PersonsMerged,
-    SettlementCancelled,
-    SettlementReported,
     VisitTold,
 )
 from safeweave.ids import CaseId, PersonId, PolicyId, bill_key, derived, hour, person_key
 from safeweave.outbox import Logged
 from safeweave.worker import PUT_OFF, Later
-
-AliasKey = tuple[str, str, str]  # sender, kind, value
-
-
-def aliases_of(event: HospitalEvent) -> list[tuple[str, str]]:
-    """The (kind, value) names under which papers of one visit can be found."""
-    match event:
-        case BillIssued():
-            return [("bill", event.bill.key)]
-        case BillReversed():
-            return [("bill", str(event.bill))]
-        case SettlementReported():
-            names = [("settlement", event.settlement)]
-            if event.bill:
-                names.append(("bill", str(event.bill)))
-            if event.medical_visit:
-                names.append(("medical_visit", event.medical_visit))
-            return names
-        case SettlementCancelled():
-            return [("settlement", event.settlement)]
-    return []
 
 
 class Heard(NamedTuple):
@@ -75,16 +51,8 @@ class Heard(NamedTuple):
     waiting: str | None
     stay: Stay
     log: Sequence[Logged]
-
-    @property
-    def names(self) -> list[tuple[str, str, str, str]]:
-        """The names under which later papers find this visit, of what was told since the last time."""
-        before = set(self.row.case.heard) if self.row and self.row.case else ()
-        return [
-            (self.key[0], kind, value, self.key[1])
-            for logged in self.log if logged.number not in before and isinstance(logged.event, HospitalEvent)
-            for kind, value in aliases_of(logged.event)
-        ]  # fmt: skip
+    names: Sequence[tuple[str, str, str, str]]
+    """Names under which its papers find it from now on: (sender, kind, value, visit). Nobody knew them before."""
 
 
 def listen(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> tuple[list[Heard], list[Event | Later]]:
@@ -94,13 +62,17 @@ def listen(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> tuple[l
     the visits themselves; they are held by whoever runs this.
     """
     keys = list(dict.fromkeys((event.sender, event.visit) for event in told))
-    logs, out = _logs(tx, keys, now)
+    logs, names, out = papers.told_of(tx, keys, now)
     known = store.visits(tx, [key for key in logs if key[1]])
     keys = [key for key in logs if key[1] and not _is_heard(known.get(key), logs[key])]
     stays = {key: folded(happened([logged.event for logged in logs[key]])) for key in keys}
     persons, put_off = _persons(tx, known, stays, now)
     out += [Later(VisitTold(*key), now + PUT_OFF) for key in put_off]
-    return [Heard(key, known.get(key), *persons[key], stays[key], logs[key]) for key in keys if key in persons], out
+    return [
+        Heard(key, known.get(key), *persons[key], stays[key], logs[key], papers.new_names(key, logs[key], names))
+        for key in keys
+        if key in persons
+    ], out
 
 
 def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Event | Later]:
@@ -115,9 +87,9 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     cases = list[Case]()
     aliases = list[tuple[str, str, str, str]]()
     for each in found_visits:
-        key, row, person, waiting, stay, log = each
+        key, row, person, waiting, stay, log, names = each
         case: CaseHead | None = row.case if row else None
-        aliases += each.names
+        aliases += names
         if case is None and person and not _is_covered(policies.get(person, ()), stay, now):
             waiting = "policy_unknown"
         if case is None and waiting is None and not (stay.kind or stay.live_bills):
@@ -145,7 +117,7 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
     for died in cases:
         if died.id in dead:
             _report_death(tx, died, now)
-    store.save_aliases(tx, aliases)
+    store.save_names(tx, aliases)
     store.save_visits(tx, visits, now)
     store.save_cases(tx, cases)
     store.add_steps(tx, steps, now)
@@ -154,7 +126,7 @@ def hear(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> list[Even
 
 def remember(heard: Sequence[Heard], tx: Transaction, now: datetime) -> None:
     """Keep whose these visits are and by what names their papers find them, without making cases of them."""
-    store.save_aliases(tx, [name for each in heard for name in each.names])
+    store.save_names(tx, [name for each in heard for name in each.names])
     store.save_visits(
         tx,
         [
@@ -204,81 +176,6 @@ def payees(tx: Transaction, keys: Sequence[PayeeKey]) -> dict[PayeeKey, Payee]:
     return found | coverage.payees(tx, unread)
 
 
-def _logs(
-    tx: Transaction, keys: Sequence[store.VisitKey], now: datetime
-) -> tuple[dict[store.VisitKey, list[Logged]], list[Event | Later]]:
-    """Everything told of these visits, and of those that papers naming no visit turn out to belong to.
-
-    With it, what is to be looked at again: papers that could not be placed now because somebody else works on them or
-    on their visit, and new ones whose visit may be told of at this very moment.
-    """
-    senders = list(dict.fromkeys(sender for sender, _ in keys))
-    wanted = {outbox.visit_subject(*key): key for key in keys} | {
-        outbox.visit_subject(sender, ""): (sender, "") for sender in senders
-    }
-    logs = {wanted[subject]: log for subject, log in outbox.of_subjects(tx, list(wanted)).items()}
-    unplaced = [
-        (sender, logged)
-        for sender in senders
-        for logged in logs.pop((sender, ""), [])
-        if isinstance(logged.event, HospitalEvent)
-    ]
-    if not unplaced:
-        return logs, []
-    held = tx.hold({outbox.visit_subject(sender, "") for sender, _ in unplaced})
-    free = [(sender, logged) for sender, logged in unplaced if outbox.visit_subject(sender, "") in held]
-    placed, left = _placed(tx, free, logs)
-    held = tx.hold({outbox.visit_subject(*key) for key in placed})
-    placed = {key: numbers for key, numbers in placed.items() if outbox.visit_subject(*key) in held}
-    for key, numbers in placed.items():
-        outbox.move(tx, numbers, outbox.visit_subject(*key))
-    if placed:
-        moved_to = {outbox.visit_subject(*key): key for key in placed}
-        logs |= {moved_to[subject]: log for subject, log in outbox.of_subjects(tx, list(moved_to)).items()}
-    done = {number for numbers in placed.values() for number in numbers} | {logged.number for _, logged in left}
-    busy = {sender for sender, logged in unplaced if logged.number not in done}
-    new = {sender for sender, logged in left if logged.told_at > now - _LOOKS_AGAIN} if not tx.alone else set()
-    return logs, [
-        *(Later(VisitTold(sender, ""), now + PUT_OFF) for sender in sorted(busy)),
-        *(Later(VisitTold(sender, ""), now + _LOOKS_AGAIN) for sender in sorted(new - busy)),
-    ]
-
-
-_LOOKS_AGAIN = timedelta(seconds=5)  # longer than a transaction lasts; a paper older than that is not looked at again
-
-
-def _placed(
-    tx: Transaction, unplaced: Sequence[tuple[str, Logged]], logs: Mapping[store.VisitKey, Sequence[Logged]]
-) -> tuple[dict[store.VisitKey, list[int]], list[tuple[str, Logged]]]:
-    """The visits these papers belong to, by what they name, with their log numbers; and those that lead nowhere yet."""
-    here = {
-        (key[0], kind, value): key[1]
-        for key, log in logs.items() for logged in log if isinstance(logged.event, HospitalEvent)
-        for kind, value in aliases_of(logged.event)
-    }  # fmt: skip
-    named = [(sender, logged, _names(sender, logged)) for sender, logged in unplaced]
-    asked = {name for _, _, names in named for name in names}
-    leads = store.aliases(tx, sorted(asked - set(here))) | here
-    placed: dict[store.VisitKey, list[int]] = {}
-    left, before = named, -1
-    while len(left) != before:  # a settlement that its bill leads to leads its own cancellation
-        before, waiting = len(left), left
-        left = []
-        for sender, logged, names in waiting:
-            visit = next((leads[name] for name in names if name in leads), None)
-            if visit is None:
-                left.append((sender, logged, names))
-                continue
-            placed.setdefault((sender, visit), []).append(logged.number)
-            leads |= {name: leads.get(name, visit) for name in names}
-    return placed, [(sender, logged) for sender, logged, _ in left]
-
-
-def _names(sender: str, logged: Logged) -> list[AliasKey]:
-    assert isinstance(logged.event, HospitalEvent)
-    return [(sender, kind, value) for kind, value in aliases_of(logged.event)]
-
-
 def _persons(
     tx: Transaction, known: dict[store.VisitKey, store.VisitRow], stays: dict[store.VisitKey, Stay], now: datetime
 ) -> tuple[dict[store.VisitKey, tuple[PersonId | None, str | None]], list[store.VisitKey]]:
@@ -324,10 +221,10 @@ def whose(tx: Transaction, sender: str, told: Sequence[HospitalEvent]) -> list[t
     seen = [(n, person) for n, event in enumerate(told) if (person := _person_named(event)) is not None]
     found = people.find_people(tx, [_in_own_records(person, sender) for _, person in seen]) if seen else []
     named = {n: who.person for (n, _), who in zip(seen, found, strict=True) if who.person}
-    here = {name: event.visit for event in told if event.visit for name in aliases_of(event)}
-    asked = {(sender, *name) for event in told if not event.visit for name in aliases_of(event) if name not in here}
+    here = {name: event.visit for event in told if event.visit for name in names_of(event)}
+    asked = {(sender, *name) for event in told if not event.visit for name in names_of(event) if name not in here}
     leads = {name[1:]: visit for name, visit in store.aliases(tx, sorted(asked)).items()} | here
-    visits = [event.visit or next((leads[name] for name in aliases_of(event) if name in leads), "") for event in told]
+    visits = [event.visit or next((leads[name] for name in names_of(event) if name in leads), "") for event in told]
     of_visit: dict[str, set[PersonId]] = {}
     keys = sorted({(sender, visit) for visit in visits if visit})
     for key, row in store.visits(tx, keys).items() if keys else ():

@@ -1,6 +1,6 @@
 """Cases, the visits they come from, and the registry of hospitals, as rows."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 
 import msgspec
@@ -30,6 +30,7 @@ class _Folded(msgspec.Struct, omit_defaults=True, gc=False):
 _folded = msgspec.json.Decoder(_Folded)
 
 VisitKey = tuple[str, str]  # sender, visit
+Name = tuple[str, str, str]  # sender, kind, value: of a bill, a settlement, a visit as the 医保 counts it
 
 _CASE = "c.id, c.person, c.sender, c.visit, c.stage, c.stay, c.opened_at, c.completed_at, c.version"
 
@@ -169,7 +170,7 @@ def cases_of_bill(tx: Transaction, number: str, most: int) -> list[CaseId]:
 
 def _of_number(tx: Transaction, sql: str, number: str, most: int) -> list[CaseId]:
     """A number is looked for at each sender, so that the keys of the tables find it."""
-    tx.flush(_SAVE_VISIT, _SAVE_ALIAS)
+    tx.flush(_SAVE_VISIT, _SAVE_NAME)
     senders = [sender for (sender,) in tx.rows(_SENDERS) if sender is not None]
     return [id for (id,) in tx.rows(sql, (senders, number, most))]
 
@@ -302,28 +303,81 @@ def last_notes(tx: Transaction, cases: Collection[CaseId], happening: Happening)
 _steps = msgspec.json.Decoder(tuple[tuple[str, str, str], ...])
 
 
-def save_aliases(tx: Transaction, rows: Iterable[tuple[str, str, str, str]]) -> None:
-    """Learn which visit a bill or settlement belongs to: (sender, kind, value, visit)."""
-    tx.queue(_SAVE_ALIAS, sorted(set(rows)))
+def save_names(tx: Transaction, rows: Iterable[tuple[str, str, str, str]]) -> None:
+    """Learn which visit a bill or settlement belongs to: (sender, kind, value, visit), of names that led nowhere.
+
+    Of several visits that bring one name the first by its number has it. Raises Crossed when it is written, if another
+    transaction has written a row for that name since it was looked for.
+    """
+    tx.queue(_SAVE_NAME, sorted(set(rows)), key=_name_of, every=True, joined=lambda earlier, later: earlier)
 
 
-_SAVE_ALIAS = (
+def _name_of(row: Sequence[object]) -> object:
+    return row[:3]
+
+
+_SAVE_NAME = (
     "insert into visit_alias (sender, kind, value, visit) values (?, ?, ?, ?)"
     " on conflict (sender, kind, value) do nothing"
 )
 
 
-def aliases(tx: Transaction, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
-    """The visits that these (sender, kind, value) lead to."""
-    if not keys:
+def names(tx: Transaction, asked: Sequence[Name]) -> dict[Name, str]:
+    """The visits that these names lead to; "" for those that papers wait for, others are absent."""
+    if not asked:
         return {}
-    tx.flush(_SAVE_ALIAS)
+    tx.flush(_SAVE_NAME, _AWAIT_NAME)
     return {
         (sender, kind, value): visit
         for sender, kind, value, visit in tx.rows(
-            "select sender, kind, value, visit from visit_alias where (sender, kind, value) in ?", (keys,)
+            "select sender, kind, value, visit from visit_alias where (sender, kind, value) in ?", (asked,)
         )
     }
+
+
+def aliases(tx: Transaction, asked: Sequence[Name]) -> dict[Name, str]:
+    """The visits that these names lead to."""
+    return {name: visit for name, visit in names(tx, asked).items() if visit}
+
+
+def await_names(tx: Transaction, papers: Iterable[tuple[str, str, str, int]]) -> None:
+    """Note under which names papers wait: (sender, kind, value, number in the log).
+
+    Raises Crossed when it is written, if one of the names leads to a visit by then.
+    """
+    rows = sorted(set(papers))
+    tx.queue(_AWAIT_NAME, [row[:3] for row in rows], key=_name_of, every=True)
+    tx.queue(_ADD_AWAITED, rows)
+
+
+# What changes nothing of a row still locks it, so that nobody takes it over unseen.
+_AWAIT_NAME = (
+    "insert into visit_alias (sender, kind, value, visit) values (?, ?, ?, '')"
+    " on conflict (sender, kind, value) do update set visit = excluded.visit where visit_alias.visit = ''"
+)
+_ADD_AWAITED = "insert into awaited_name (sender, kind, value, event) values (?, ?, ?, ?)"
+
+
+def take_names(tx: Transaction, visits: Mapping[Name, str]) -> list[int]:
+    """Let these names, for which papers wait, lead to their visits from now on; the numbers of those papers."""
+    if not visits:
+        return []
+    tx.flush(_AWAIT_NAME, _ADD_AWAITED)
+    tx.run_many(
+        "update visit_alias set visit = ? where sender = ? and kind = ? and value = ? and visit = ''",
+        [(visits[name], *name) for name in sorted(visits)],
+    )
+    rows = tx.rows(
+        "select distinct event from awaited_name where (sender, kind, value) in ? order by event", (sorted(visits),)
+    )
+    return [number for (number,) in rows]
+
+
+def strike_awaited(tx: Transaction, papers: Iterable[tuple[str, str, str, int]]) -> None:
+    """These papers wait no longer under these names: (sender, kind, value, number in the log)."""
+    tx.run_many(
+        "delete from awaited_name where sender = ? and kind = ? and value = ? and event = ?", sorted(set(papers))
+    )
 
 
 def waiting_visits(tx: Transaction) -> list[VisitRow]:

@@ -24,8 +24,16 @@ create table if not exists visit_alias (
     sender text not null,
     kind text not null,             -- bill, settlement, medical_visit
     value text not null,
-    visit text not null,
+    visit text not null,            -- "" while papers wait for a visit that brings this name
     primary key (sender, kind, value)
+);
+
+create table if not exists awaited_name (
+    sender text not null,
+    kind text not null,
+    value text not null,
+    event integer not null,         -- a paper that names no visit and led to none when it was looked at
+    primary key (sender, kind, value, event)
 );
 
 -- Tables of a person's things carry `shard`: what ids.person_key gives of the id they are of. A row is spread by it when

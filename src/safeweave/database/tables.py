@@ -11,7 +11,7 @@ PACKAGES_WITH_TABLES = ("safeweave", "safeweave.people", "safeweave.coverage", "
                         "safeweave.adjudication", "safeweave.payments", "safeweave.telling",
                         "safeweave.consents", "safeweave.consortium", "safeweave.web")  # fmt: skip
 
-SCHEMA_VERSION = 11  # raised, with a migration, whenever a tables.sql changes
+SCHEMA_VERSION = 12  # raised, with a migration, whenever a tables.sql changes
 
 
 class NotOurStore(Conflict):

@@ -353,11 +353,11 @@ def unknown_sender() -> Sender:
 def unplaced(tx: Transaction) -> list[tuple[str, str, str]]:
     """Papers that name no visit and no known bill: (sender, kind, what they name)."""
     found = []
-    for sender, kind, payload in tx.rows(
-        "select substr(subject, 1, length(subject) - 1), kind, payload from event"
-        " where subject in (select id || '/' from sender) order by id"
+    for _, kind, payload in tx.rows(
+        "select id, kind, payload from event where subject in (select id || '/' from sender)"
+        " union all select id, kind, payload from event where subject > '/' and subject < '0' order by id"
     ):
         (event,) = outbox.events_in(payload)
         named = getattr(event, "bill", None) or getattr(event, "settlement", "")
-        found.append((sender, kind, str(getattr(named, "key", named))))
+        found.append((getattr(event, "sender", ""), kind, str(getattr(named, "key", named))))
     return found
