@@ -275,6 +275,9 @@ def test_a_member_is_admitted_and_suspended_by_two_of_three_offices(commission, 
     assert first.says("send", admission, approval) == 0
     assert "it stands on the ledger" in capsys.readouterr().out
 
+    assert third.says("admit", applied, "--prepare", admission) == 1
+    assert commission.first.url in capsys.readouterr().err
+
     suspension, member = commission.file("suspension.json"), commission.hospital.home.member().member
     assert third.says("suspend", member, "--reason", "breach", "--prepare", suspension) == 0
     approval = commission.approves(first, suspension)

@@ -50,7 +50,12 @@ class Prepared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def prepare_admission(home: Home, applied: Application) -> Prepared:
-    """That a member joins, comes back, or has new keys or another address."""
+    """That a member joins, comes back, or has new keys or another address.
+
+    Raises NotHere at an office that does not keep the ledger: the others look for addresses where that is.
+    """
+    if home.member().ledger:
+        raise NotHere("cli.member.keeper_admits", ledger=home.member().ledger)
     return Prepared(operation=_put(applied, home.member().member, fresh_id()), application=applied)
 
 
