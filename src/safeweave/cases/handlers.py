@@ -62,9 +62,8 @@ def listen(told: Sequence[VisitTold], tx: Transaction, now: datetime) -> tuple[l
     the visits themselves; they are held by whoever runs this.
     """
     keys = list(dict.fromkeys((event.sender, event.visit) for event in told))
-    logs, names, out = papers.told_of(tx, keys, now)
-    known = store.visits(tx, [key for key in logs if key[1]])
-    keys = [key for key in logs if key[1] and not _is_heard(known.get(key), logs[key])]
+    logs, known, names, out = papers.told_of(tx, keys, now)
+    keys = [key for key in logs if not _is_heard(known.get(key), logs[key])]
     stays = {key: folded(happened([logged.event for logged in logs[key]])) for key in keys}
     persons, put_off = _persons(tx, known, stays, now)
     out += [Later(VisitTold(*key), now + PUT_OFF) for key in put_off]

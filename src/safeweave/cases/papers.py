@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from safeweave import outbox
 from safeweave.cases import store
-from safeweave.cases.store import Name, VisitKey
+from safeweave.cases.store import Name, VisitKey, VisitRow
 from safeweave.database import Transaction
 from safeweave.events import (
     BillIssued,
@@ -87,22 +87,31 @@ class _Paper(NamedTuple):
         return [(*name, self.logged.number) for name in self.names]
 
 
-def told_of(
-    tx: Transaction, keys: Sequence[VisitKey], now: datetime
-) -> tuple[Logs, Collection[Name], list[Event | Later]]:
-    """Everything told of these visits, and of those that papers naming no visit turn out to belong to.
+class Told(NamedTuple):
+    """Everything told of some visits, with what is known of them."""
 
-    With it, those of their names that lead to a visit already; and what is to be looked at again: papers that could not
-    be placed now, because somebody else works on their visit. What leads nowhere is set aside.
+    logs: Logs
+    rows: dict[VisitKey, VisitRow]
+    names: Collection[Name]  # those of them that led to a visit already
+    again: list[Event | Later]  # papers that could not be placed now, because somebody else works on their visit
+
+
+def told_of(tx: Transaction, keys: Sequence[VisitKey], now: datetime) -> Told:
+    """What was told of these visits, and of those that papers naming no visit turn out to belong to.
+
+    What leads nowhere is set aside.
     """
     logs, waiting, busy = _unplaced(tx, keys)
+    rows: dict[VisitKey, VisitRow] = {}
     known: dict[Name, str] = {}
-    asked: set[Name] = set()
+    asked: set[VisitKey | Name] = set()
     while True:
         brought = {name: key[1] for key, log in logs.items() for logged in log for name in _names(key[0], logged)}
         unasked = {*brought, *(name for paper in waiting for name in paper.names)} - asked
-        asked |= unasked
-        known |= store.names(tx, sorted(unasked))
+        more, named = store.visits_and_names(tx, [key for key in logs if key not in asked], sorted(unasked))
+        asked |= unasked | logs.keys()
+        rows |= more
+        known |= named
         awaited = {name: visit for name, visit in brought.items() if known.get(name) == ""}
         waiting += _set_aside_for(tx, awaited)
         known |= awaited
@@ -116,7 +125,7 @@ def told_of(
     busy |= {paper.sender for paper in waiting if not leads.keys().isdisjoint(paper.names)}
     outbox.move(tx, [(paper.logged.number, paper.subject, paper_subject(paper.logged.number)) for paper in lost])
     store.await_names(tx, [row for paper in lost for row in paper.awaited])
-    return logs, known.keys(), [Later(VisitTold(sender, ""), now + PUT_OFF) for sender in sorted(busy)]
+    return Told(logs, rows, known.keys(), [Later(VisitTold(sender, ""), now + PUT_OFF) for sender in sorted(busy)])
 
 
 def _logs(tx: Transaction, keys: Collection[VisitKey]) -> Logs:

@@ -92,8 +92,27 @@ def stay_of(case: CaseHead, log: Iterable[outbox.Logged]) -> Stay:
 def visits(tx: Transaction, keys: Sequence[VisitKey]) -> dict[VisitKey, VisitRow]:
     """What is known of these visits, with their cases as they stand in this transaction; one statement."""
     tx.flush(_SAVE_VISIT)
+    return _visits(tx, tx.rows(_VISITS, (keys,)))
+
+
+def visits_and_names(
+    tx: Transaction, keys: Sequence[VisitKey], asked: Sequence[Name]
+) -> tuple[dict[VisitKey, VisitRow], dict[Name, str]]:
+    """What `visits` and `names` give, in one statement."""
+    tx.flush(_SAVE_VISIT, _SAVE_NAME, _AWAIT_NAME)
+    told, named = list[Row](), dict[Name, str]()
+    for row in tx.rows(_VISITS_AND_NAMES, (keys, asked)):
+        if row[8] == _A_NAME:
+            visit, *name = row[:4]
+            named[tuple(name)] = visit
+        else:
+            told.append(row)
+    return _visits(tx, told), named
+
+
+def _visits(tx: Transaction, rows: Iterable[Row]) -> dict[VisitKey, VisitRow]:
     told: list[Row] = []
-    for row in tx.rows(_VISITS, (keys,)):
+    for row in rows:
         if row[5] is None:
             told.append(row)
         elif row[0] not in tx.memo:  # else as it was last saved: it is written when the transaction ends
@@ -113,6 +132,11 @@ with asked as materialized (
 select case_id, person, sender, visit, waiting, null, first_told_at, null, cast(null as integer) from asked
 union all
 select {_CASE} from claim_case c where c.id in (select case_id from asked)
+"""
+_A_NAME = -1  # in place of a version
+_VISITS_AND_NAMES = f"""{_VISITS}
+union all
+select visit, sender, kind, value, null, null, null, null, {_A_NAME} from visit_alias where (sender, kind, value) in ?
 """
 
 
