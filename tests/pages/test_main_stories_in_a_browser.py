@@ -258,7 +258,7 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if
     newcomer.sees("Ms W" if language == "en" else "W 女士")
     newcomer.becomes("测试甲")
     newcomer.follows("450.00")
-    newcomer.sees(newcomer.t("portal.payout.paid", amount="CNY 450.00" if language == "en" else "450.00 元"))
+    newcomer.sees(newcomer.t("portal.payout.paid", amount="450.00 yuan" if language == "en" else "450.00 元"))
     newcomer.follows(newcomer.t("portal.place.consents"))
     newcomer.presses(newcomer.t("portal.consent.withdraw"))
     newcomer.sees(newcomer.t("portal.consent.withdrawn"))
@@ -277,7 +277,7 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if
     newcomer.presses(newcomer.t("what_if.run"))
     newcomer.page.wait_for_url("**/operations/what-if/*")
     moves = newcomer.page.get_by_role("region", name=newcomer.t("what_if.moves"))
-    expect(moves).to_contain_text("-", timeout=180_000)
+    expect(moves).to_contain_text("−", timeout=180_000)
     newcomer.sees(newcomer.t("what_if.nothing_decided"))
     assert newcomer.pressed <= 15
     context.close()

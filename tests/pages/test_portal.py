@@ -85,7 +85,7 @@ def test_policies_are_told_in_plain_words_with_what_the_year_has_used(house, min
     assert "每年最多赔 15,000.00 元" in mine.text
     assert "本年度已计 450.00 元" in mine.text
     mine.opens("/language/en?back=" + f"/people/{person}/policies")
-    assert "You bear the first CNY 100.00 each time." in mine.text
+    assert "You bear the first 100.00 yuan each time." in mine.text
 
 
 def test_messages_are_shown_once_each_whatever_ways_they_went(house, mine, person):
@@ -157,7 +157,7 @@ def test_what_was_asked_for_can_be_handed_in_and_the_clock_runs_on(house, mine):
     mine.sends(f"/stays/{case}/papers", words="出院小结")
     assert house.history()[-1] == "supplement_received"
     mine.opens(f"/stays/{case}")
-    assert "测试甲: 出院小结" in mine.text
+    assert "测试甲：出院小结" in mine.text
     assert not house.asks(lambda tx: clocks.is_paused(tx, case))
 
 

@@ -126,6 +126,7 @@ def taken(
         viewport={"width": shot.width, "height": HIGHEST[shot.width]},
         device_scale_factor=1.5 if shot.width == PHONE else 1,
         reduced_motion="reduce",
+        locale="zh-CN" if language == "zh" else "en-GB",
     )
     cookies = {"sw_language": language, "sw_size": shot.size}
     context.add_cookies([{"name": n, "value": v, "url": found.url} for n, v in cookies.items() if v])

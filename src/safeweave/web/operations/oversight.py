@@ -1,6 +1,6 @@
 """What a supervisor checks, as counts of nobody in particular: who looks how often, consents, and what is late."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from starlette.responses import Response
 
@@ -34,11 +34,11 @@ def oversight(asked: Asked) -> Response:
                 "select member, purpose, count(*), sum(case when consent is null then 1 else 0 end) from record_read"
                 " where read_at >= ? group by member, purpose order by member, purpose", (since,),
             ),
-            late=tx.rows(
+            late=[(kind, count, date.fromisoformat(since)) for kind, count, since in tx.rows(
                 "select kind, count(*), min(due_on) from clock where stopped_at is null and paused_at is null"
                 " and kind <> 'papers' and due_on < ? group by kind order by kind",
                 (shanghai_day(asked.now).isoformat(),),
-            ),
+            )],
         )  # fmt: skip
 
 
