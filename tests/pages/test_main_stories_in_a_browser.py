@@ -16,6 +16,7 @@ from bulk.test_what_if import stay
 from given import CLEAN_STAY, a_bill, a_house, admitted, billed, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, person_named, site_of, staff
 from pages.real_browser import (
+    BROKEN,
     FOCUS_SEEN,
     SIDEWAYS,
     SMALL,
@@ -24,6 +25,7 @@ from pages.real_browser import (
     needs_chromium,
     served,
     shoot,
+    unwritten,
 )
 from pages.test_bad_input import routes as routes_that_fail
 from pages.test_papers import PNG
@@ -418,6 +420,8 @@ def wrong_with(page: Page, name: str) -> list[str]:
     if page.evaluate(SIDEWAYS) > 0:
         found.append(f"{name}: scrolls sideways")
     found += [f"{name}: too small for a finger: {small}" for small in page.evaluate(SMALL, 44)]
+    found += [f"{name}: {word} is broken in a table" for word in page.evaluate(BROKEN)]
+    found += [f"{name}: not written so: {text!r}" for text in unwritten(page)]
     return found
 
 

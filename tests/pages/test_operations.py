@@ -8,6 +8,7 @@ import pytest
 from given import CLEAN_STAY, HOSPITAL, SENDER, House, a_bill, billed, settled, yuan
 from pages.given_pages import Browser, site_of, staff, steps
 from pages.test_permissions import NEAR
+from safeweave.consents import Read, note_reads
 from safeweave.exchange import inbound, senders
 from safeweave.ids import PersonId
 from safeweave.overview import milliseconds, overview
@@ -206,6 +207,12 @@ def test_a_supervisor_sees_counts_and_nobody(house, site):
     supervisor.opens("/operations/oversight?days=7")
     assert "fewer than 3" in supervisor.text
     assert "31 Jan 2026" in supervisor.text
+    with site.database.transaction() as tx:
+        tx.run("insert into member_contact (member, name, url) values ('abc', '示例人寿', '')")
+        read = Read(PersonId(person), "abc", ("bill",), "claim", "message", None, site.clock())
+        note_reads(tx, [read])
+    supervisor.opens("/operations/oversight")
+    assert "示例人寿" in supervisor.text
 
 
 OURS = {

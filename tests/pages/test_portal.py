@@ -279,6 +279,8 @@ def test_the_account_is_changed_only_to_one_in_the_right_name(house, mine, perso
     assert "户名须为 测试甲" in mine.text
     mine.sends(f"/people/{person}/account", name="测试甲", bank_account="12")
     assert mine.page.status_code == 400
+    mine.sends(f"/people/{person}/account", name="测试甲", bank_account=" ")
+    assert "请填写银行账号。" in mine.text
     mine.sends(f"/people/{person}/account", name="测试甲", bank_account="6217 0000 1000 0000 019")
     assert "尾号 0019" in mine.text
 

@@ -23,8 +23,9 @@ def oversight(asked: Asked) -> Response:
     span = next((days for days in SPANS if str(days) == asked.query("days")), 30)
     since = at_text(asked.now - timedelta(days=span))
     with asked.reading() as tx:
+        names: dict[str, str] = dict(tx.rows("select member, name from member_contact"))
         return shown(
-            asked, tx, "operations/oversight.html", "oversight", span=span, spans=SPANS, few=FEW,
+            asked, tx, "operations/oversight.html", "oversight", span=span, names=names, spans=SPANS, few=FEW,
             views=tx.rows(
                 "select role, action, count(*) from page_view where seen_at >= ? and person <> ''"
                 " group by role, action order by role, action", (since,),
