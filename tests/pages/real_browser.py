@@ -1,6 +1,7 @@
 """The pages served on a port of this machine, and Debian's Chromium that opens them."""
 
 import os
+import re
 import shutil
 import socket
 import threading
@@ -85,7 +86,35 @@ SMALL = """(least) => [...document.querySelectorAll(
 # What has the focus shows it: an outline that can be seen.
 FOCUS_SEEN = """(() => { const shown = getComputedStyle(document.activeElement);
   return shown.outlineStyle !== 'none' && parseFloat(shown.outlineWidth) >= 2; })()"""
+# Words and numbers of a table that do not stand in one piece; long codes may be divided.
+BROKEN = """(() => { const found = [];
+  for (const cell of document.querySelectorAll('th, td')) {
+    if (!cell.offsetParent) continue;
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) for (const word of walker.currentNode.data.matchAll(/[A-Za-z0-9.,]{2,}/g)) {
+      if (word[0].length > 14) continue;
+      const range = document.createRange();
+      range.setStart(walker.currentNode, word.index);
+      range.setEnd(walker.currentNode, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.push(word[0]);
+    }
+  }
+  return found; })()"""
 FONT = "parseFloat(getComputedStyle(document.body).fontSize)"
+
+
+# What is not written so: in Chinese with half-width marks, anywhere with a space before a percent sign, or in Python.
+UNWRITTEN = {
+    "zh-CN": re.compile(r"[\u4e00-\u9fff][:;!?,](?!//)|[。，；：] （|\d %|\bNone\b|\bCNY\b|(?<![\w-])-\d+\.\d\d\b"),
+    "en": re.compile(r"[A-Za-z0-9][：；，。]|\d %|\bNone\b|\bCNY\b|(?<![\w-])-\d+\.\d\d\b"),
+}
+
+
+def unwritten(page: Any) -> list[str]:
+    """Where the text of this page is not written as its language is."""
+    text = page.evaluate("document.querySelector('main').innerText")
+    rule = UNWRITTEN[page.get_attribute("html", "lang")]
+    return [text[max(found.start() - 12, 0) : found.end() + 12] for found in rule.finditer(text)]
 
 
 def shoot(page: Any, name: str) -> None:

@@ -47,7 +47,7 @@ def test_one_asks_another_approves_and_both_undo_it(house, site, asking, approvi
     before, used = money(house), house.usage()
     run = asks(house, asking)
     asking.opens(run)
-    assert "CNY 90.00" in asking.text
+    assert "90.00 yuan" in asking.text
     assert "another person with the right must approve" in asking.text
     assert "Approve: decide them again" not in asking.text
     approving.opens(run)

@@ -96,6 +96,15 @@ def test_what_one_person_wrote_is_given_back_to_nobody_else(house, mine, site):
     assert "秘密" not in mine.page.text
 
 
+def test_whoever_comes_back_after_the_session_is_over_is_told_so_and_led_on_after_signing_in(house, mine, person):
+    assert "登录已过期" not in Browser(mine.site).opens(f"/people/{person}").text  # nobody was signed in
+    house.time.at += timedelta(minutes=31)
+    mine.opens(f"/people/{person}/messages")
+    assert mine.page.url.path == "/sign-in"
+    assert "登录已过期，请重新登录。" in mine.text
+    assert ("then", f"/people/{person}/messages") in mine.form("/sign-in").fields
+
+
 @pytest.mark.parametrize("token", ["", "x" * 64, None])
 def test_a_form_without_its_token_is_not_taken(house, mine, person, token):
     fields = {} if token is None else {"_csrf": token}

@@ -16,6 +16,7 @@ from bulk.test_what_if import stay
 from given import CLEAN_STAY, a_bill, a_house, admitted, billed, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, person_named, site_of, staff
 from pages.real_browser import (
+    BROKEN,
     FOCUS_SEEN,
     SIDEWAYS,
     SMALL,
@@ -24,6 +25,7 @@ from pages.real_browser import (
     needs_chromium,
     served,
     shoot,
+    unwritten,
 )
 from pages.test_bad_input import routes as routes_that_fail
 from pages.test_papers import PNG
@@ -258,7 +260,7 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if
     newcomer.sees("Ms W" if language == "en" else "W 女士")
     newcomer.becomes("测试甲")
     newcomer.follows("450.00")
-    newcomer.sees(newcomer.t("portal.payout.paid", amount="CNY 450.00" if language == "en" else "450.00 元"))
+    newcomer.sees(newcomer.t("portal.payout.paid", amount="450.00 yuan" if language == "en" else "450.00 元"))
     newcomer.follows(newcomer.t("portal.place.consents"))
     newcomer.presses(newcomer.t("portal.consent.withdraw"))
     newcomer.sees(newcomer.t("portal.consent.withdrawn"))
@@ -277,7 +279,7 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if
     newcomer.presses(newcomer.t("what_if.run"))
     newcomer.page.wait_for_url("**/operations/what-if/*")
     moves = newcomer.page.get_by_role("region", name=newcomer.t("what_if.moves"))
-    expect(moves).to_contain_text("-", timeout=180_000)
+    expect(moves).to_contain_text("−", timeout=180_000)
     newcomer.sees(newcomer.t("what_if.nothing_decided"))
     assert newcomer.pressed <= 15
     context.close()
@@ -418,6 +420,8 @@ def wrong_with(page: Page, name: str) -> list[str]:
     if page.evaluate(SIDEWAYS) > 0:
         found.append(f"{name}: scrolls sideways")
     found += [f"{name}: too small for a finger: {small}" for small in page.evaluate(SMALL, 44)]
+    found += [f"{name}: {word} is broken in a table" for word in page.evaluate(BROKEN)]
+    found += [f"{name}: not written so: {text!r}" for text in unwritten(page)]
     return found
 
 

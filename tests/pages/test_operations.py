@@ -8,6 +8,7 @@ import pytest
 from given import CLEAN_STAY, HOSPITAL, SENDER, House, a_bill, billed, settled, yuan
 from pages.given_pages import Browser, site_of, staff, steps
 from pages.test_permissions import NEAR
+from safeweave.consents import Read, note_reads
 from safeweave.exchange import inbound, senders
 from safeweave.ids import PersonId
 from safeweave.overview import milliseconds, overview
@@ -149,8 +150,8 @@ def test_the_room_shows_every_figure_with_how_it_is_counted_a_chart_and_a_table(
     house.node.look_around()
     assert room.opens("/operations").status_code == 200
     text = room.text
-    assert "100.0 %" in text
-    assert "CNY 450.00" in text
+    assert "100.0%" in text
+    assert "450.00 yuan" in text
     assert "closed" in text
     assert room.page.text.count('class="chart"') >= 4
     assert room.page.text.count("How this is counted") >= 8
@@ -205,7 +206,13 @@ def test_a_supervisor_sees_counts_and_nobody(house, site):
                ("2026-01-01T00:00:00.000000Z", "2026-01-31"))  # fmt: skip
     supervisor.opens("/operations/oversight?days=7")
     assert "fewer than 3" in supervisor.text
-    assert "2026-01-31" in supervisor.text
+    assert "31 Jan 2026" in supervisor.text
+    with site.database.transaction() as tx:
+        tx.run("insert into member_contact (member, name, url) values ('abc', '示例人寿', '')")
+        read = Read(PersonId(person), "abc", ("bill",), "claim", "message", None, site.clock())
+        note_reads(tx, [read])
+    supervisor.opens("/operations/oversight")
+    assert "示例人寿" in supervisor.text
 
 
 OURS = {

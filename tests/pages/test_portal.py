@@ -85,7 +85,7 @@ def test_policies_are_told_in_plain_words_with_what_the_year_has_used(house, min
     assert "每年最多赔 15,000.00 元" in mine.text
     assert "本年度已计 450.00 元" in mine.text
     mine.opens("/language/en?back=" + f"/people/{person}/policies")
-    assert "You bear the first CNY 100.00 each time." in mine.text
+    assert "You bear the first 100.00 yuan each time." in mine.text
 
 
 def test_messages_are_shown_once_each_whatever_ways_they_went(house, mine, person):
@@ -157,7 +157,7 @@ def test_what_was_asked_for_can_be_handed_in_and_the_clock_runs_on(house, mine):
     mine.sends(f"/stays/{case}/papers", words="出院小结")
     assert house.history()[-1] == "supplement_received"
     mine.opens(f"/stays/{case}")
-    assert "测试甲: 出院小结" in mine.text
+    assert "测试甲：出院小结" in mine.text
     assert not house.asks(lambda tx: clocks.is_paused(tx, case))
 
 
@@ -279,6 +279,8 @@ def test_the_account_is_changed_only_to_one_in_the_right_name(house, mine, perso
     assert "户名须为 测试甲" in mine.text
     mine.sends(f"/people/{person}/account", name="测试甲", bank_account="12")
     assert mine.page.status_code == 400
+    mine.sends(f"/people/{person}/account", name="测试甲", bank_account=" ")
+    assert "请填写银行账号。" in mine.text
     mine.sends(f"/people/{person}/account", name="测试甲", bank_account="6217 0000 1000 0000 019")
     assert "尾号 0019" in mine.text
 

@@ -108,7 +108,7 @@ def test_from_the_first_page_to_what_a_figure_moves(house, site, director):
     runs(director, **{DEDUCTIBLE: "0"})
     assert "Nothing is decided" not in director.text
     assert "nothing was decided and no money moved" in director.text
-    assert "+CNY 225.00" in director.text  # 90 % of 100 for two of them, of the 50 that were left for the third
+    assert "+225.00 yuan" in director.text  # 90 % of 100 for two of them, of the 50 that were left for the third
     [run] = house.asks(lambda tx: trials.latest(tx, 5))
     assert (run.state, run.changes) == ("done", ((DEDUCTIBLE, "100.00", "0.00"),))
     sums = run.answer.sums

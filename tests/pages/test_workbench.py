@@ -92,7 +92,7 @@ def test_a_case_shows_person_bill_rules_and_history_on_one_screen_and_the_view_i
         KEY,
         "规则应赔 15,000.00 元",
         "条款 1.9",
-        "规则（hospital-expense-2020）",
+        "规则：安织住院万元护（2020）",
     ):
         assert words in desk.text
     assert SAMPLE_FEMALE not in desk.page.text
@@ -394,7 +394,7 @@ def test_in_english_everything_is_said_in_english(house, site):
         desk.opens(path)
         assert desk.page.status_code == 200
     desk.opens(f"/desk/cases/{case}")
-    for words in ("The rules pay CNY 15,000.00", "Approve", "Ask for what is missing", "Large amount"):
+    for words in ("The rules pay 15,000.00 yuan", "Approve", "Ask for what is missing", "Large amount"):
         assert words in desk.text
 
 

@@ -34,6 +34,7 @@ DOCS = ROOT / "docs"
 WORDS = Path(__file__).with_name("tour.toml")
 PHONE, DESK = 390, 1280
 HIGHEST = {PHONE: 1000, DESK: 860}  # what is below is left out
+LOWEST = 500
 COLOURS = 128
 
 
@@ -141,7 +142,10 @@ def taken(
             page.locator(step).first.click()
         page.wait_for_load_state()
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    if shot.width == PHONE:  # a short page makes a short picture
+        page.set_viewport_size({"width": PHONE, "height": LOWEST})
     height = min(page.evaluate("document.documentElement.scrollHeight"), HIGHEST[shot.width])
+    page.set_viewport_size({"width": shot.width, "height": height})
     raw = page.screenshot(clip={"x": 0, "y": 0, "width": shot.width, "height": height})
     context.close()
     small = io.BytesIO()

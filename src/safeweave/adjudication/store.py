@@ -375,7 +375,8 @@ def waiting_of(tx: Transaction, cases: Collection[CaseId]) -> dict[CaseId, list[
     tx.flush(_ADD)
     found: dict[CaseId, list[Waiting]] = {}
     for id, case, policy, kept in tx.rows(
-        "select id, case_id, policy, kept from determination where waiting = 1 and case_id in ? order by made_at, id",
+        "select id, case_id, policy, kept from determination where waiting = 1 and case_id in ?"
+        " order by made_at, policy, sequence",
         (list(cases),),
     ):
         listed = _listed.decode(texts_of(kept)["result"])

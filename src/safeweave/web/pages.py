@@ -272,6 +272,7 @@ def _answer(site: Site, pace: Pace, route: Route, request: Request, sent: Sent) 
     asked = Asked(site, request, language_of(request, None, ""), _size(request), browser, now, sent.fields, sent.files)
     if len(browser) < 32:
         asked.browser = asked.cookies[BROWSER] = secrets.token_urlsafe(32)
+    over: Session | None = None
     try:
         address = request.client.host if request.client else ""
         pace.check(f"all of {address}", PER_MINUTE_OF_ADDRESS)
@@ -283,7 +284,8 @@ def _answer(site: Site, pace: Pace, route: Route, request: Request, sent: Sent) 
         response = RedirectResponse(before.leads_to, 303)
     except SignInFirst as first:
         then = first.then or (asked.path if route.method == "GET" else "/")
-        response = asked.go(f"/sign-in?then={quote(then)}", said="pages.sign_in.again" if first.then else "")
+        said = "pages.sign_in.again" if first.then else "pages.over" if over is not None else ""
+        response = asked.go(f"/sign-in?then={quote(then)}", said=said)
     except Exception as error:
         response = _told(asked, error)
     _set_cookies(asked, response)

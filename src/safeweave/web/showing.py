@@ -12,6 +12,7 @@ from safeweave.clock import SHANGHAI
 from safeweave.money import yuan_shown
 from safeweave.words import Language, knows, say
 
+MINUS = "−"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -29,8 +30,19 @@ def time_shown(at: datetime, language: Language) -> str:
 
 
 def amount_shown(fen: int, language: Language) -> str:
-    """An amount with separators and its currency: 812.30 元, CNY 812.30."""
-    return f"{yuan_shown(fen)} 元" if language == "zh" else f"CNY {yuan_shown(fen)}"
+    """An amount with separators as letters have it: 812.30 元, −5.00 yuan."""
+    return say("letters.yuan", language, amount=yuan_shown(fen).replace("-", MINUS))
+
+
+def moved_shown(fen: int, language: Language) -> str:
+    """By how much money moves, with its sign: +812.30 元, −5.00 yuan."""
+    return ("+" if fen > 0 else "") + amount_shown(fen, language)
+
+
+def told_shown(note: str, language: Language) -> str:
+    """What somebody said, as it is kept: their name, a colon and the words."""
+    name, _, words = note.partition(": ")
+    return f"{name}{say('pages.colon', language)}{words}" if words else note
 
 
 def _in_language(show: Callable[[Any, Language], str]) -> Callable[[Context, Any], str]:
@@ -52,6 +64,7 @@ def pages() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(day=_in_language(day_shown), time=_in_language(time_shown), yuan=_in_language(amount_shown))
+    found.filters.update(moved=_in_language(moved_shown), told=_in_language(told_shown))
     found.globals.update(knows=knows)
     return found
 

@@ -1,6 +1,6 @@
 """What a supervisor checks, as counts of nobody in particular: who looks how often, consents, and what is late."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from starlette.responses import Response
 
@@ -23,8 +23,9 @@ def oversight(asked: Asked) -> Response:
     span = next((days for days in SPANS if str(days) == asked.query("days")), 30)
     since = at_text(asked.now - timedelta(days=span))
     with asked.reading() as tx:
+        names: dict[str, str] = dict(tx.rows("select member, name from member_contact"))
         return shown(
-            asked, tx, "operations/oversight.html", "oversight", span=span, spans=SPANS, few=FEW,
+            asked, tx, "operations/oversight.html", "oversight", span=span, names=names, spans=SPANS, few=FEW,
             views=tx.rows(
                 "select role, action, count(*) from page_view where seen_at >= ? and person <> ''"
                 " group by role, action order by role, action", (since,),
@@ -34,11 +35,11 @@ def oversight(asked: Asked) -> Response:
                 "select member, purpose, count(*), sum(case when consent is null then 1 else 0 end) from record_read"
                 " where read_at >= ? group by member, purpose order by member, purpose", (since,),
             ),
-            late=tx.rows(
+            late=[(kind, count, date.fromisoformat(since)) for kind, count, since in tx.rows(
                 "select kind, count(*), min(due_on) from clock where stopped_at is null and paused_at is null"
                 " and kind <> 'papers' and due_on < ? group by kind order by kind",
                 (shanghai_day(asked.now).isoformat(),),
-            ),
+            )],
         )  # fmt: skip
 
 

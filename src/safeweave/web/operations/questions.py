@@ -10,6 +10,7 @@ from safeweave.database import Transaction
 from safeweave.errors import Conflict, Malformed, NotFound
 from safeweave.web.asked import Asked
 from safeweave.web.operations.around import Wrong, must_be_in_order
+from safeweave.web.showing import day_shown
 from safeweave.web.what_if import process
 from safeweave.web.what_if import store as trials
 from safeweave.web.what_if.store import Trial
@@ -93,7 +94,7 @@ def cancel(asked: Asked, tx: Transaction) -> None:
 
 def said(figure: Figure, language: Language) -> str:
     """A figure in words with its kind."""
-    return f"{say(f'what_if.kind.{figure.kind}', language)}: {label(figure, language)}"
+    return f"{say(f'what_if.kind.{figure.kind}', language)}{say('pages.colon', language)}{label(figure, language)}"
 
 
 def label(figure: Figure, language: Language) -> str:
@@ -105,13 +106,24 @@ def label(figure: Figure, language: Language) -> str:
         words += [_beside(name, value, language) for name, value in figure.of]
     elif figure.is_rest:
         words.append(say("what_if.others", language))
-    words.append(say("what_if.clause", language, block=figure.block, clause=figure.clause, day=figure.from_day))
+    words.append(
+        say(
+            "what_if.clause",
+            language,
+            block=figure.block,
+            clause=figure.clause,
+            day=day_shown(figure.from_day, language),
+        )
+    )
     return say("what_if.joint", language).join(words)
 
 
 def _beside(name: str, value: str, language: Language) -> str:
     key = f"what_if.beside.{name}.{value}"
-    return say(key, language) if knows(key) else say(f"what_if.beside.{name}.any", language, value=value)
+    if knows(key):
+        return say(key, language)
+    several = value.replace(" ", say("letters.clauses", language))
+    return say(f"what_if.beside.{name}.any", language, value=several)
 
 
 def entered(figure: Figure, value: str) -> str:

@@ -9,6 +9,7 @@ from safeweave.web.operations import chart
 from safeweave.web.operations.around import shown
 from safeweave.web.operations.chart import Series
 from safeweave.web.operations.figures import SPANS, Figures, clocks_in_danger, figures, silent
+from safeweave.web.operations.what_if import name_of
 from safeweave.web.pages import Routes
 from safeweave.web.signing_in import homes
 from safeweave.words import Language, knows, say
@@ -33,6 +34,7 @@ def room(asked: Asked) -> Response:
             asked, tx, "operations/room.html", "room", figures=found, span=span, spans=SPANS,
             charts=_charts(found, asked),
             clocks=clocks[:MOST_ROWS], clocks_all=len(clocks), silent=quiet[:MOST_ROWS], silent_all=len(quiet),
+            name=lambda id: name_of(asked, id),
             reason=lambda code: reason_said(code, asked.language), seconds=lambda ms: seconds_said(ms, asked.language),
         )  # fmt: skip
 

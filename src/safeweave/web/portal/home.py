@@ -142,7 +142,7 @@ def reads(asked: Asked) -> Response:
         views = [view for view in audit.views_of(tx, ids) if view.role != "insured"]
         names = {id: _named(tx, account) for id, account in
                  accounts.accounts(tx, {view.account for view in views}).items()}  # fmt: skip
-        members = {
+        members = dict(tx.rows("select member, name from member_contact")) | {
             party.member: party.name
             for kept in consents.consents_of(tx, [person.id]).get(person.id, [])
             for party in (kept.consent.giver, kept.consent.recipient)

@@ -40,6 +40,9 @@ def change(asked: Asked) -> Response:
             if name == "bank_code" and not text:
                 numbers[name] = ""
                 continue
+            if not text:
+                faults[name] = asked.say("portal.account.empty")
+                continue
             try:
                 numbers[name] = check(name, text).number
             except Unusable as fault:

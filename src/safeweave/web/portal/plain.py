@@ -55,7 +55,8 @@ def _promises(terms: BenefitTerms, benefit: str, day: date, usage: Usage, langua
     if terms.ratio is not None:
         rates = sorted({row.rate for row in terms.ratio.rows})
         low, high = _percent(rates[0]), _percent(rates[-1])
-        key = "ratio" if low == high else "ratios"
+        of = "" if terms.deductible is not None else "whole."
+        key = f"{of}ratio" if low == high else f"{of}ratios"
         found.append(Promise(words(key, low=low, high=high), terms.ratio.clause))
     if terms.allowance is not None:
         allowance = terms.allowance

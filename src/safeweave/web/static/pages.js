@@ -47,7 +47,7 @@ for (const part of document.querySelectorAll("[data-print]")) {
 
 const KEPT = "safeweave:";
 
-if (document.querySelector(".said")) {
+if (document.querySelector(".said") && !document.querySelector("form[action='/sign-in']")) {
   // it arrived: what was kept of it is not needed any more
   for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);
 }

@@ -26,7 +26,7 @@ from safeweave.telling.letter import reason
 from safeweave.telling.letters import referral_reasons
 from safeweave.web import accounts
 from safeweave.web.asked import Asked
-from safeweave.web.showing import amount_shown
+from safeweave.web.showing import amount_shown, told_shown
 from safeweave.web.workbench import store
 from safeweave.web.workbench.queue import referral_notes
 from safeweave.web.workbench.store import Act, Draft
@@ -209,7 +209,7 @@ def _waiting(asked: Asked, decided: Decided, held: Sequence[InsuredPolicy]) -> W
     number = next((policy.number for policy in held if policy.policy == decided.policy), decided.policy)
     return WaitingShown(
         id=decided.id, policy=decided.policy, number=number,
-        product=_in(asked.language, product.name, product.name_en) if product else decided.product,
+        product=_product(asked, decided),
         payable=result.payable, computed=bool(decided.result.benefits),
         by_hand=bool(result.benefits) and not decided.result.benefits,
         parts=_parts(asked, decided, result, names),
@@ -270,16 +270,19 @@ def _history(
     """The story of a case, the latest first: each decision with the clauses it rests on and the person."""
     language = asked.language
     moments = [
-        Moment(at, say(f"happenings.{what}", language), "", "" if what == "case_referred" else note)
-        for at, what, _, note in steps
+        Moment(at, say(f"happenings.{what}", language), "", _noted(what, note, language)) for at, what, _, note in steps
     ]
     for each in every:
         by_machine = each.decided_by == MACHINE
-        codes = ", ".join(_reason(code, language).label for code in each.result.refer) if by_machine else ""
+        codes = (
+            say("letters.clauses", language).join(_reason(code, language).label for code in each.result.refer)
+            if by_machine
+            else ""
+        )
         amount = _amount(each.payable if each.decision == "pay" else each.result.payable, language)
         decision = say(f"decisions.{each.decision}", language)
         what = say("workbench.history.decision", language, what=decision, amount=amount)
-        by = say("workbench.history.rules", language, product=each.product) if by_machine else each.decided_by
+        by = say("workbench.history.rules", language, product=_product(asked, each)) if by_machine else each.decided_by
         moments.append(Moment(each.made_at, what, by, each.note or codes, _of(each.result)))
     for act in acts:
         if act.state == "done" and act.by == act.answered_by:
@@ -303,6 +306,17 @@ def _history(
         )
         moments.append(Moment(payout.settled_at or payout.ordered_at, what, ""))
     return tuple(sorted(moments, key=lambda moment: moment.at, reverse=True))
+
+
+def _noted(what: str, note: str, language: Language) -> str:
+    if what in ("supplement_asked", "supplement_received"):
+        return told_shown(note, language)
+    return "" if what == "case_referred" else note
+
+
+def _product(asked: Asked, decided: Decided) -> str:
+    product = asked.site.adjudicator.products.get(decided.product)
+    return _in(asked.language, product.name, product.name_en) if product else decided.product
 
 
 def _amount(fen: int, language: Language) -> str:
