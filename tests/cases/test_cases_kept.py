@@ -151,7 +151,7 @@ def put_in_the_log(tx: Transaction, house: House, events: tuple[HospitalEvent, .
     outbox.append(tx, known, house.time())
 
 
-def test_papers_that_name_no_visit_wait_while_somebody_else_works_on_their_visit(house):
+def test_a_paper_is_placed_in_its_visit_while_somebody_else_works_on_that_and_heard_by_itself(house):
     if not house.node.database.shared:
         pytest.skip("one writes at a time: nobody else holds anything")
     house.hears(admitted(), discharged(), summary_bill())
@@ -162,9 +162,9 @@ def test_papers_that_name_no_visit_wait_while_somebody_else_works_on_their_visit
     with house.node.database.transaction(beside=True) as tx:
         assert tx.hold({visit_subject(H, VISIT)})
         beside(house, lambda other: told.extend(hear([VisitTold(H, "")], other, now)))
-    assert told == [Later(VisitTold(H, ""), now + PUT_OFF)]
+    assert told == [Later(VisitTold(H, VISIT), now)]
     assert house.case().stay.settlements == ()
-    beside(house, lambda other: told.extend(hear([VisitTold(H, "")], other, now)))
+    beside(house, lambda other: told.extend(hear([VisitTold(H, VISIT)], other, now)))
     assert len(house.case().stay.settlements) == 1
 
 

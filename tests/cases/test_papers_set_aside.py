@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from given import (
+    OTHER_PERSON,
+    SAMPLE_MALE,
     VISIT,
     House,
     a_bill,
@@ -22,11 +24,13 @@ from given import (
 from safeweave import outbox
 from safeweave.cases import hear
 from safeweave.cases.store import names
+from safeweave.coverage.product import Product
 from safeweave.database import Transaction
 from safeweave.errors import Crossed
 from safeweave.events import BillIssued, HospitalEvent, VisitTold
 from safeweave.exchange import inbound
-from safeweave.worker import tell
+from safeweave.outbox import INSIDE
+from safeweave.worker import Later
 
 H = "H33020000001"
 BILL = (H, "bill", "33060226-0000000001")
@@ -216,7 +220,9 @@ def comes(*events: HospitalEvent, visit: str = VISIT) -> Work:
         known = [msgspec.structs.replace(event, sender=H, visit=visit) for event in events]
         outbox.append(tx, known, house.time(), read_back=True)
         assert tx.hold({outbox.visit_subject(H, visit)})
-        tell(tx, hear([VisitTold(H, visit)], tx, house.time()), house.time())  # what is put off is done later
+        for found in hear([VisitTold(H, visit)], tx, house.time()):
+            event, due_at = (found.event, found.due_at) if isinstance(found, Later) else (found, house.time())
+            outbox.add_tasks(tx, [(INSIDE, event, "", due_at)])
 
     return work
 
@@ -255,6 +261,7 @@ def test_a_paper_and_its_bill_that_come_at_once_find_each_other(house, first, se
     with pytest.raises(Crossed):
         come_at_once()
     beside(house, first).join()
+    house.works()
     assert len(house.case().stay.settlements) == 1
     assert none_waits(house)
 
@@ -267,6 +274,7 @@ def test_a_second_paper_that_comes_while_the_first_is_found_is_found_too(house):
         meanwhile = beside(house, comes(settled("S2"), visit=""))
         assert meanwhile.is_alive()  # it waits for the name
     meanwhile.join()
+    house.works()
     assert len(house.case().stay.settlements) == 2
     assert none_waits(house)
 
@@ -284,17 +292,35 @@ def test_a_paper_that_two_visits_find_at_once_is_placed_in_one(house):
     assert none_waits(house)
 
 
-def test_papers_whose_visit_somebody_else_works_on_are_put_off_and_found(house):
+def test_a_paper_whose_visit_somebody_else_works_on_is_placed_and_the_visit_heard_afterwards(house):
     house.hears(admitted(), discharged(), summary_bill())
     with house.node.database.transaction(beside=True) as tx:
         assert tx.hold({outbox.visit_subject(H, VISIT)})
         thread = threading.Thread(target=lambda: house.message(settled(visit="")))
         thread.start()
         thread.join()
-    assert unplaced(house) == [(H, "SettlementReported", "33060226-0000000001")]
-    assert awaited(house) == []
+    assert none_waits(house)
     house.waits(seconds=1)
     assert house.payouts() == [("paid", yuan("450.00"))]
+
+
+def test_a_paper_of_a_case_that_cannot_be_decided_stops_no_other_paper_of_its_hospital(house, monkeypatch):
+    house.insures("P-2", "daily-allowance-2022", "测试乙", SAMPLE_MALE)
+    house.hears(admitted(), discharged(), summary_bill())
+    house.hears(admitted(visit="ZY2", person=OTHER_PERSON), discharged(visit="ZY2"))
+    house.hears(msgspec.structs.replace(summary_bill("2"), visit="ZY2"))
+
+    class Poisoned(dict[str, Product]):
+        def __getitem__(self, id: str) -> Product:
+            if id == "hospital-expense-2020":
+                raise RuntimeError("this product cannot be used")
+            return super().__getitem__(id)
+
+    monkeypatch.setattr(house.node.adjudicator, "products", Poisoned(house.node.adjudicator.products))
+    house.hears(settled(visit=""), settled("S2", "2", visit=""))
+    assert [why for _, why in house.parked()] == ["RuntimeError: this product cannot be used"]
+    assert (house.stage("ZY2"), len(house.payouts("ZY2"))) == ("closed", 1)
+    assert (house.stage("ZY2"), len(house.payouts("ZY2"))) == ("closed", 1)
     assert none_waits(house)
 
 

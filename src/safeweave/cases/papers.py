@@ -5,6 +5,9 @@ paper that leads nowhere when it is looked at is set aside. It gets a subject of
 of its names (`awaited_name`) until a visit brings one of them. So a batch reads the papers that it places and no
 others, however many wait.
 
+A visit in which a paper was placed is heard by itself afterwards: it need not be held for that, and what goes wrong with
+its case stops no other paper.
+
 None is missed, however papers and visits cross. A name has one row in `visit_alias`: the visit it leads to, or "" while
 papers wait for it. Whoever tells of a visit writes that row for each of its names, whoever sets a paper aside for each
 of the paper's, and both only where they have read before that nobody did. Two who do so at once meet in the row: the
@@ -93,39 +96,47 @@ class Told(NamedTuple):
     logs: Logs
     rows: dict[VisitKey, VisitRow]
     names: Collection[Name]  # those of them that led to a visit already
-    again: list[Event | Later]  # papers that could not be placed now, because somebody else works on their visit
+    again: list[Event | Later]  # visits that a paper was placed in, to be heard by themselves; papers to be looked at
 
 
 def told_of(tx: Transaction, keys: Sequence[VisitKey], now: datetime) -> Told:
-    """What was told of these visits, and of those that papers naming no visit turn out to belong to.
+    """What was told of these visits, with the papers naming no visit that turn out to belong to them.
 
-    What leads nowhere is set aside.
+    Papers that belong to another visit are placed there, and it is heard by itself: what goes wrong with it concerns
+    nobody else. What leads nowhere is set aside.
     """
     logs, waiting, busy = _unplaced(tx, keys)
-    rows: dict[VisitKey, VisitRow] = {}
-    known: dict[Name, str] = {}
-    asked: set[VisitKey | Name] = set()
+    brought = {name: key[1] for key, log in logs.items() for logged in log for name in _names(key[0], logged)}
+    rows, known = store.visits_and_names(tx, list(logs), sorted({*brought, *_names_of(waiting)}))
+    asked, changed = {*brought, *_names_of(waiting)}, dict[VisitKey, None]()
     while True:
-        brought = {name: key[1] for key, log in logs.items() for logged in log for name in _names(key[0], logged)}
-        unasked = {*brought, *(name for paper in waiting for name in paper.names)} - asked
-        more, named = store.visits_and_names(tx, [key for key in logs if key not in asked], sorted(unasked))
-        asked |= unasked | logs.keys()
-        rows |= more
-        known |= named
         awaited = {name: visit for name, visit in brought.items() if known.get(name) == ""}
         waiting += _set_aside_for(tx, awaited)
         known |= awaited
-        leads = {name: visit for name, visit in known.items() if visit} | brought
-        placed, waiting = _placed(waiting, leads, logs.keys() | _held(tx, waiting, leads, logs))
+        if unasked := {*brought, *_names_of(waiting)} - asked:
+            asked |= unasked
+            known |= store.names(tx, sorted(unasked))
+        placed, waiting = _placed(waiting, {name: visit for name, visit in known.items() if visit} | brought)
         if not placed:
             break
-        _move(tx, placed)
-        logs |= _logs(tx, {key for _, key in placed})
-    lost = [paper for paper in waiting if leads.keys().isdisjoint(paper.names)]
-    busy |= {paper.sender for paper in waiting if not leads.keys().isdisjoint(paper.names)}
-    outbox.move(tx, [(paper.logged.number, paper.subject, paper_subject(paper.logged.number)) for paper in lost])
-    store.await_names(tx, [row for paper in lost for row in paper.awaited])
-    return Told(logs, rows, known.keys(), [Later(VisitTold(sender, ""), now + PUT_OFF) for sender in sorted(busy)])
+        outbox.move(tx, [(paper.logged.number, paper.subject, visit_subject(*key)) for paper, key in placed])
+        looked_at = [paper for paper, _ in placed if paper.subject == paper_subject(paper.logged.number)]
+        store.strike_awaited(tx, [row for paper in looked_at for row in paper.awaited])
+        for paper, key in placed:
+            changed[key] = None
+            for name in paper.names:
+                brought.setdefault(name, key[1])
+    outbox.move(tx, [(paper.logged.number, paper.subject, paper_subject(paper.logged.number)) for paper in waiting])
+    store.await_names(tx, [row for paper in waiting for row in paper.awaited])
+    if here := changed.keys() & logs.keys():
+        logs |= _logs(tx, here)
+    elsewhere = [Later(VisitTold(*key), now) for key in changed if key not in logs]
+    later = [Later(VisitTold(sender, ""), now + PUT_OFF) for sender in sorted(busy)]
+    return Told(logs, rows, known.keys(), [*elsewhere, *later])
+
+
+def _names_of(papers: Sequence[_Paper]) -> list[Name]:
+    return [name for paper in papers for name in paper.names]
 
 
 def _logs(tx: Transaction, keys: Collection[VisitKey]) -> Logs:
@@ -165,33 +176,18 @@ def _set_aside_for(tx: Transaction, visits: Mapping[Name, str]) -> list[_Paper]:
     ]
 
 
-def _held(tx: Transaction, papers: Sequence[_Paper], leads: Mapping[Name, str], logs: Logs) -> set[VisitKey]:
-    """The visits these papers lead to, beside those whose logs were read, that this transaction holds."""
-    keys = {(paper.sender, leads[name]) for paper in papers for name in paper.names if name in leads} - logs.keys()
-    held = tx.hold({visit_subject(*key) for key in keys}) if keys else set()
-    return {key for key in keys if visit_subject(*key) in held}
-
-
-def _placed(
-    waiting: Sequence[_Paper], leads: Mapping[Name, str], may: Collection[VisitKey]
-) -> tuple[list[tuple[_Paper, VisitKey]], list[_Paper]]:
-    """The papers that lead to a visit which may be changed, with it; and the others."""
+def _placed(waiting: Sequence[_Paper], leads: Mapping[Name, str]) -> tuple[list[tuple[_Paper, VisitKey]], list[_Paper]]:
+    """The papers that lead to a visit, with it; and the others."""
     placed: list[tuple[_Paper, VisitKey]] = []
     leads, left, before = dict(leads), list(waiting), -1
     while len(left) != before:  # a settlement that its bill leads to leads its own cancellation
         before, again, left = len(left), left, []
         for paper in again:
             visit = next((leads[name] for name in paper.names if name in leads), None)
-            if visit is None or (paper.sender, visit) not in may:
+            if visit is None:
                 left.append(paper)
                 continue
             placed.append((paper, (paper.sender, visit)))
             for name in paper.names:
                 leads.setdefault(name, visit)
     return placed, left
-
-
-def _move(tx: Transaction, placed: Sequence[tuple[_Paper, VisitKey]]) -> None:
-    outbox.move(tx, [(paper.logged.number, paper.subject, visit_subject(*key)) for paper, key in placed])
-    looked_at = [paper for paper, _ in placed if paper.subject == paper_subject(paper.logged.number)]
-    store.strike_awaited(tx, [row for paper in looked_at for row in paper.awaited])
