@@ -406,7 +406,7 @@ def _outcomes(world: World) -> None:
             raise Broken("nothing of a case that is over waits for a person", (*about, case, stage))
         if stage == "withdrawn" and any(payable for *_, payable in in_force[case]):
             raise Broken("nothing is paid for an admission that never was", (*about, case))
-        if stage == "closed" and truth.expected in ("cancelled", "reversed"):
+        if stage in ("closed", "determined", "paid") and truth.expected in ("cancelled", "reversed"):
             by_days = {
                 policy for policy, product in zip(truth.policies, truth.products, strict=True)
                 if truth.expected == "reversed" and product not in READING_BILLS
@@ -433,8 +433,8 @@ def _allowed(truth: Truth) -> tuple[str, ...]:
             return ("withdrawn", "referred", "refused", "closed")
         case "open":
             return (*_IN_HOSPITAL, "referred", "refused", "closed")
-        case "reversed":
-            return ("referred", "refused", "closed")
+        case "reversed":  # a person may pay for the days all the same, and that money waits for an account
+            return ("determined", "paid", "referred", "refused", "closed")
         case _:
             return ("closed", "determined", "paid", "referred", "refused")
 

@@ -394,8 +394,9 @@ class World:
         before = self._due_inside(now)
         if not before and self.random.random() < 0.6:
             return None  # it sleeps: only the timers could find something
-        is_alone = not self.mood.refuses  # before it began: it may be paused, and go on when nobody refuses any more
+        step, is_alone = self.step_number, not self.mood.refuses
         done = process.node.worker.work()
+        is_alone = is_alone and step == self.step_number  # else it was paused, and others came meanwhile
         if before and done and is_alone and len(before) <= self.mood.batch:
             after = self._due_inside(now)
             starved = [queue for queue, due in before.items() if due <= after.get(queue, set())]

@@ -110,12 +110,12 @@ def told_of(tx: Transaction, keys: Sequence[VisitKey], now: datetime) -> Told:
     rows, known = store.visits_and_names(tx, list(logs), sorted({*brought, *_names_of(waiting)}))
     asked, changed = {*brought, *_names_of(waiting)}, dict[VisitKey, None]()
     while True:
-        awaited = {name: visit for name, visit in brought.items() if known.get(name) == ""}
-        waiting += _set_aside_for(tx, awaited)
-        known |= awaited
         if unasked := {*brought, *_names_of(waiting)} - asked:
             asked |= unasked
             known |= store.names(tx, sorted(unasked))
+        awaited = {name: visit for name, visit in brought.items() if known.get(name) == ""}
+        waiting += _set_aside_for(tx, awaited)
+        known |= awaited
         placed, waiting = _placed(waiting, {name: visit for name, visit in known.items() if visit} | brought)
         if not placed:
             break
