@@ -29,7 +29,7 @@ from safeweave.ledger.operation import PutMember, fresh_id
 from safeweave.ledger.serving import ledger_router
 from safeweave.ports import free_port
 from stores import create, place
-from waiting import until
+from waiting import PATIENCE, until
 
 TESTS = Path(__file__).parents[1]
 
@@ -110,7 +110,7 @@ def running(tmp_path: Path, store: str) -> Iterator[Running]:
         operations.append(first.signs(put, [second]))
     operations.append(consortium.hospital.grants(consortium.insurer, consent, not_before=now - DAY, expires=now + DAY))
     for id in ledger.submit(operations):
-        assert isinstance(ledger.outcome(id, 5), Final)
+        assert isinstance(ledger.outcome(id, PATIENCE), Final)
     with ExitStack() as stack:
         ledger_url = stack.enter_context(served(app))
         found = {}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from playwright.sync_api import expect
 
 from given import House
 from prompt_server import PromptServer
@@ -20,10 +21,14 @@ from safeweave.web.api.answering import add_api
 from safeweave.web.asked import SESSION, Site
 from safeweave.web.pages import Routes, pages_app
 from safeweave.web.people import PARTS
+from waiting import PATIENCE
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 AXE = Path(__file__).resolve().parents[2] / "requirements/pages/node_modules/axe-core/axe.min.js"
 SHOTS = os.environ.get("SAFEWEAVE_SCREENSHOTS", "")  # a folder: what the pages look like is kept there
+
+PATIENT_MS = 1000 * PATIENCE
+expect.set_options(timeout=PATIENT_MS)
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: requirements/pages.sh")
 

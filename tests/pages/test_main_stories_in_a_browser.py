@@ -17,6 +17,7 @@ from given import CLEAN_STAY, a_bill, a_house, admitted, billed, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, person_named, site_of, staff
 from pages.real_browser import (
     FOCUS_SEEN,
+    PATIENT_MS,
     SIDEWAYS,
     SMALL,
     Served,
@@ -205,7 +206,7 @@ def test_large_type_meets_every_story_width_language_and_hand():
 )  # fmt: skip
 def test_a_story(chromium, pages, story, width, language, hand, size):
     context = chromium.new_context(viewport={"width": width, "height": 800}, has_touch=hand is Touch)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENT_MS)
     cookies = {"sw_language": language, "sw_size": size}
     context.add_cookies([{"name": n, "value": v, "url": pages.url} for n, v in cookies.items() if v])
     story(pages, Reader(context.new_page(), hand, language, size))
@@ -277,7 +278,7 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if
     newcomer.presses(newcomer.t("what_if.run"))
     newcomer.page.wait_for_url("**/operations/what-if/*")
     moves = newcomer.page.get_by_role("region", name=newcomer.t("what_if.moves"))
-    expect(moves).to_contain_text("-", timeout=180_000)
+    expect(moves).to_contain_text("-")
     newcomer.sees(newcomer.t("what_if.nothing_decided"))
     assert newcomer.pressed <= 15
     context.close()
