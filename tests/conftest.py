@@ -1,6 +1,7 @@
 """What tests of a whole node share: one sandbox bank for the session, and a fresh house for each test."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 
 from given import House, Time, a_house
 from payments.given_payments import RunningBank, running_bank
-from stores import engines, on, share
+from stores import engines, in_memory, on, share
+
+if folder := in_memory():  # where every temporary file then lies, so that no commit of a test waits for a disk
+    tempfile.tempdir = os.environ.setdefault("TMPDIR", folder)
 
 
 @pytest.fixture(scope="session")
