@@ -1,7 +1,6 @@
 """Two members as real processes, either killed with -9 in the middle of it, and a recipient whose disk is full."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -46,8 +45,7 @@ class Process:
     def start(self) -> None:
         self.running = subprocess.Popen(
             [sys.executable, "-m", "consortium.member_process", str(self.folder)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"PYTHONPATH": str(TESTS)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS,
         )  # fmt: skip
 
     def kill(self) -> None:
