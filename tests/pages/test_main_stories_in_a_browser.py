@@ -39,6 +39,7 @@ from safeweave.web.people import PARTS
 from safeweave.web.what_if import store as trials
 from safeweave.words import Language, say
 from stores import on
+from waiting import until
 
 pytestmark = needs_chromium
 
@@ -407,8 +408,13 @@ def what_ifs(served: Served, director: accounts.Account) -> dict[str, str]:
     served.house.time.at += timedelta(minutes=1)
     with site.database.transaction() as tx:
         done = trials.add(tx, *asked, director.id, director.name, site.clock())
-    site.trying.look()
-    site.trying.wait(300)
+
+    def is_done() -> bool:
+        site.trying.look()  # it may still be busy with the one before
+        with site.database.reading() as tx:
+            return all(each.id != done for each in trials.unfinished(tx))
+
+    until(is_done)
     return {"what_if": done, "cancelled": cancelled}
 
 
