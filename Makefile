@@ -41,7 +41,7 @@ demo: setup
 	@$(BIN)/safeweave demo $(ARGS)
 
 test: setup-dev
-	@$(BIN)/pytest -n 3 $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup-dev
 	$(BIN)/ruff check src tests

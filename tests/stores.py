@@ -27,7 +27,7 @@ asked_for = os.environ.get("SAFEWEAVE_TEST_STORE", "")
 if asked_for and asked_for not in ENGINES:
     raise ValueError(f"SAFEWEAVE_TEST_STORE is {asked_for!r}, not one of {ENGINES}")
 
-_MEMORY = Path("/dev/shm")  # where Linux keeps files in memory; a database is made there in a tenth of the time
+_MEMORY = Path("/dev/shm")  # where Linux keeps files in memory: a database is made there in a tenth of the time
 _MEMORY_NEEDED = 8 << 30
 _folder = Path(tempfile.gettempdir())  # shared by all workers of a run, see `share`
 _here: dict[Path, str] = {}  # where the stores of the present test are on PostgreSQL, if that is its engine
@@ -36,16 +36,34 @@ _clean: list[str] = []  # databases made by earlier tests of this process, empti
 _made = 0
 
 
+def in_memory() -> str | None:
+    """A folder of files in memory, if all that a run writes has room there."""
+    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_NEEDED
+    return str(_MEMORY) if has_room else None
+
+
 def engines() -> Sequence[str]:
     """The engines this run is for."""
     return [asked_for] if asked_for else ENGINES
 
 
 def place(path: Path) -> Path | str:
-    """Where the store is that would be at this path: the path, or a database of its own for this test."""
+    """Where a fresh store is for this path: there, or in a database of its own for this test."""
     if not _on_postgresql:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(_fresh(), path)
         return path
     return _here.setdefault(path, _clean.pop() if _clean else _new("fresh"))
+
+
+@cache
+def _fresh() -> Path:
+    """An embedded store of this process with nothing but its tables: to copy one takes a tenth of making them."""
+    found = _folder / f"fresh-{os.getpid()}.db"
+    Database(found).close()
+    assert not found.with_name(f"{found.name}-wal").exists()
+    return found
 
 
 def keep(name: str, make: Callable[[Path | str], None], like: str | None = None) -> str:
@@ -131,8 +149,7 @@ def server() -> str:
         note.seek(0)
         address = note.read().strip()
         if not address:
-            has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_NEEDED
-            folder = Path(tempfile.mkdtemp(prefix="safeweave-tests-", dir=_MEMORY if has_room else None))
+            folder = Path(tempfile.mkdtemp(prefix="safeweave-tests-", dir=in_memory()))
             folder.chmod(0o755)
             run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
             command = [sys.executable, "-m", "safeweave_simulator.postgresql", str(folder)]
@@ -166,10 +183,17 @@ def _new(template: str) -> str:
 
 def _database(name: str, template: str) -> str:
     address = server()
-    with (_folder / "postgresql.copying").open("w") as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+    with _copying():
         _run(address % "postgres", f"create database {name} template {template}")
     return address % name
+
+
+@contextmanager
+def _copying() -> Iterator[None]:
+    """One at a time: nobody else may be connected to what is copied."""
+    with (_folder / "postgresql.copying").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        yield
 
 
 _EMPTIED = """
@@ -209,7 +233,7 @@ def _clear(address: str) -> None:
 
 def _standard_tables() -> set[str]:
     if not _standard:
-        with psycopg.connect(server() % "fresh") as connection:
+        with _copying(), psycopg.connect(server() % "fresh") as connection:
             _standard.append(_tables(connection))
     return _standard[0]
 

@@ -185,7 +185,7 @@ class Site:
         self.wait_until(lambda: len(self.acknowledged) > 20, "the first messages are heard")
         for fault in ({"kind": "slow", "share": 0.05, "ms": 300}, {"kind": "silent", "share": 0.02},
                       {"kind": "duplicate_notice", "share": 0.05}):  # fmt: skip
-            httpx.post(f"{self.bank_url}/faults", json=fault, timeout=5).raise_for_status()
+            httpx.post(f"{self.bank_url}/faults", json=fault, timeout=RESUMES_WITHIN_SECONDS).raise_for_status()
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()

@@ -216,7 +216,7 @@ def test_an_undo_leaves_a_person_whose_later_claim_counts_on_it(house: House):
     holds_together(house)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     totals=st.lists(st.sampled_from(["450.00", "1000.00", "9000.00", "30000.00"]), min_size=1, max_size=3),
     deductible=st.sampled_from(["0.00", "50.00", "300.00"]),

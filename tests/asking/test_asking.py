@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from safeweave import asking
 from safeweave.asking import Asking
+from waiting import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nX-Word: yes\r\n\r\nok"
 
@@ -35,7 +36,7 @@ def server(*conversations: Callable[[socket.socket], None]) -> Iterator[str]:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -59,14 +60,14 @@ def answers(times: int) -> Callable[[socket.socket], None]:
 
 
 def test_one_connection_serves_questions_one_after_another():
-    with server(answers(2)) as url, closing(Asking(5)) as client:
+    with server(answers(2)) as url, closing(Asking(PATIENCE)) as client:
         first, second = client.get(f"{url}/a?b=c"), client.get(url)
     assert (first.status_code, first.text, first.headers.get("x-word")) == (200, "ok", "yes")
     assert second.content == b"ok"
 
 
 def test_a_connection_that_the_server_let_go_is_not_used_again():
-    with server(answers(1), answers(1)) as url, closing(Asking(5)) as client:
+    with server(answers(1), answers(1)) as url, closing(Asking(PATIENCE)) as client:
         assert client.get(url).status_code == 200
         (idle,) = client._idle.values()
         assert idle[0].sock.recv(1, socket.MSG_PEEK) == b""  # it has said that it is gone
@@ -80,7 +81,7 @@ def test_what_is_handed_in_arrives_with_its_headers_in_as_many_pieces_as_it_has(
         said.append(heard(wire, body=9))
         wire.sendall(OK)
 
-    with server(converse) as url, closing(Asking(5)) as client:
+    with server(converse) as url, closing(Asking(PATIENCE)) as client:
         client.post(f"{url}/x", iter([b"one", b"two", b"six"]), {"content-length": "9", "content-type": "text/x"})
     head, _, body = said[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /x HTTP/1.1\r\n")
@@ -96,7 +97,7 @@ def test_a_refusal_that_comes_before_all_was_heard_is_heard():
         while wire.recv(1 << 20):
             pass
 
-    with server(converse, answers(1)) as url, closing(Asking(5)) as client:
+    with server(converse, answers(1)) as url, closing(Asking(PATIENCE)) as client:
         reply = client.post(url, iter([bytes(1 << 20)] * 8), {"content-length": str(8 << 20)})
         assert (reply.status_code, reply.content) == (413, b"no")
         assert client.get(url).status_code == 200
@@ -107,7 +108,7 @@ def test_what_the_content_raises_is_raised_and_its_connection_is_not_used_again(
         yield b"half"
         raise KeyError("the rest is gone")
 
-    with server(lambda wire: heard(wire, body=8) and None, answers(1)) as url, closing(Asking(5)) as client:
+    with server(lambda wire: heard(wire, body=8) and None, answers(1)) as url, closing(Asking(PATIENCE)) as client:
         with pytest.raises(KeyError):
             client.post(url, torn(), {"content-length": "8"})
         assert client.get(url).status_code == 200
@@ -123,13 +124,13 @@ def test_whoever_does_not_answer_whole_is_silent(said):
         heard(wire)
         wire.sendall(said)
 
-    with server(converse) as url, closing(Asking(5)) as client, pytest.raises(httpx.ReadError):
+    with server(converse) as url, closing(Asking(PATIENCE)) as client, pytest.raises(httpx.ReadError):
         client.get(url)
 
 
 def test_whoever_takes_too_long_is_silent():
     done = threading.Event()
-    with server(lambda wire: done.wait(10) and None) as url, closing(Asking(5)) as client:
+    with server(lambda wire: done.wait(PATIENCE) and None) as url, closing(Asking(PATIENCE)) as client:
         with pytest.raises(httpx.ReadError, match="timed out"):
             client.get(url, seconds=0.1)
         done.set()
@@ -137,7 +138,7 @@ def test_whoever_takes_too_long_is_silent():
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "ftp://127.0.0.1/x", "http:///x", "http://127.0.0.1:port/"])
 def test_where_nobody_can_be_reached_nobody_is(url):
-    with closing(Asking(5)) as client, pytest.raises(httpx.ConnectError):
+    with closing(Asking(PATIENCE)) as client, pytest.raises(httpx.ConnectError):
         client.get(url)
 
 
@@ -173,12 +174,12 @@ def test_a_server_behind_tls_is_believed_by_its_certificate_alone(tmp_path, monk
 
     with server(refused, believed) as url:
         address = url.replace("http:", "https:")
-        with closing(Asking(5)) as client, pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        with closing(Asking(PATIENCE)) as client, pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             client.get(address)
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
         asking.trusting.cache_clear()
         try:
-            with closing(Asking(5)) as client:
+            with closing(Asking(PATIENCE)) as client:
                 assert client.get(address).content == b"ok"
         finally:
             asking.trusting.cache_clear()

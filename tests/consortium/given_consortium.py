@@ -28,6 +28,7 @@ from safeweave.ledger.ledger import Final, Ledger
 from safeweave.ledger.operation import PutMember, SignedOperation, fresh_id
 from safeweave.ports import free_port
 from stores import create, place
+from waiting import PATIENCE
 
 HANDED = (
     "create table handed (id integer primary key, sender text not null, exchange text not null,"
@@ -56,7 +57,9 @@ class Site:
     hand_over: Callable[[Transaction, Arrival, datetime], None] = hand_over
     limits: Limits = field(default_factory=Limits)
     backlog: int = 0
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5.0, trust_env=False, verify=trusting()))
+    client: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=PATIENCE, trust_env=False, verify=trusting())
+    )
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -157,7 +160,7 @@ class City:
         return Site(person, self.folder / name, self.ledger, self.time, **details)
 
     def says(self, *signed: SignedOperation) -> list[Final]:
-        found = [self.ledger.outcome(id, 5) for id in self.ledger.submit(signed)]
+        found = [self.ledger.outcome(id, PATIENCE) for id in self.ledger.submit(signed)]
         assert all(isinstance(outcome, Final) for outcome in found), found
         return [outcome for outcome in found if isinstance(outcome, Final)]
 

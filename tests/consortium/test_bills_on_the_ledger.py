@@ -29,6 +29,7 @@ from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import items_of, operation_id
 from safeweave.ledger.proof import Untrusted
 from safeweave.node import open_node
+from waiting import PATIENCE
 
 BILL = bill_of()
 
@@ -64,7 +65,7 @@ class Market:
 
     def says(self, *signed: Any) -> list[Any]:
         self.log.submit(signed)
-        outcomes = [self.log.outcome(operation_id(one.operation), 5) for one in signed]
+        outcomes = [self.log.outcome(operation_id(one.operation), PATIENCE) for one in signed]
         assert all(isinstance(outcome, Final) for outcome in outcomes), outcomes
         return outcomes
 

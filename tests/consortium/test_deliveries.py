@@ -25,7 +25,7 @@ from safeweave.keys.envelope import Matter, read_cover, seal_envelope
 from safeweave.keys.receipt import sign_receipt
 from safeweave.keys.ring import KeyRing
 from safeweave.ledger.proof import Untrusted
-from waiting import until
+from waiting import PATIENCE, until
 
 
 def post(city: City, envelope: bytes) -> tuple[int, Answer]:
@@ -334,7 +334,7 @@ def test_an_envelope_that_comes_many_times_at_once_is_handed_over_once(city, mon
     really = reception._opened
 
     def opened(source, cover, permit):
-        together.wait(60)  # all have found that it did not come before
+        together.wait(PATIENCE)  # all have found that it did not come before
         return really(source, cover, permit)
 
     monkeypatch.setattr(reception, "_opened", opened)

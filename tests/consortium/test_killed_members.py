@@ -1,7 +1,6 @@
 """Two members as real processes, either killed with -9 in the middle of it, and a recipient whose disk is full."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -29,7 +28,7 @@ from safeweave.ledger.operation import PutMember, fresh_id
 from safeweave.ledger.serving import ledger_router
 from safeweave.ports import free_port
 from stores import create, place
-from waiting import until
+from waiting import PATIENCE, until
 
 TESTS = Path(__file__).parents[1]
 
@@ -46,8 +45,7 @@ class Process:
     def start(self) -> None:
         self.running = subprocess.Popen(
             [sys.executable, "-m", "consortium.member_process", str(self.folder)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"PYTHONPATH": str(TESTS)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS,
         )  # fmt: skip
 
     def kill(self) -> None:
@@ -110,7 +108,7 @@ def running(tmp_path: Path, store: str) -> Iterator[Running]:
         operations.append(first.signs(put, [second]))
     operations.append(consortium.hospital.grants(consortium.insurer, consent, not_before=now - DAY, expires=now + DAY))
     for id in ledger.submit(operations):
-        assert isinstance(ledger.outcome(id, 5), Final)
+        assert isinstance(ledger.outcome(id, PATIENCE), Final)
     with ExitStack() as stack:
         ledger_url = stack.enter_context(served(app))
         found = {}

@@ -31,7 +31,7 @@ from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import GrantConsent, fresh_id, sign
 from safeweave.main import main
 from safeweave.ports import free_port
-from waiting import until
+from waiting import PATIENCE, until
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Office:
     def stop(self, kill: bool = False) -> None:
         if self.running is not None:
             self.running.kill() if kill else self.running.terminate()
-            self.running.wait(30)
+            self.running.wait(PATIENCE)
             assert self.running.stdout is not None
             self.running.stdout.close()
             self.running = None
@@ -124,7 +124,7 @@ def test_a_consortium_is_made_by_commands_and_a_hospitals_message_is_heard_by_th
     entry, to = fresh_id(), insurer.home.member().member
     grant = GrantConsent(ring.member, fresh_id(), entry, fresh_id(), to, fresh_id(), now - DAY, now + DAY)
     (id,) = ledger.submit([sign(grant, "std-1", ring.at(0).signing_key())])
-    assert isinstance(ledger.outcome(id, 10), Final)
+    assert isinstance(ledger.outcome(id, PATIENCE), Final)
     ledger.close()
 
     message = EXAMPLES["a01"].replace("\n", "\r").encode()
@@ -213,7 +213,7 @@ def test_witnesses_make_a_founding_final_once_they_are_up(tmp_path, capsys):
         ledger = homes.open_ledger(witnesses[0].home)
 
         def founded() -> bool:
-            return httpx.get(f"{commission.url}/ledger/head", trust_env=False).status_code == 200
+            return httpx.get(f"{commission.url}/ledger/head", trust_env=False, timeout=PATIENCE).status_code == 200
 
         until(founded)
         assert ledger.head().height == 1

@@ -29,7 +29,7 @@ slot = database.slot("bank-0")
 with database.transaction() as tx:
     tx.run("update bank_notice_cursor set seq = -1")
     print("inside", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -11,6 +11,7 @@ from safeweave.database import Database, StoreUnavailable
 from safeweave.errors import Conflict
 from safeweave.main import main
 from safeweave_simulator.postgresql import Server
+from waiting import PATIENCE
 
 SECRET = "Geheim-0123456789"
 
@@ -104,12 +105,12 @@ def test_who_listens_is_told_that_something_may_have_been_missed(server, databas
             (missed if began.is_set() else began).set()
 
     database.listen(wake)
-    assert began.wait(10)
+    assert began.wait(PATIENCE)
     server.restart()
-    assert missed.wait(20)
+    assert missed.wait(PATIENCE)
     with database.transaction() as tx:
         tx.notify("word")
-    assert word.wait(10)
+    assert word.wait(PATIENCE)
     assert heard == ["*", "*", "word"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from safeweave.database import Database, Transaction, sqlite
 from safeweave.errors import Crossed, StoreUnavailable
 from stores import create, looks_up, place
-from waiting import until
+from waiting import PATIENCE, until
 
 HARD_TEXTS = [
     "",
@@ -491,7 +491,7 @@ def test_who_listens_hears_each_word_of_a_commit_once_and_nothing_of_what_was_un
             raise ValueError
 
     database.listen(wake)
-    assert listening.wait(10)
+    assert listening.wait(PATIENCE)
     with pytest.raises(ValueError):  # noqa: PT011 - ours
         undone()
     with database.transaction(beside=True) as tx:
@@ -499,5 +499,5 @@ def test_who_listens_hears_each_word_of_a_commit_once_and_nothing_of_what_was_un
             tx.notify(word)
     with database.transaction() as tx:
         tx.notify("last")
-    assert last.wait(10)
+    assert last.wait(PATIENCE)
     assert heard == ["*", "bank", "", "last"]

@@ -13,6 +13,7 @@ from safeweave.asking import trusting
 from safeweave.exchange import mllp
 from safeweave.ports import free_port
 from safeweave.serving import serve
+from waiting import PATIENCE
 
 
 @dataclass
@@ -41,10 +42,10 @@ def open_doors(house: House) -> Iterator[Doors]:
     ready, stopping = threading.Event(), threading.Event()
     thread = threading.Thread(target=serve, args=(node, ready.set, stopping), daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(PATIENCE)
     base = f"http://127.0.0.1:{node.settings.http_port}"
     try:
-        with httpx.Client(base_url=base, trust_env=False, timeout=20, verify=trusting()) as http:
+        with httpx.Client(base_url=base, trust_env=False, timeout=PATIENCE, verify=trusting()) as http:
             yield Doors(house, http, ("127.0.0.1", node.settings.mllp_port))
     finally:
         stopping.set()

@@ -9,6 +9,7 @@ from safeweave.errors import StoreUnavailable
 from safeweave.exchange.formats import Sender
 from safeweave.exchange.inbound import Arrived, Receipt
 from safeweave.web.intake import FOLLOWED_AT_ONCE, GROUP, Intake
+from waiting import PATIENCE, until
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Store:
         self.groups.append(names)
         self.at_once.append(at_once)
         if len(self.groups) == 1:
-            assert self.gate.wait(10)
+            assert self.gate.wait(PATIENCE)
         return [Receipt("taken", control_id=name) for name in names]
 
 
@@ -46,9 +47,9 @@ async def received(intake: Intake, store: Store, *messages: tuple[str, str]) -> 
         return receipt.control_id
 
     tasks = [asyncio.create_task(one(*message)) for message in messages[:1]]
-    await asyncio.sleep(0.05)
+    await asyncio.to_thread(until, lambda: store.groups or store.is_full)
     tasks += [asyncio.create_task(one(*message)) for message in messages[1:]]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # each has knocked
     store.gate.set()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     return [outcome if isinstance(outcome, str | Exception) else repr(outcome) for outcome in found]
@@ -102,10 +103,10 @@ def test_a_sender_who_hangs_up_while_waiting_disturbs_nobody():
     async def hang_up() -> list[object]:
         intake = Intake(store.take)
         first = asyncio.create_task(intake.receive("a", 1, lambda: a_message("a", "1")))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(until, lambda: store.groups)
         gone = asyncio.create_task(intake.receive("a", 1, lambda: a_message("a", "2")))
         stays = asyncio.create_task(intake.receive("a", 1, lambda: a_message("a", "3")))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # both have knocked
         gone.cancel()
         store.gate.set()
         await asyncio.wait([first, gone, stays])
@@ -123,7 +124,7 @@ def test_no_more_is_read_when_too_much_is_waiting():
         waiting = []
         for size in (1, 300 * 2**20):
             waiting.append(asyncio.create_task(intake.receive("a", size, lambda: a_message("a", "1"))))
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(until, lambda: store.groups)
         full = intake.is_full()
         store.gate.set()
         await asyncio.gather(*waiting)

@@ -6,6 +6,7 @@ import pytest
 
 from doors.given_doors import Doors, open_doors
 from safeweave.listening import HEAD_BYTES_MOST
+from waiting import PATIENCE
 
 HEAD = b"POST /fhir HTTP/1.1\r\nhost: here\r\n"
 
@@ -19,7 +20,7 @@ def doors(house):
 def said(doors: Doors, *parts: bytes) -> bytes:
     """What is answered to these bytes, until the server lets the connection go."""
     at = doors.http.base_url
-    with socket.create_connection((at.host, at.port), timeout=20) as wire:
+    with socket.create_connection((at.host, at.port), timeout=PATIENCE) as wire:
         heard = b""
         try:
             for part in parts:

@@ -12,6 +12,7 @@ from exchange.formats.given_messages import EXAMPLES
 from given import HOSPITAL, SENDER, TOKEN, House, a_house
 from safeweave.exchange import inbound, senders
 from safeweave.web.doors import KEPT_BYTES, Hall, http_door
+from waiting import PATIENCE
 
 FHIR, A01 = EXAMPLES["fhir"], EXAMPLES["a01"]
 LIMIT = 200_000
@@ -90,7 +91,7 @@ def test_a_stranger_is_asked_for_a_token_in_the_words_of_the_standards(doors):
 
 def test_a_stranger_who_never_sends_the_body_is_answered_and_let_go(doors):
     host, port = doors.http.base_url.host, doors.http.base_url.port
-    with socket.create_connection((host, port), timeout=20) as line:
+    with socket.create_connection((host, port), timeout=PATIENCE) as line:
         line.sendall(b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\n\r\n{")
         answer = b""
         while part := line.recv(65536):
@@ -101,7 +102,7 @@ def test_a_stranger_who_never_sends_the_body_is_answered_and_let_go(doors):
 
 def test_who_asks_before_sending_is_turned_away_without_sending(doors):
     host, port = doors.http.base_url.host, doors.http.base_url.port
-    with socket.create_connection((host, port), timeout=20) as line:
+    with socket.create_connection((host, port), timeout=PATIENCE) as line:
         line.sendall(b"POST /fhir HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 30000000\r\n\r\n")
         assert line.recv(65536).startswith(b"HTTP/1.1 401")
 

@@ -25,6 +25,7 @@ from safeweave.ledger.operation import SignedOperation
 from safeweave.ledger.remote import RemoteLedger
 from safeweave.ledger.serving import ledger_router
 from safeweave.ledger.witness import Witness
+from waiting import PATIENCE
 
 LOG_KEY = bytes(range(32))
 ORIGIN = "ledger.test/log"
@@ -54,7 +55,7 @@ class Running:
     def outcomes(self, person: Person, *signed: SignedOperation) -> list[Outcome]:
         """Hand these in as one batch and wait for what becomes of each."""
         ledger = self.ledger_of(person)
-        return [ledger.outcome(id, 20) for id in ledger.submit(signed)]
+        return [ledger.outcome(id, PATIENCE) for id in ledger.submit(signed)]
 
     def outcome(self, person: Person, signed: SignedOperation) -> Outcome:
         return self.outcomes(person, signed)[0]

@@ -19,6 +19,7 @@ from safeweave.ledger.operation import fresh_id, items_of
 from safeweave.ledger.remote import RemoteLedger
 from safeweave.ledger.witness import Witness
 from safeweave.words import knows
+from waiting import PATIENCE
 
 
 class Log:
@@ -40,7 +41,7 @@ class Log:
     def say(self, *signed: object) -> None:
         ledger = EmbeddedLedger(self.file, log_signer(), self.time)
         for id in ledger.submit(signed):  # type: ignore[arg-type]
-            assert isinstance(ledger.outcome(id, 5), Final), ledger.outcome(id, 0)
+            assert isinstance(ledger.outcome(id, PATIENCE), Final), ledger.outcome(id, 0)
         self.roots = ledger.roots()
         ledger.close()
 
@@ -233,7 +234,7 @@ def cosigned(tmp_path: Path, members: Consortium) -> Iterator[tuple[LogFile, Tru
     witnesses = [Witness(tmp_path / f"w{n}", witness_signer(n), [log_signer().key]) for n in range(4)]
     ledger = EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time(), witnesses, 3)
     for id in ledger.submit(members.beginning()):
-        assert isinstance(ledger.outcome(id, 10), Final)
+        assert isinstance(ledger.outcome(id, PATIENCE), Final)
     roots = ledger.roots()
     ledger.close()
     yield (log := LogFile(tmp_path / "log.sqlite")), roots

@@ -21,6 +21,7 @@ from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import fresh_id, items_of, operation_id
 from safeweave.ledger.serving import ledger_router
 from safeweave.main import main
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def folder(tmp_path: Path, members: Consortium) -> Path:
     with closing(EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time())) as ledger:
         for signed in [*members.beginning(), *paid, members.other_insurer.reserves(again)]:
             ledger.submit([signed])
-            assert isinstance(ledger.outcome(operation_id(signed.operation), 5), Final)
+            assert isinstance(ledger.outcome(operation_id(signed.operation), PATIENCE), Final)
         bundle = build(ledger, [operation_id(signed.operation) for signed in paid])
         (tmp_path / "proof.json").write_bytes(write_bundle(bundle))
         (tmp_path / "roots.json").write_bytes(write_roots(ledger.roots()))

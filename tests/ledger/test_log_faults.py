@@ -25,6 +25,7 @@ from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final, Refused, Unknown
 from safeweave.ledger.operation import SignedOperation, fresh_id, operation_id, write_signed
 from safeweave.ledger.store import LogDamaged
+from waiting import PATIENCE
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -83,7 +84,7 @@ def test_a_full_disk_is_unknown_and_resubmitting_works_once_there_is_room(tmp_pa
     signed = anchors(members, 300)
     (tmp_path / "operations").write_bytes(b"\n".join(write_signed(one) for one in signed))
     process = writer(tmp_path, group=20, bytes_left=100_000)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     lines = output.splitlines()
     assert any(line.startswith("unknown Unknown(words=") for line in lines)
     assert any(set(line.split()) == {"again"} for line in lines)
@@ -101,7 +102,7 @@ def test_a_second_writer_is_turned_away_and_a_reader_is_not(tmp_path: Path, memb
         opened(tmp_path)
     (tmp_path / "operations").write_bytes(b"")
     other = writer(tmp_path)
-    output, _ = other.communicate(timeout=30)
+    output, _ = other.communicate(timeout=PATIENCE)
     assert (other.returncode, output) == (1, "")
     log = LogFile(tmp_path / "log.sqlite")
     assert audit(log, first.roots()).faults == ()
@@ -118,7 +119,7 @@ def test_many_threads_write_together_and_each_is_answered(tmp_path: Path, member
 
     def say(part: list[SignedOperation]) -> None:
         for one in part:
-            outcomes.extend(ledger.outcome(id, 5) for id in ledger.submit([one, part[0]]))
+            outcomes.extend(ledger.outcome(id, PATIENCE) for id in ledger.submit([one, part[0]]))
 
     threads = [threading.Thread(target=say, args=(part,)) for part in parts]
     for thread in threads:

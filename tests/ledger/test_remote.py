@@ -23,6 +23,8 @@ from safeweave.ledger.operation import fresh_id, operation_id
 from safeweave.ledger.proof import Untrusted
 from safeweave.ledger.remote import RemoteLedger
 from safeweave.ledger.serving import ledger_router
+from safeweave.ports import free_port
+from waiting import PATIENCE
 
 Twist = Callable[[str, bytes], bytes]
 
@@ -38,8 +40,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.stack = ExitStack()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.start()
 
     @property
@@ -76,7 +77,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server, members: Consortium, tmp_path: Path) -> Iterator[RemoteLedger]:
     server.ledger.submit(members.beginning())
-    found = RemoteLedger(server.url, server.ledger.roots(), tmp_path / "seen.note", 3.0)
+    found = RemoteLedger(server.url, server.ledger.roots(), tmp_path / "seen.note", PATIENCE)
     found.head()
     yield found
     found.close()
@@ -97,7 +98,7 @@ def test_a_silent_ledger_is_unknown_and_resubmitting_later_is_one_operation(
     assert isinstance(client.outcome(ids[0], 0), Unknown)
     for _ in range(3):
         assert client.submit([signed]) == ids
-    assert isinstance(client.outcome(ids[0], 5), Final)
+    assert isinstance(client.outcome(ids[0], PATIENCE), Final)
     assert len(client.events(-1, 100)) == 6
 
 
@@ -107,10 +108,10 @@ def test_a_lost_reply_is_answered_by_asking_again(server: Server, client: Remote
     signed = members.hospital.anchors(fresh_id(), 1)
     ids = client.submit([signed])
     server.twist = None
-    first = client.outcome(ids[0], 5)
+    first = client.outcome(ids[0], PATIENCE)
     assert isinstance(first, Final)
     client.submit([signed])
-    assert client.outcome(ids[0], 5) == first
+    assert client.outcome(ids[0], PATIENCE) == first
 
 
 def test_a_ledger_that_never_answers_is_waited_for_no_longer_than_asked(members: Consortium) -> None:
@@ -193,7 +194,7 @@ def test_a_forked_or_rolled_back_ledger_is_noticed_and_remembered_over_a_restart
     shutil.copy(tmp_path / "log.sqlite", tmp_path / "old.sqlite")
     server.start()
     ids = client.submit([members.hospital.anchors(fresh_id(), 1) for _ in range(3)])
-    assert all(isinstance(client.outcome(id, 5), Final) for id in ids)
+    assert all(isinstance(client.outcome(id, PATIENCE), Final) for id in ids)
     server.stop()
 
     server.start("old.sqlite")
@@ -283,7 +284,7 @@ def test_many_members_write_over_http_at_once(server: Server, client: RemoteLedg
     def say() -> None:
         own = RemoteLedger(server.url, server.ledger.roots())
         signed = [members.hospital.anchors(fresh_id(), 1) for _ in range(10)]
-        found.extend(own.outcome(id, 10) for id in own.submit(signed))
+        found.extend(own.outcome(id, PATIENCE) for id in own.submit(signed))
         own.close()
 
     threads = [threading.Thread(target=say) for _ in range(6)]
@@ -300,12 +301,12 @@ def test_a_duplicated_and_reordered_batch_gives_each_operation_once(client: Remo
     stream = fresh_id()
     first, second = members.hospital.anchors(stream, 1), members.hospital.anchors(stream, 2)
     client.submit([second, first, first])
-    assert isinstance(client.outcome(operation_id(first.operation), 5), Final)
-    found = client.outcome(operation_id(second.operation), 5)
+    assert isinstance(client.outcome(operation_id(first.operation), PATIENCE), Final)
+    found = client.outcome(operation_id(second.operation), PATIENCE)
     assert isinstance(found, Refused)
     assert found.code == "out_of_order"
     client.submit([second, first, second])
-    assert isinstance(client.outcome(operation_id(second.operation), 5), Final)
+    assert isinstance(client.outcome(operation_id(second.operation), PATIENCE), Final)
     assert [event.kind for event in client.events(4, 10)] == ["anchor", "anchor"]
 
 

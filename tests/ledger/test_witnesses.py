@@ -1,7 +1,6 @@
 """Witnesses: what one cosigns and what it refuses, and a drill with four of them as processes."""
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +26,8 @@ from safeweave.ledger.ledger import Final, Outcome, Unknown
 from safeweave.ledger.merkle import EMPTY, Growing, consistency_spans, hashes_of, leaf_hash
 from safeweave.ledger.operation import fresh_id
 from safeweave.ledger.witness import NotGrown, NotSigned, UnknownLog, Witness, WitnessClient
-from waiting import until
+from safeweave.ports import free_port
+from waiting import PATIENCE, until
 
 TESTS = Path(__file__).resolve().parents[1]
 ORIGIN = log_signer().key.name
@@ -141,13 +141,10 @@ class Drill:
 
     def __init__(self, folder: Path, members: Consortium) -> None:
         self.folder, self.members = folder, members
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-        self.ports = [listener.getsockname()[1] for listener in listeners]
-        for listener in listeners:
-            listener.close()
+        self.ports = [free_port() for _ in range(4)]
         self.processes = [self.process(n) for n in range(4)]
         self.clients = [
-            WitnessClient(f"http://127.0.0.1:{port}", witness_signer(n).key, 2.0) for n, port in enumerate(self.ports)
+            WitnessClient(f"http://127.0.0.1:{port}", witness_signer(n).key, 20.0) for n, port in enumerate(self.ports)
         ]
         self.ledger = self.opened()
 
@@ -167,7 +164,7 @@ class Drill:
     def start(self, n: int) -> None:
         self.processes[n] = self.process(n)
 
-    def say(self, seconds: float = 30) -> Outcome:
+    def say(self, seconds: float = PATIENCE) -> Outcome:
         return self.ledger.outcome(self.submit(), seconds)
 
     def submit(self) -> str:
@@ -199,7 +196,7 @@ def drill(tmp_path: Path, members: Consortium) -> Iterator[Drill]:
     found = Drill(tmp_path, members)
     try:
         for id in found.ledger.submit(members.beginning()):
-            assert isinstance(found.ledger.outcome(id, 60), Final)
+            assert isinstance(found.ledger.outcome(id, PATIENCE), Final)
         found.until(lambda: found.faults() == 0)
         yield found
     finally:
@@ -220,7 +217,7 @@ def test_one_witness_may_be_away_and_two_may_not(drill: Drill) -> None:
     before = drill.ledger.head()
 
     drill.start(1)
-    assert isinstance(drill.ledger.outcome(waiting, 60), Final)
+    assert isinstance(drill.ledger.outcome(waiting, PATIENCE), Final)
     head = drill.ledger.head()
     assert head.height == before.height + 1
     assert trusted_checkpoint(head.evidence, drill.ledger.roots()).size == head.height
@@ -298,7 +295,7 @@ def test_what_was_cosigned_is_still_final_after_a_restart_without_witnesses(
     witnesses = [Witness(tmp_path / f"w{n}", witness_signer(n), [log_signer().key]) for n in range(4)]
     ledger = EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time(), witnesses, 3)
     ids = ledger.submit(members.beginning())
-    assert isinstance(ledger.outcome(ids[-1], 10), Final)
+    assert isinstance(ledger.outcome(ids[-1], PATIENCE), Final)
     ledger.close()
     away = [WitnessClient("http://127.0.0.1:9", witness_signer(n).key, 0.2) for n in range(4)]
     ledger = EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time(), away, 3)
@@ -333,7 +330,7 @@ def test_a_witness_that_was_away_catches_up_without_a_new_operation(tmp_path: Pa
     last = Away(witnesses[3])
     ledger = EmbeddedLedger(tmp_path / "log.sqlite", log_signer(), Time(), [*witnesses[:3], last], 3)
     ids = ledger.submit([members.founding()])
-    assert isinstance(ledger.outcome(ids[0], 10), Final)
+    assert isinstance(ledger.outcome(ids[0], PATIENCE), Final)
     assert ledger.standing()[3].size == 0
     last.is_away = False
     until(lambda: ledger.standing()[3] == Standing(last.key.name, 1))

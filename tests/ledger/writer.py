@@ -8,6 +8,7 @@ from ledger.ledgers import Time, log_signer
 from safeweave.ledger.embedded import EmbeddedLedger
 from safeweave.ledger.ledger import Final
 from safeweave.ledger.operation import read_signed
+from waiting import PATIENCE
 
 
 def main(folder: Path, first: int, group: int, bytes_left: int) -> None:
@@ -20,13 +21,16 @@ def main(folder: Path, first: int, group: int, bytes_left: int) -> None:
     for start in range(first, len(signed), group):
         part = signed[start : start + group]
         for id in ledger.submit(part):
-            outcome = ledger.outcome(id, 5)
+            outcome = ledger.outcome(id, PATIENCE)
             print("final" if isinstance(outcome, Final) else f"unknown {outcome}", id, flush=True)
             if not isinstance(outcome, Final) and bytes_left:  # there is room again
                 bytes_left = 0
                 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
                 again = ledger.submit(part)
-                print(*("again" if isinstance(ledger.outcome(id, 5), Final) else "lost" for id in again), flush=True)
+                print(
+                    *("again" if isinstance(ledger.outcome(id, PATIENCE), Final) else "lost" for id in again),
+                    flush=True,
+                )
     ledger.close()
     print("closed", flush=True)
 

@@ -6,25 +6,31 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from playwright.sync_api import expect
 
 from given import House
 from prompt_server import PromptServer
+from safeweave.errors import StoreUnavailable
 from safeweave.web import accounts
 from safeweave.web.api.answering import add_api
 from safeweave.web.asked import SESSION, Site
 from safeweave.web.pages import Routes, pages_app
 from safeweave.web.people import PARTS
+from waiting import PATIENCE
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
 AXE = Path(__file__).resolve().parents[2] / "requirements/pages/node_modules/axe-core/axe.min.js"
 SHOTS = os.environ.get("SAFEWEAVE_SCREENSHOTS", "")  # a folder: what the pages look like is kept there
+
+PATIENT_MS = 1000 * PATIENCE
+expect.set_options(timeout=PATIENT_MS)
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: requirements/pages.sh")
 
@@ -52,14 +58,27 @@ def served(house: House, site: Site, *more: Routes) -> Iterator[Served]:
     server = PromptServer(
         uvicorn.Config(pages_app(site, [*PARTS, *more], add_api), log_level="warning", lifespan="off")
     )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [knocker]}, daemon=True)
-    thread.start()
+    over = threading.Event()
+
+    def looks_around() -> None:
+        while not over.wait(0.5):
+            with suppress(StoreUnavailable):
+                site.look_around()
+
+    threads = [
+        threading.Thread(target=server.run, kwargs={"sockets": [knocker]}, daemon=True),
+        threading.Thread(target=looks_around, daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield Served(house, site, f"http://localhost:{port}")
     finally:
+        over.set()
+        threads[1].join()
         server.should_exit = True
         site.close()
-        thread.join(timeout=10)
+        threads[0].join(timeout=10)
 
 
 def faults(page: Any) -> list[str]:

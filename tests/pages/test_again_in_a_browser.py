@@ -36,7 +36,7 @@ def test_a_director_asks_and_a_senior_approves(house: House, chromium: Any) -> N
         shoot(asking, "again-form-en-1440")
         asking.locator("main form button").click()
         house.works()
-        expect(asking.locator("#acts .note")).to_be_visible(timeout=60_000)
+        expect(asking.locator("#acts .note")).to_be_visible()
         assert faults(asking) == []
         approving.goto(asking.url)
         assert faults(approving) == []
@@ -44,7 +44,7 @@ def test_a_director_asks_and_a_senior_approves(house: House, chromium: Any) -> N
         shoot(approving, "again-proposed-zh-CN-360")
         approving.locator("button[value=approve]").click()
         house.works()
-        expect(asking.locator("#undo_why")).to_be_visible(timeout=60_000)
+        expect(asking.locator("#undo_why")).to_be_visible()
         assert faults(asking) == []
         assert asking.evaluate(SIDEWAYS) == 0
         shoot(asking, "again-done-en-1440")

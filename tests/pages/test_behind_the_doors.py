@@ -11,6 +11,7 @@ from pages.given_pages import Browser, site_of, staff
 from safeweave.main import main
 from safeweave.ports import free_port
 from safeweave.serving import serve
+from waiting import PATIENCE
 
 
 def test_one_address_serves_pages_and_doors(house: House) -> None:
@@ -21,8 +22,8 @@ def test_one_address_serves_pages_and_doors(house: House) -> None:
     serving = threading.Thread(target=serve, args=(house.node, ready.set, stopping))
     serving.start()
     try:
-        assert ready.wait(20)
-        with httpx.Client(base_url=f"http://127.0.0.1:{http}", follow_redirects=True) as client:
+        assert ready.wait(PATIENCE)
+        with httpx.Client(base_url=f"http://127.0.0.1:{http}", follow_redirects=True, timeout=PATIENCE) as client:
             assert client.get("/").url.path == "/sign-in"
             assert client.get("/health").json() == {"status": "up"}
             assert client.post("/fhir", content=b"{}").status_code == 401
@@ -38,7 +39,7 @@ def test_one_address_serves_pages_and_doors(house: House) -> None:
             assert client.post("/fhir/Consent", content=b"{}").json()["issue"][0]["code"] == "login"
     finally:
         stopping.set()
-        serving.join(20)
+        serving.join(PATIENCE)
     assert not serving.is_alive()
 
 

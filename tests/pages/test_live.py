@@ -15,6 +15,7 @@ from safeweave.ids import PersonId
 from safeweave.web import accounts, live
 from safeweave.web.asked import Site
 from safeweave.web.live import Audience, Feed, Since, Tick
+from waiting import PATIENCE
 
 EVERYBODY = Audience(everybody=True)
 
@@ -22,7 +23,7 @@ EVERYBODY = Audience(everybody=True)
 async def gather(feed: Feed, whose: Audience, after: Since | None, do: Callable[[], Any], count: int) -> list[Tick]:
     """The next `count` ticks that say something, once the stream is open and `do` was done."""
     found: list[Tick] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         stream = feed.listen(lambda: whose, after)
         async for tick in stream:
             if tick is None:
@@ -90,7 +91,7 @@ def test_two_processes_tell_the_same(house, site, feed, person):
             return await gather(other, EVERYBODY, None, ready.set, 1)
 
         def is_admitted() -> None:
-            assert ready.wait(20)
+            assert ready.wait(PATIENCE)
             house.hears(admitted())
 
         task = asyncio.create_task(second())
@@ -181,7 +182,7 @@ def test_a_step_committed_late_is_told_all_the_same(house: House, site: Site, fe
 
     async def both() -> list[Tick]:
         found = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             stream = feed.listen(lambda: EVERYBODY, None)
             async for tick in stream:
                 if tick is None or tick.topics == ():

@@ -18,6 +18,7 @@ from pages.given_pages import PHONE, account_for, codes_sent, person_named, site
 from pages.real_browser import (
     BROKEN,
     FOCUS_SEEN,
+    PATIENT_MS,
     SIDEWAYS,
     SMALL,
     Served,
@@ -40,6 +41,7 @@ from safeweave.web.people import PARTS
 from safeweave.web.what_if import store as trials
 from safeweave.words import Language, say
 from stores import on
+from waiting import until
 
 pytestmark = needs_chromium
 
@@ -207,7 +209,7 @@ def test_large_type_meets_every_story_width_language_and_hand():
 )  # fmt: skip
 def test_a_story(chromium, pages, story, width, language, hand, size):
     context = chromium.new_context(viewport={"width": width, "height": 800}, has_touch=hand is Touch)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENT_MS)
     cookies = {"sw_language": language, "sw_size": size}
     context.add_cookies([{"name": n, "value": v, "url": pages.url} for n, v in cookies.items() if v])
     story(pages, Reader(context.new_page(), hand, language, size))
@@ -279,7 +281,7 @@ def test_a_newcomer_to_the_demonstration_finds_stay_consent_referral_and_what_if
     newcomer.presses(newcomer.t("what_if.run"))
     newcomer.page.wait_for_url("**/operations/what-if/*")
     moves = newcomer.page.get_by_role("region", name=newcomer.t("what_if.moves"))
-    expect(moves).to_contain_text("−", timeout=180_000)
+    expect(moves).to_contain_text("−")
     newcomer.sees(newcomer.t("what_if.nothing_decided"))
     assert newcomer.pressed <= 15
     context.close()
@@ -408,8 +410,13 @@ def what_ifs(served: Served, director: accounts.Account) -> dict[str, str]:
     served.house.time.at += timedelta(minutes=1)
     with site.database.transaction() as tx:
         done = trials.add(tx, *asked, director.id, director.name, site.clock())
-    site.trying.look()
-    site.trying.wait(300)
+
+    def is_done() -> bool:
+        site.trying.look()  # it may still be busy with the one before
+        with site.database.reading() as tx:
+            return all(each.id != done for each in trials.unfinished(tx))
+
+    until(is_done)
     return {"what_if": done, "cancelled": cancelled}
 
 

@@ -30,7 +30,7 @@ def test_the_room_follows_what_happens_on_every_width_and_without_serious_faults
             if width == 1440:
                 house.hears(*CLEAN_STAY)
                 house.node.look_around()
-                expect(page.locator("#figures .big").first).to_have_text("100.0%", timeout=10_000)
+                expect(page.locator("#figures .big").first).to_have_text("100.0%")
             for name in ("", "/inbox", "/health"):
                 page.goto(f"{found.url}/operations{name}")
                 assert faults(page) == []
@@ -60,5 +60,5 @@ def test_what_happens_while_a_page_is_on_its_way_is_shown(house: House, site: An
         page = context.new_page()
         page.route("**/static/live.js", happens_before_it_listens)
         page.goto(f"{found.url}/operations")
-        expect(page.locator("#figures .big").first).to_have_text("100.0%", timeout=10_000)
+        expect(page.locator("#figures .big").first).to_have_text("100.0%")
         context.close()

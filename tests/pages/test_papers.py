@@ -14,6 +14,7 @@ from safeweave.people import delegations
 from safeweave.web import papers
 from safeweave.web.access import Scope
 from safeweave.web.asked import Site
+from waiting import PATIENCE
 
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n" + bytes(range(256)) * 20
 PNG = bytes.fromhex(
@@ -154,7 +155,7 @@ def test_a_line_that_breaks_off_keeps_nothing_and_says_so(house: House, site, pe
     cookies = "; ".join(f"{name}={value}" for name, value in browser.client.cookies.items())
     with served(house, site) as where:
         port = int(where.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
             line.sendall(
                 f"POST /stays/{case}/files HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}\r\nAccept-Language: en\r\n"
                 "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n--x\r\n".encode()
@@ -296,7 +297,7 @@ def test_papers_are_handed_in_by_touch_and_seen_at_the_desk(house: House, site, 
             page.goto(f"{where.url}/people/{person}/papers")
             if scripts:
                 page.set_input_files("input[type=file]", tmp_path / "big.pdf")
-                assert page.get_by_role("alert").is_visible()
+                expect(page.get_by_role("alert")).to_be_visible()
                 assert faults(page) == []
             (tmp_path / "photo.png").write_bytes(PNG + str(scripts).encode())
             page.set_input_files("input[type=file]", tmp_path / "photo.png")

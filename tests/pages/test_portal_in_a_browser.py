@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from given import CLEAN_STAY, House, admitted, discharged
 from pages.given_pages import PHONE, account_for, codes_sent, site_of, staff
-from pages.real_browser import FONT, SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
+from pages.real_browser import FONT, PATIENT_MS, SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
 from pages.test_portal import gives
 from safeweave.ids import PersonId
 from safeweave.web.accounts import note_story
@@ -32,7 +32,7 @@ def phone(chromium: Any, language: str = "zh-CN", width: int = 360, **more: Any)
     context = chromium.new_context(
         locale=language, viewport={"width": width, "height": 780}, has_touch=True, is_mobile=width < 600, **more
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENT_MS)
     return context
 
 

@@ -49,7 +49,7 @@ def test_a_director_runs_a_what_if_by_keyboard(house: House, site: Any, chromium
             page.keyboard.type("300")
             shoot(page, f"what-if-form-{language}-{width}")
             page.keyboard.press("Enter")
-            expect(page.locator("#moves + .big")).to_contain_text("−540.00", timeout=180_000)
+            expect(page.locator("#moves + .big")).to_contain_text("−540.00")
             assert faults(page) == []
             assert page.evaluate(SIDEWAYS) == 0
             shoot(page, f"what-if-result-{language}-{width}")

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from given import House, a_bill, admitted, billed, discharged
 from pages.given_pages import staff
-from pages.real_browser import SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
+from pages.real_browser import PATIENT_MS, SIDEWAYS, SMALL, Served, faults, needs_chromium, served, shoot
 from safeweave.facts import Line
 from safeweave.money import Fen
 
@@ -29,7 +29,7 @@ def open_pages(house: House, site: Any) -> Iterator[Served]:
 def a_page(chromium: Any, open_pages: Served, language: str, width: int, size: str = "", **more: Any) -> Page:
     """A browser of an examiner."""
     context = chromium.new_context(viewport={"width": width, "height": 900}, **more)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENT_MS)
     cookies = {"sw_language": language, "sw_size": size}
     context.add_cookies([{"name": n, "value": v, "url": open_pages.url} for n, v in cookies.items() if v])
     open_pages.signs_in(context, staff(open_pages.site, "examiner"))
@@ -157,8 +157,9 @@ def test_the_queue_follows_at_once_and_then_at_most_every_few_seconds(house, chr
     page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/desk") else None)
     page.goto(f"{open_pages.url}/desk")
     expect(page.locator("#queue li.none")).to_be_visible()
-    page.wait_for_timeout(1_500)  # the stream is open
+    while not open_pages.site.feed.streams:
+        page.wait_for_timeout(20)
     two_referrals(house)
-    expect(page.locator("[data-queue] a")).to_have_count(2, timeout=9_000)
+    expect(page.locator("[data-queue] a")).to_have_count(2)
     assert len(asked) <= 3  # the page itself, at once, and once more for what came meanwhile
     page.context.close()

@@ -166,14 +166,24 @@ class RunningBank:
         self.books.add_fault(Fault(kind, keys=keys or None, **how))  # type: ignore[arg-type]
 
 
+class _Present:
+    """The books that the bank has at present."""
+
+    books: BankBooks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.books, name)
+
+    def become(self, books: BankBooks) -> None:
+        """From now on it has these."""
+        self.books = books
+
+
 @contextmanager
 def running_bank(time_: Time) -> Iterator[RunningBank]:
     """A sandbox bank over real HTTP in a thread of this process, on the clock of the test."""
-    current: dict[str, Any] = {}
-
-    async def front(scope: Any, receive: Any, send: Any) -> None:
-        await current["app"](scope, receive, send)
-
+    present = _Present()
+    front = bank_app(present, clock=time_)  # type: ignore[arg-type]
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(front, log_level="critical", access_log=False, lifespan="off"))
@@ -183,7 +193,7 @@ def running_bank(time_: Time) -> Iterator[RunningBank]:
         time.sleep(0.005)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
-        yield RunningBank(url, time_, lambda books: current.update(app=bank_app(books, clock=time_)))
+        yield RunningBank(url, time_, present.become)
     finally:
         server.should_exit = True
         thread.join()

@@ -34,6 +34,7 @@ from safeweave.payments.bank import Instruction, Outcome
 from safeweave.payments.banks.sandbox import SandboxBank
 from safeweave.payments.payout import payout_id
 from safeweave.payments.reconcile import reconcile
+from waiting import PATIENCE, until
 
 DAY = date(2026, 3, 6)
 KEY = payout_id(DeterminationId("det_a"))
@@ -54,7 +55,7 @@ def bank(server: RunningBank, store: str, tmp_path: Path) -> RunningBank:
 
 @pytest.fixture
 def client(bank: RunningBank) -> Iterator[SandboxBank]:
-    sandbox = SandboxBank(bank.url, seconds=5)
+    sandbox = SandboxBank(bank.url, seconds=PATIENCE)
     yield sandbox
     sandbox.close()
 
@@ -224,10 +225,14 @@ def test_a_slow_bank_counts_as_silent_and_is_asked(bank: RunningBank, tmp_path: 
     hasty = SandboxBank(bank.url, seconds=1.0)
     node = insurer(bank, hasty, tmp_path)
     node.told(determination("a"))
-    node.wait(3600, steps=3)  # on a busy machine the first question may find no answer in time either
+
+    def is_paid() -> bool:
+        node.wait(3600)
+        return node.states() == {"det_a/1": "paid"}
+
+    until(is_paid)  # on a busy machine the first questions may find no answer in time either
     with node.database.reading() as tx:
         assert store.payouts(tx, [KEY])[KEY].asked >= 1
-    assert node.states() == {"det_a/1": "paid"}
     assert bank.books.balance(NOON)["paid_fen"] == 238185
     hasty.close()
 
@@ -389,7 +394,7 @@ def test_a_killed_bank_comes_back_as_it_was_last_told(tmp_path: Path) -> None:
         ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        return process, SandboxBank(process.stdout.readline().strip(), seconds=20)
+        return process, SandboxBank(process.stdout.readline().strip(), seconds=PATIENCE)
 
     process, client = start()
     try:

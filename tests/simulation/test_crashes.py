@@ -23,9 +23,10 @@ from safeweave_simulator.outcomes import check_money, check_outcomes
 from safeweave_simulator.postgresql import NotInstalled, programs
 from safeweave_simulator.site import Disk, Engine
 from simulation.crashes import live_through
-from waiting import until
+from waiting import PATIENCE, until
 
 CRASHES = int(os.environ.get("SAFEWEAVE_CRASHES", "2"))
+HOSPITALS = 2
 RATE = 40  # messages a second, so that there is always more to tell when a run is killed
 
 
@@ -38,7 +39,7 @@ class Demo:
 
     def starts(self) -> None:
         arguments = ["--home", str(self.home), "demo", "--headless", "--json"]
-        arguments += ["--seconds", str(self.seconds), "--rate", str(RATE)]
+        arguments += ["--seconds", str(self.seconds), "--rate", str(RATE), "--hospitals", str(HOSPITALS)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "safeweave.main", *arguments],
             stdout=subprocess.PIPE,
@@ -49,7 +50,7 @@ class Demo:
     def ends(self) -> dict[str, Any]:
         """Its summary, when it has come to its end by itself."""
         assert self.process is not None
-        out, _ = self.process.communicate(timeout=240 + 2 * self.seconds)
+        out, _ = self.process.communicate(timeout=PATIENCE + 2 * self.seconds)
         assert self.process.returncode == 0, (self.home.parent / "demo.log").read_text() + out.decode()
         summary: dict[str, Any] = json.loads(out)
         return summary
@@ -85,7 +86,7 @@ class Demo:
         self.is_alive()
         pid = self.children(what)[0]
         os.kill(pid, signal.SIGKILL)
-        self.process.communicate(timeout=120)
+        self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 1
 
 

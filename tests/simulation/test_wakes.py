@@ -12,8 +12,7 @@ from safeweave.events import CaseOpened, Event
 from safeweave.ids import CaseId
 from safeweave.worker import Outside, Worker, tell
 from stores import place
-
-NOBODY_WAITS_THAT_LONG = 30.0
+from waiting import PATIENCE
 
 
 def now() -> datetime:
@@ -52,7 +51,7 @@ def test_a_call_to_the_outside_is_made_as_soon_as_it_is_told(tmp_path):
     with working(worker):
         threading.Event().wait(0.3)  # everybody sleeps now
         worker.accept(lambda tx: (None, [CaseOpened(CaseId("case_000000aaaa"))], now()))
-        assert called.wait(NOBODY_WAITS_THAT_LONG)
+        assert called.wait(PATIENCE)
 
 
 @pytest.mark.usefixtures("store")
@@ -62,7 +61,7 @@ def test_what_a_door_leaves_to_the_worker_is_done_at_once(tmp_path):
     with working(worker):
         threading.Event().wait(0.3)
         worker.accept(lambda tx: (None, [CaseOpened(CaseId("case_000000aaaa"))], now()), at_once=False)
-        assert called.wait(NOBODY_WAITS_THAT_LONG)
+        assert called.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("store", ["postgresql"], indirect=True)  # on the embedded store others look every second
@@ -76,4 +75,4 @@ def test_what_another_process_tells_is_done_at_once(tmp_path, store):
         with other.transaction() as tx:
             tell(tx, [CaseOpened(CaseId("case_000000aaaa"))], now())
         other.close()
-        assert called.wait(NOBODY_WAITS_THAT_LONG)
+        assert called.wait(PATIENCE)

@@ -5,25 +5,29 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from safeweave.ports import free_port
 from safeweave_simulator.client import Doors
 
 
 class Receiver:
-    """Listens on two free ports, or on those given. `drops(n)` says whether the n-th message gets no answer;
-    `refuses(body)` whether it is answered as faulty."""
+    """Listens on two ports, which stay free while it is closed, or on those given.
+
+    `drops(n)` says whether the n-th message gets no answer; `refuses(body)` whether it is answered as faulty.
+    """
 
     def __init__(
         self,
         drops: Callable[[int], bool] = lambda number: False,
         refuses: Callable[[bytes], bool] = lambda body: False,
-        ports: tuple[int, int] = (0, 0),
+        ports: tuple[int, int] | None = None,
     ) -> None:
         self.received: list[bytes] = []
         self.tokens: set[str] = set()
         self.drops, self.refuses = drops, refuses
         self._lock = threading.Lock()
-        self._mllp = _Mllp(("127.0.0.1", ports[0]), _mllp_handler(self))
-        self._http = ThreadingHTTPServer(("127.0.0.1", ports[1]), _http_handler(self))
+        mllp, http = ports or (free_port(), free_port())
+        self._mllp = _Mllp(("127.0.0.1", mllp), _mllp_handler(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", http), _http_handler(self))
         self._http.daemon_threads = True
         for server in (self._mllp, self._http):
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -68,7 +68,7 @@ def test_messages_wait_for_an_insurer_that_is_down_and_reach_it_when_it_is_back(
     with Receiver() as receiver:
         ports = receiver.ports
     doors = receiver.doors(city().tokens())
-    down = run(city(), doors, stays=STAYS, state=tmp_path / "state.db", seconds=0.3, patience=0)
+    down = run(city(), doors, stays=STAYS, state=tmp_path / "state.db", seconds=1, patience=0)
     assert down.accepted == 0
     assert down.waiting == down.taken > 0
     with Receiver(ports=ports) as receiver:

@@ -1,6 +1,5 @@
 """Channels against real local servers."""
 
-import socket
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -12,9 +11,11 @@ from aiosmtpd.smtp import Envelope
 
 from safeweave.errors import Malformed, Unavailable
 from safeweave.ids import CaseId, MessageId, PersonId
+from safeweave.ports import free_port
 from safeweave.telling.channels import Mailbox, Outcome, SmsGateway, Smtp, WeChat
 from safeweave.telling.message import Message, Wording
 from safeweave_simulator.phone import Phones, PhoneServer
+from waiting import PATIENCE
 
 NOW = datetime(2026, 3, 6, 7, 21, 5, tzinfo=UTC)
 
@@ -71,9 +72,8 @@ def ascii_postmaster():
 @contextmanager
 def a_server(**options):
     master = Postmaster()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    controller = Controller(master, hostname="127.0.0.1", port=port, **options)
+    port = free_port()
+    controller = Controller(master, hostname="127.0.0.1", port=port, ready_timeout=PATIENCE, **options)
     controller.start()
     master.url = f"smtp://127.0.0.1:{port}"
     yield master

@@ -44,6 +44,7 @@ from safeweave.words import Language, knows, say
 
 STAYS_A_SECOND = 3
 MESSAGES_A_STAY = 10
+BANK_SECONDS = 60.0  # for an answer of the bank, which is a process on a machine that may be busy
 STORY_VISIT = "ZY"  # the opening story's visit begins so; its case is shown first
 SETTLING_SECONDS = 90  # longer than a delivery is put off at most (`sending.LONGEST_RETRY_SECONDS`)
 
@@ -174,7 +175,9 @@ class _City:
         self._watch(database, city, began, out)
         difference, items = self._settle(database, bank_url)
         statement = httpx.get(
-            f"{bank_url}/statement?first=2000-01-01&last=2099-12-31", headers={"accept": "application/xml"}
+            f"{bank_url}/statement?first=2000-01-01&last=2099-12-31",
+            headers={"accept": "application/xml"},
+            timeout=BANK_SECONDS,
         )
         (self.home / STATEMENT).write_bytes(statement.raise_for_status().content)
         with database.reading() as tx:
@@ -245,7 +248,7 @@ class _City:
     def _settle(self, database: Database, bank_url: str) -> tuple[int, list[str]]:
         """Wait until nothing is due any more and bank and journal agree, or for as long as is reasonable."""
         deadline = seconds_running() + SETTLING_SECONDS
-        httpx.delete(f"{bank_url}/faults", timeout=5)
+        httpx.delete(f"{bank_url}/faults", timeout=BANK_SECONDS)
         bank = SandboxBank(bank_url)
         while True:
             self._all_are_there()
@@ -299,7 +302,7 @@ def _bank_faults(url: str) -> None:
         {"kind": "silent", "share": 0.01},
         {"kind": "duplicate_notice", "share": 0.05},
     ):
-        httpx.post(f"{url}/faults", json=fault, timeout=5).raise_for_status()
+        httpx.post(f"{url}/faults", json=fault, timeout=BANK_SECONDS).raise_for_status()
 
 
 def _view(now: Overview, latest: list[Any], seconds: float, lang: Language) -> Panel:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from safeweave.errors import Unavailable
 from safeweave.exchange.formats import Limits
 from safeweave.exchange.mllp import END, START, Frames, send, serve
+from waiting import PATIENCE
 
 MESSAGES = [b"MSH|^~\\&|A\rPID|1", b"\xe6\xb5\x8b\r\n", b"", b"\x1c not an end \r"]
 
@@ -55,7 +56,7 @@ def test_fragments_do_not_add_up_to_a_message_that_is_too_long():
     assert frames.feed(END) == [b"12345678"]
 
 
-def conversation(talk, answer=None, limits=None, idle_seconds=5.0):
+def conversation(talk, answer=None, limits=None, idle_seconds=PATIENCE):
     """What `talk(host, port)` comes back with while a server answers each message with its bytes reversed."""
 
     async def reverse(message: bytes) -> bytes:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from ledger.given_ledger import NOON
 from safeweave.ports import free_port
+from waiting import PATIENCE, until
 
 TOOLS = Path(__file__).resolve().parents[3] / "requirements" / "chain" / "node_modules"
 MISSING = "anvil is not here: `make setup-dev` installs it where npm is"
@@ -54,19 +54,21 @@ class Anvil:
         if self.state and self.state.exists():
             command += ["--load-state", str(self.state)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                self.ask("eth_blockNumber")
-                return
-            assert self._process.poll() is None, "anvil ended while it was starting"
-            time.sleep(0.05)
-        raise AssertionError("anvil does not answer")
+        until(self._answers, lambda: "anvil does not answer")
+
+    def _answers(self) -> bool:
+        assert self._process
+        with contextlib.suppress(OSError):
+            self.ask("eth_blockNumber")
+            return True
+        assert self._process.poll() is None, "anvil ended while it was starting"
+        return False
 
     def ask(self, method: str, *params: object) -> Any:
         """One call of its JSON-RPC, past any door. Raises OSError when it does not answer."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             said = json.load(answer)
         assert "error" not in said, said
         return said["result"]
@@ -151,7 +153,7 @@ class Door:
                     caller.sendall(answer)
 
     def _forward(self, request: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.behind), timeout=20) as node:
+        with socket.create_connection(("127.0.0.1", self.behind), timeout=PATIENCE) as node:
             node.sendall(request)
             answer = _message(node)
             if answer is None:

@@ -1,7 +1,6 @@
 """The contract by itself: compiled as committed, small enough, and deaf to whatever is not said in due form."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from safeweave.ledger.operation import (
     operation_id,
 )
 from safeweave.ledger.rules import kind_of
+from waiting import until
 
 LARGEST_CODE = 24_576  # EIP-170
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -87,11 +87,10 @@ class Stage:
 
     def receipt(self, transaction: str) -> dict[str, Any]:
         """anvil answers before it has sealed the block."""
-        for _ in range(500):
-            if receipt := self.chain.node.receipt(transaction):
-                return receipt
-            time.sleep(0.01)
-        raise AssertionError("no receipt")
+        until(lambda: self.chain.node.receipt(transaction))
+        receipt = self.chain.node.receipt(transaction)
+        assert receipt
+        return receipt
 
     def stands(self, operation: Operation) -> bool:
         return isinstance(self.reader.outcome(operation_id(operation), 0), Final)

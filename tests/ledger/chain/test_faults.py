@@ -3,7 +3,6 @@
 In every case the member's program does the same: it sends the same operation again until the answer is final.
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +19,11 @@ from safeweave.ledger.chain.node import Node
 from safeweave.ledger.chain.profile import profile
 from safeweave.ledger.ledger import Final, Unknown
 from safeweave.ledger.operation import SignedOperation, fresh_id
+from waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(anvil() is None, reason=MISSING)
 
 DEEP = 2  # blocks on top of one that make it final, where a test lets the chain go back
-PATIENCE = 5
 
 
 class Scene:
@@ -40,12 +39,12 @@ class Scene:
         self.chain: Chain = chain
         self.bill = fresh_id()
 
-    def ledger(self, person: Person, confirmations: int = 0) -> ChainLedger:
-        """As this member's program opens it, through the door."""
+    def ledger(self, person: Person, confirmations: int = 0, seconds: float = PATIENCE) -> ChainLedger:
+        """As this member's program opens it, through the door; it waits so many seconds for an answer."""
         account = person.period.account
         assert account
         used = msgspec.structs.replace(profile("anvil"), confirmations=confirmations)
-        return ChainLedger(Node.at(self.door.url, seconds=1), self.contract, used, {person.id: account})
+        return ChainLedger(Node.at(self.door.url, seconds), self.contract, used, {person.id: account})
 
     def reserves(self, person: Person) -> SignedOperation:
         expires = self.chain.node.block(self.chain.node.height())[1] + DAY
@@ -56,13 +55,9 @@ class Scene:
         events = ChainLedger(self.chain.node, self.contract, profile("anvil")).events(-1, 100)
         return [outcome.result for event in events for outcome in event.results if outcome.item.nullifier == self.bill]
 
-    def sealed(self, *results: str) -> bool:
-        """Whether these come to stand: anvil answers first and seals then, and must not be disturbed in between."""
-        for _ in range(200):
-            if self.results() == list(results):
-                return True
-            time.sleep(0.01)
-        return False
+    def seals(self, *results: str) -> None:
+        """These come to stand: anvil answers first and seals then, and must not be disturbed in between."""
+        until(lambda: self.results() == list(results), self.results)
 
     def mine(self, blocks: int = 1) -> None:
         self.server.ask("anvil_mine", hex(blocks))
@@ -82,7 +77,7 @@ def result(outcome: object) -> str:
 
 
 def test_a_node_that_swallows_the_transaction(scene: Scene):
-    ledger, reserve = scene.ledger(scene.members.insurer), scene.reserves(scene.members.insurer)
+    ledger, reserve = scene.ledger(scene.members.insurer, seconds=2), scene.reserves(scene.members.insurer)
     with scene.door.being("stall", "eth_sendRawTransaction"):
         [id] = ledger.submit([reserve])
         assert isinstance(ledger.outcome(id, 0), Unknown)
@@ -214,13 +209,13 @@ def test_a_chain_that_goes_back_takes_the_reservation_with_it_and_it_is_made_aga
     ledger, reserve = scene.ledger(insurer, DEEP), scene.reserves(insurer)
     scene.mine(DEEP)
     [id] = ledger.submit([reserve])
-    assert scene.sealed("RESERVED")
+    scene.seals("RESERVED")
     assert isinstance(ledger.outcome(id, 0), Unknown)
     scene.server.ask("anvil_reorg", 1, [])
     assert scene.results() == []
     assert isinstance(ledger.outcome(id, 0), Unknown)
     ledger.submit([reserve])
-    assert scene.sealed("RESERVED")
+    scene.seals("RESERVED")
     scene.mine(DEEP + 1)
     assert result(ledger.outcome(id, PATIENCE)) == "RESERVED"
     assert scene.results() == ["RESERVED"]
@@ -232,12 +227,12 @@ def test_a_chain_that_goes_back_gives_the_bill_to_whoever_comes_first_then(scene
     mine, theirs = scene.reserves(insurer), scene.reserves(other)
     scene.mine(DEEP)
     [id] = ledger.submit([mine])
-    assert scene.sealed("RESERVED")
+    scene.seals("RESERVED")
     scene.server.ask("anvil_reorg", 1, [])
     [other_id] = others.submit([theirs])
-    assert scene.sealed("RESERVED")
+    scene.seals("RESERVED")
     ledger.submit([mine])
-    assert scene.sealed("RESERVED", "HELD")
+    scene.seals("RESERVED", "HELD")
     scene.mine(DEEP + 1)
     assert result(others.outcome(other_id, PATIENCE)) == "RESERVED"
     assert result(ledger.outcome(id, PATIENCE)) == "HELD"
@@ -264,7 +259,7 @@ def test_a_node_killed_and_started_from_an_older_state(scene: Scene):
     assert scene.results() == []
     assert isinstance(ledger.outcome(id, 0), Unknown)
     ledger.submit([reserve])
-    assert scene.sealed("RESERVED")
+    scene.seals("RESERVED")
     scene.mine(DEEP + 1)
     assert result(ledger.outcome(id, PATIENCE)) == "RESERVED"
     assert scene.results() == ["RESERVED"]

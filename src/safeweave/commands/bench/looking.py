@@ -24,7 +24,7 @@ from safeweave.database import Database
 from safeweave.web import live
 
 FIRST_PAGES = ("/sign-in", "/", "/desk", "/operations")
-LIVE_PATIENCE_SECONDS = 5.0
+LIVE_PATIENCE_SECONDS = 60.0
 THINKING_SECONDS = 2.0  # on average between two clicks of one examiner
 SAME_CASES = 5  # that all examiners open one time in five
 LOOK_EVERY_SECONDS = 0.01  # for who waits for a lock

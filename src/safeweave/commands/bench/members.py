@@ -21,7 +21,7 @@ from safeweave.ledger.ledger import Final, Ledger
 from safeweave.ledger.operation import GrantConsent, Operation, Role, fresh_id, sign
 from safeweave.ports import free_port
 
-FINAL_WITHIN_SECONDS = 10.0
+FINAL_WITHIN_SECONDS = 60.0
 START_WITHIN_SECONDS = 60.0
 YEAR = 365 * 24 * 3600
 
