@@ -5,8 +5,8 @@ paper that leads nowhere when it is looked at is set aside. It gets a subject of
 of its names (`awaited_name`) until a visit brings one of them. So a batch reads the papers that it places and no
 others, however many wait.
 
-A visit in which a paper was placed is heard by itself afterwards: it need not be held for that, and what goes wrong with
-its case stops no other paper.
+A visit in which a paper was placed is heard by itself afterwards: it need not be held for that, and what goes wrong
+with its case stops no other paper.
 
 None is missed, however papers and visits cross. A name has one row in `visit_alias`: the visit it leads to, or "" while
 papers wait for it. Whoever tells of a visit writes that row for each of its names, whoever sets a paper aside for each
