@@ -69,9 +69,9 @@ class Demo:
         return [pid for pid in children_of(self.process.pid) if what in command_of(pid)]
 
     def is_alive(self) -> None:
-        """The city has begun to speak, and the insurer hears it."""
-        heard = self.heard()
-        until(lambda: self.heard() > heard)
+        """The city has begun to speak and the insurer hears it, or it has nothing more to say."""
+        heard, ended = self.heard(), self.times_the_city_ended()
+        until(lambda: self.heard() > heard or self.times_the_city_ended() > ended)
 
     def heard(self) -> int:
         try:
@@ -80,12 +80,16 @@ class Demo:
         except sqlite3.OperationalError:  # not made yet
             return 0
 
+    def times_the_city_ended(self) -> int:
+        log = self.home / "city.log"
+        return log.read_text(encoding="utf-8").count("taken ") if log.exists() else 0
+
     def kills(self, what: str) -> None:
         """kill -9 of one process it started, once it is there; the demo then ends by itself and says so."""
         assert self.process is not None
         self.is_alive()
-        pid = self.children(what)[0]
-        os.kill(pid, signal.SIGKILL)
+        until(lambda: self.children(what))
+        os.kill(self.children(what)[0], signal.SIGKILL)
         self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 1
 

@@ -33,8 +33,12 @@ def understood(message: Message) -> Reading:
 
 
 def stays_heard(messages: list[Message]) -> dict[tuple[str, str], Stay]:
-    """The stays by hospital and visit, folded as a case folds them; what cannot be read is left out."""
+    """The stays by hospital and visit, folded as a case folds them; what cannot be read is left out.
+
+    A settlement that names no visit is of that of its bill.
+    """
     told: dict[tuple[str, str], list[HospitalEvent]] = defaultdict(list)
+    of_bill: dict[str, str] = {}
     for message in messages:
         try:
             reading = understood(message)
@@ -42,7 +46,13 @@ def stays_heard(messages: list[Message]) -> dict[tuple[str, str], Stay]:
             continue
         for event in reading.events:
             event = msgspec.structs.replace(event, told_at=reading.sent_at, hospital=event.hospital or message.hospital)
+            if isinstance(event, BillIssued):
+                of_bill[event.bill.key] = event.visit
             told[message.hospital, event.visit].append(event)
+    for hospital in {hospital for hospital, _ in told}:
+        for paper in told.pop((hospital, ""), []):
+            if isinstance(paper, SettlementReported):
+                told[hospital, of_bill[str(paper.bill)]].append(paper)
     return {visit: folded(happened(events)) for visit, events in told.items()}
 
 
@@ -61,7 +71,7 @@ def test_every_message_is_read_under_its_own_id_unless_it_was_garbled(heard):
         reading = understood(message)
         assert reading.control_id == message.id
         assert reading.events
-        assert all(event.visit for event in reading.events)
+        assert all(event.visit or isinstance(event, SettlementReported) for event in reading.events)
         assert not reading.notes
 
 
