@@ -42,6 +42,8 @@ def _does(node: Node, case: CaseId, verdict: Verdict, random: Random, now: datet
         if not tx.hold(keys) >= keys:
             return "others have it"
         adjust = _otherwise(node, tx, case, random) if verdict == "adjusted" else {}
+        if verdict == "adjusted" and not adjust:
+            verdict = "released"  # there is no line that could be paid otherwise
         told = node.adjudicator.decide_by_person(tx, case, "reviewer", "seen", verdict == "refused", now, adjust)
         worker.tell(tx, told, now)
     return verdict

@@ -320,6 +320,15 @@ def test_what_was_changed_on_its_way_is_not_approved_and_approvals_of_something_
     assert not Path(commission.file("no.json")).exists()
 
 
+def test_a_hospital_is_no_office_of_the_commission(tmp_path, capsys):
+    hospital, alone = Office(tmp_path / "hospital"), Office(tmp_path / "commission")
+    hospital.made()
+    application = str(hospital.folder / "application.json")
+    assert alone.says("init", "--name", "alone", "--url", alone.url, "--office", application) == 2
+    assert "hospital is a hospital and no office of the commission" in capsys.readouterr().err
+    assert not alone.folder.exists()
+
+
 def test_no_more_offices_can_be_needed_than_there_are(tmp_path, capsys):
     alone = Office(tmp_path / "commission")
     assert alone.says("init", "--name", "alone", "--url", alone.url, "--needed", "2") == 2

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -45,7 +46,7 @@ def office(settings: Settings, asked: argparse.Namespace) -> int:
 def init_commission(settings: Settings, asked: argparse.Namespace) -> int:
     """Make the commission's keys and found a ledger with it, and with its other offices."""
     asks = [_witness(text) for text in asked.ask]
-    others = [homes.read_application(file) for file in asked.office]
+    others = [_office(file, settings.language) for file in asked.office]
     needed = asked.needed or (len(others) + 1) // 2 + 1
     if needed > len(others) + 1:
         raise Malformed(say("cli.member.too_few", settings.language, offices=len(others) + 1), field="--needed")
@@ -55,6 +56,14 @@ def init_commission(settings: Settings, asked: argparse.Namespace) -> int:
     outcome = homes.found(home_of(settings), asks, asked.quorum, others=others, needed=needed)
     print(say("cli.member.founded", settings.language, file=settings.home / "roots.json"))
     return 0 if asks else _told(outcome, settings.language)
+
+
+def _office(file: Path, language: Language) -> Application:
+    applied = homes.read_application(file)
+    if applied.role != "commission":
+        role = say(f"cli.member.role.{applied.role}", language)
+        raise Malformed(say("cli.member.no_office", language, name=applied.name, role=role), file=str(file))
+    return applied
 
 
 def _init(settings: Settings, asked: argparse.Namespace, role: Role) -> int:

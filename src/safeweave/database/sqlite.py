@@ -256,6 +256,8 @@ class SQLite(Database):
             try:
                 connection.execute("pragma journal_mode = delete")  # who has it open shares the log, which cannot go
             except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
                 raise NotOurStore("in_use", where) from error
             connection.execute("begin exclusive")
             yield SQLiteTransaction(connection, store, None, None)
